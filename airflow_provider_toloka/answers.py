@@ -1,0 +1,219 @@
+"""What an answer of the API means: its JSON, or a named error that says what to do next. No I/O.
+
+API: "HTTP status codes", "Rate limiting".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from airflow_provider_toloka.exceptions import (
+    TolokaApiError,
+    TolokaAuthenticationError,
+    TolokaConflictError,
+    TolokaInvalidAnswerError,
+    TolokaNotFoundError,
+    TolokaRateLimitError,
+    TolokaRequestError,
+    TolokaUnavailableError,
+)
+from airflow_provider_toloka.flows import NoAnswer, Response
+from airflow_provider_toloka.models import InvalidModelError
+from airflow_provider_toloka.settings import Settings
+
+#: The API's quotas without ``Retry-After`` name the interval that they are counted over.
+QUOTA_SECONDS = {"MIN": 60.0, "HOUR": 3_600.0, "DAY": 86_400.0}
+#: Statuses after which the same request may well succeed.
+UNAVAILABLE = (408, 500, 502, 503, 504)
+SHOWN_CHARACTERS = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the answers to one call.
+
+    :param settings: whose connection it is, for the messages, and to keep its token out of them.
+    :param subject: what the call does, such as ``read project 12``.
+    """
+
+    settings: Settings
+    subject: str
+
+    def model(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> T:
+        """Read one JSON object into a model.
+
+        :raises TolokaInvalidAnswerError: it is not that object.
+        """
+        return self._make(answer, make, self._json(answer))
+
+    def models(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """Read a JSON list of objects into models.
+
+        :raises TolokaInvalidAnswerError: it is not such a list.
+        """
+        items = self._json(answer)
+        if not isinstance(items, list):
+            raise self._invalid(answer, "is no JSON list")
+        return [self._make(answer, make, item) for item in items]
+
+    def page(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> tuple[list[T], bool]:
+        """Read one page of a list: its items, and whether there are more.
+
+        :raises TolokaInvalidAnswerError: it is no such page.
+        """
+        page = self._json(answer)
+        items, has_more = (page.get("items"), page.get("has_more", False)) if isinstance(page, dict) else (None, None)
+        if not isinstance(items, list) or not isinstance(has_more, bool):
+            raise self._invalid(answer, "is no page of a list")
+        return [self._make(answer, make, item) for item in items], has_more
+
+    def error(self, answer: Response | NoAnswer) -> TolokaApiError:
+        """Give the error that the answer means."""
+        if isinstance(answer, NoAnswer):
+            return TolokaUnavailableError(self._summary(_NO_ANSWER[answer.kind].format(reason=answer.reason)))
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            target = answer.headers.get("location", "")
+            told = (
+                f"is a redirect to {target!r}, which is not followed" if target else "is not one that the API describes"
+            )
+            return self._invalid(answer, told)
+        return self._error_class(answer.status)(
+            self._summary(_meaning(answer) + _come_back(answer)),
+            status=answer.status,
+            retry_after=_asked_wait(answer),
+            **self._told(answer),
+        )
+
+    def _told(self, answer: Response) -> dict[str, Any]:
+        """Read what Toloka says of the error; a gateway in between may say anything."""
+        try:
+            told = json.loads(self._clean(answer.body))
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            return {"message": self._excerpt(answer)}
+        texts = {key: told.get(key) for key in ("code", "message", "request_id")}
+        return {
+            **{key: text if text is None else str(text) for key, text in texts.items()},
+            "payload": told.get("payload"),
+        }
+
+    def _json(self, answer: Response) -> Any:
+        try:
+            return json.loads(answer.body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            raise self._invalid(answer, "is no JSON" if answer.body else "is empty") from None
+
+    def _make(self, answer: Response, make: Callable[[Mapping[str, Any]], T], item: Any) -> T:
+        if not isinstance(item, dict):
+            raise self._invalid(answer, "is no JSON object" if answer.body else "is empty")
+        try:
+            return make(item)
+        except InvalidModelError as error:
+            raise self._invalid(answer, f"does not fit the API's description: {error}") from None
+
+    def _invalid(self, answer: Response, told: str) -> TolokaInvalidAnswerError:
+        return TolokaInvalidAnswerError(
+            self._summary(f"the answer {told}. Check that the connection's host is Toloka's API"),
+            status=answer.status,
+            message=self._excerpt(answer),
+        )
+
+    def _summary(self, meaning: str) -> str:
+        return f"Could not {self.subject} at Toloka ({self.settings.where}): {meaning}."
+
+    def _excerpt(self, answer: Response) -> str:
+        text = self._clean(answer.body)[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace")
+        return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+    def _clean(self, body: bytes) -> bytes:
+        # A proxy's error page may echo the request with its headers.
+        return body.replace(self.settings.token.encode(), b"***")
+
+    @staticmethod
+    def _error_class(status: int) -> type[TolokaApiError]:
+        if status in UNAVAILABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return TolokaUnavailableError
+        return _BY_STATUS.get(status, (TolokaRequestError, ""))[0]
+
+
+_NO_ANSWER = {
+    "unreachable": "the host cannot be reached ({reason}). Check the connection's host and the network",
+    "tls": "the TLS connection failed ({reason}). Check the connection's host and the machine's certificates",
+    "timeout": "no answer in time ({reason}). Try again later, or raise the connection's timeout",
+    "broken": "the connection broke off ({reason}). Try again later",
+    "too large": "the answer is too large ({reason}). Check that the connection's host is Toloka's API",
+}
+
+_BY_STATUS: dict[int, tuple[type[TolokaApiError], str]] = {
+    401: (
+        TolokaAuthenticationError,
+        "Toloka refuses the token. Check the connection's API token; sandbox and production have separate tokens",
+    ),
+    403: (
+        TolokaAuthenticationError,
+        "the token may not do this. Check the connection's API token and the rights of its account",
+    ),
+    404: (
+        TolokaNotFoundError,
+        "there is none with this id. Check the id, and that the connection's account and environment are its own",
+    ),
+    409: (TolokaConflictError, "its state, or that of what belongs to it, does not allow this"),
+    429: (TolokaRateLimitError, "too many requests"),
+}
+
+
+def _meaning(answer: Response) -> str:
+    if answer.status in UNAVAILABLE or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "Toloka is not available. Try again later"
+    return _BY_STATUS.get(answer.status, (TolokaRequestError, "Toloka does not accept the request"))[1]
+
+
+def _come_back(answer: Response) -> str:
+    asked = _asked_wait(answer)
+    if asked is None:
+        return ""
+    return f". Come back after {datetime.fromtimestamp(answer.received + asked, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _asked_wait(answer: Response) -> float | None:
+    """Tell how long the server asks to wait, in seconds: by ``Retry-After``, else by the quota's interval.
+
+    :returns: None when it does not say, or says what makes no sense.
+    """
+    header = answer.headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        seconds = float(header)
+    else:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - answer.received
+        except (ValueError, OverflowError, IndexError, TypeError):
+            seconds = -1.0
+    if 0 <= seconds <= _LONGEST_BELIEVED:
+        return seconds
+    if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+        return None
+    return QUOTA_SECONDS.get(_quota_interval(answer.body))
+
+
+_LONGEST_BELIEVED = 366 * 86_400.0
+
+
+def _quota_interval(body: bytes) -> str:
+    try:
+        interval = json.loads(body)["payload"]["interval"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return ""
+    return str(interval)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,287 @@
+"""The hook: an Airflow connection turned into calls of Toloka's API."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_toloka.api import TolokaApi
+from airflow_provider_toloka.calls import Listing
+from airflow_provider_toloka.exceptions import TolokaApiError
+from airflow_provider_toloka.flows import Flow, RetryPolicy
+from airflow_provider_toloka.provider_info import get_provider_info
+from airflow_provider_toloka.settings import LEGACY_PREFIX, Settings, legacy_fields
+
+if TYPE_CHECKING:
+    import aiohttp
+    import requests
+    from airflow.providers.common.compat.sdk import Connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CONNECTION_TYPE = get_provider_info()["connection-types"][0]
+
+
+def _sync(call: Callable[Concatenate[TolokaApi, P], Flow[T]]) -> Callable[Concatenate[TolokaHook, P], T]:
+    """Make a method of the hook from a call of the API."""
+
+    @functools.wraps(call)
+    def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return hook.run(call(hook.api, *args, **kwargs))
+
+    return method
+
+
+def _async(call: Callable[Concatenate[TolokaApi, P], Flow[T]]) -> Callable[Concatenate[TolokaHook, P], Awaitable[T]]:
+    """Make the async twin of that method."""
+
+    @functools.wraps(call)
+    async def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await hook.run_async(call(await hook.api_async(), *args, **kwargs))
+
+    return method
+
+
+def _sync_list(
+    call: Callable[Concatenate[TolokaApi, P], Listing[T]],
+) -> Callable[Concatenate[TolokaHook, P], Iterator[T]]:
+    """Make a method that goes over a list of the API, reading each page when it is come to."""
+
+    @functools.wraps(call)
+    def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        # Not a generator itself: wrong filters are told of at the call, not at the first item.
+        return _items(hook, call(hook.api, *args, **kwargs))
+
+    return method
+
+
+def _items(hook: TolokaHook, listing: Listing[T]) -> Iterator[T]:
+    last_id = None
+    while True:
+        page = hook.run(listing.page(last_id))
+        yield from page.items
+        last_id = page.last_id
+        if last_id is None:
+            return
+
+
+def _async_list(
+    call: Callable[Concatenate[TolokaApi, P], Listing[T]],
+) -> Callable[Concatenate[TolokaHook, P], AsyncIterator[T]]:
+    """Make the async twin of that method."""
+
+    @functools.wraps(call)
+    async def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        listing = call(await hook.api_async(), *args, **kwargs)
+        last_id = None
+        while True:
+            page = await hook.run_async(listing.page(last_id))
+            for item in page.items:
+                yield item
+            last_id = page.last_id
+            if last_id is None:
+                return
+
+    return method
+
+
+class TolokaHook(BaseHook):
+    """Toloka's API, with the token and the environment of an Airflow connection.
+
+    Each call has an async twin, named with ``_async`` at its end. As a context manager, plain or async, the hook keeps
+    its HTTP connections for all calls within, and closes them at the end.
+
+    :param toloka_conn_id: the id of a connection of type ``toloka``.
+    :param retry_policy: how failed requests are sent again; default: as often as the connection says.
+    """
+
+    conn_name_attr = "toloka_conn_id"
+    default_conn_name = "toloka_default"
+    conn_type = "toloka"
+    hook_name = "Toloka"
+
+    def __init__(self, toloka_conn_id: str = default_conn_name, *, retry_policy: RetryPolicy | None = None) -> None:
+        super().__init__()
+        self.toloka_conn_id = toloka_conn_id
+        self.retry_policy = retry_policy
+        self._api: TolokaApi | None = None
+        self._session: requests.Session | None = None
+        self._async_session: aiohttp.ClientSession | None = None
+
+    get_requester = _sync(TolokaApi.get_requester)
+    get_project = _sync(TolokaApi.get_project)
+    get_pool = _sync(TolokaApi.get_pool)
+    get_training = _sync(TolokaApi.get_training)
+    get_operation = _sync(TolokaApi.get_operation)
+    get_operation_log = _sync(TolokaApi.get_operation_log)
+    list_projects = _sync_list(TolokaApi.list_projects)
+    list_pools = _sync_list(TolokaApi.list_pools)
+    list_trainings = _sync_list(TolokaApi.list_trainings)
+    list_operations = _sync_list(TolokaApi.list_operations)
+    archive_project = _sync(TolokaApi.archive_project)
+    close_pool = _sync(TolokaApi.close_pool)
+    archive_pool = _sync(TolokaApi.archive_pool)
+    close_training = _sync(TolokaApi.close_training)
+    archive_training = _sync(TolokaApi.archive_training)
+    wait_for_operation = _sync(TolokaApi.wait_for_operation)
+
+    get_requester_async = _async(TolokaApi.get_requester)
+    get_project_async = _async(TolokaApi.get_project)
+    get_pool_async = _async(TolokaApi.get_pool)
+    get_training_async = _async(TolokaApi.get_training)
+    get_operation_async = _async(TolokaApi.get_operation)
+    get_operation_log_async = _async(TolokaApi.get_operation_log)
+    list_projects_async = _async_list(TolokaApi.list_projects)
+    list_pools_async = _async_list(TolokaApi.list_pools)
+    list_trainings_async = _async_list(TolokaApi.list_trainings)
+    list_operations_async = _async_list(TolokaApi.list_operations)
+    archive_project_async = _async(TolokaApi.archive_project)
+    close_pool_async = _async(TolokaApi.close_pool)
+    archive_pool_async = _async(TolokaApi.archive_pool)
+    close_training_async = _async(TolokaApi.close_training)
+    archive_training_async = _async(TolokaApi.archive_training)
+    wait_for_operation_async = _async(TolokaApi.wait_for_operation)
+
+    def get_conn(self) -> requests.Session:
+        """Give a session ready to use: the token and the account are in its headers.
+
+        :returns: the hook's session, opened at the first call.
+        :raises ValueError: the connection cannot be used; the message names the field and the remedy.
+        """
+        from airflow_provider_toloka.transport import open_session
+
+        if self._session is None:
+            self._session = open_session(self.api.settings)
+        return self._session
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask Toloka whose token it is, for the Test button.
+
+        :returns: whether it works, and one sentence on it.
+        """
+        try:
+            self._api = TolokaApi(self._read_settings(), RetryPolicy(retries=0))
+            with self:
+                requester = self.get_requester()
+        except (TolokaApiError, ValueError) as error:
+            return False, str(error)
+        name = f" ({requester.name})" if requester.name else ""
+        return True, f"Connected to Toloka as account {requester.id}{name}: {self.api.settings.where}."
+
+    @property
+    def api(self) -> TolokaApi:
+        """The API's calls as flows, with the connection's settings."""
+        if self._api is None:
+            self._api = TolokaApi(self._read_settings(), self.retry_policy)
+        return self._api
+
+    async def api_async(self) -> TolokaApi:
+        """Give the same, reading the connection without blocking the event loop."""
+        if self._api is None:
+            connection = await get_async_connection(self.toloka_conn_id, hook=self)
+            settings = self._settings(connection, await get_async_extra_dejson(connection))
+            self._api = TolokaApi(settings, self.retry_policy)
+        return self._api
+
+    def run(self, flow: Flow[T]) -> T:
+        """Drive a flow of the API to its end.
+
+        :param flow: the flow.
+        :returns: its result.
+        """
+        from airflow_provider_toloka.transport import run
+
+        return run(flow, self.get_conn(), self.api.settings.timeout)
+
+    async def run_async(self, flow: Flow[T]) -> T:
+        """Drive a flow of the API to its end, without blocking the event loop.
+
+        :param flow: the flow.
+        :returns: its result.
+        """
+        from airflow_provider_toloka.transport_async import open_session, run
+
+        settings = (await self.api_async()).settings
+        if self._async_session is not None:
+            return await run(flow, self._async_session)
+        async with open_session(settings) as session:
+            return await run(flow, session)
+
+    def close(self) -> None:
+        """Close the HTTP connections of the plain calls."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        from airflow_provider_toloka.transport_async import open_session
+
+        self._async_session = open_session((await self.api_async()).settings)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        session, self._async_session = self._async_session, None
+        if session is not None:
+            await session.close()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Give the standard fields of the connection form, for Airflow before 3.2."""
+        behaviour = _CONNECTION_TYPE["ui-field-behaviour"]
+        return {key.replace("-", "_"): value for key, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Give the custom fields of the connection form, for Airflow before 3.2."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import IntegerField, StringField
+        from wtforms.validators import Optional, any_of
+
+        widgets = {}
+        for name, conn_field in _CONNECTION_TYPE["conn-fields"].items():
+            schema = conn_field["schema"]
+            validators = [Optional(), *([any_of(schema["enum"])] if "enum" in schema else [])]
+            widgets[name] = (IntegerField if "integer" in schema["type"] else StringField)(
+                conn_field["label"],
+                widget=BS3TextFieldWidget(),
+                validators=validators,
+                description=conn_field["description"],
+                default=schema.get("default"),
+            )
+        return widgets
+
+    def _read_settings(self) -> Settings:
+        connection = self.get_connection(self.toloka_conn_id)
+        return self._settings(connection, connection.extra_dejson)
+
+    def _settings(self, connection: Connection, extra: Mapping[str, Any]) -> Settings:
+        try:
+            settings = Settings.from_connection(
+                password=connection.password,
+                host=connection.host,
+                port=connection.port,
+                schema=connection.schema,
+                extra=extra,
+            )
+        except ValueError as error:
+            raise ValueError(f"Connection {self.toloka_conn_id!r}: {error}") from None
+        if legacy := legacy_fields(extra):
+            self.log.warning(
+                "Connection %r still has the fields of airflow-provider-toloka 0.0.x: %s. They work, but move them: "
+                "the token into the field 'API token' (password), the URL into the host, the others without %r.",
+                self.toloka_conn_id,
+                ", ".join(legacy),
+                LEGACY_PREFIX,
+            )
+        return settings

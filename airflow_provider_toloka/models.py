@@ -1,0 +1,223 @@
+"""What Toloka's API speaks of, as frozen dataclasses made from its JSON. No I/O.
+
+Fields are those this package uses; all others of an answer are passed over. A value of the wrong type is
+an :class:`InvalidModelError`, an unknown status or type is kept as it is: Toloka may add some.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+import pendulum
+
+_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+ACTIVE, OPEN, CLOSED, LOCKED, ARCHIVED = "ACTIVE", "OPEN", "CLOSED", "LOCKED", "ARCHIVED"
+PENDING, RUNNING, SUCCESS, FAIL = "PENDING", "RUNNING", "SUCCESS", "FAIL"
+
+
+class InvalidModelError(ValueError):
+    """The JSON is not the object that it should be."""
+
+
+def check_id(name: str, value: object) -> str:
+    """Give the id as a text that may stand in a URL path.
+
+    :param name: the parameter that holds it, for the error.
+    :param value: a text of ``A-Z a-z 0-9 _ -``, or a whole number.
+    :raises ValueError: it is anything else; empty or ``None``, also as a template renders them.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _ID.fullmatch(text) or text == "None":
+        raise ValueError(
+            f"{name} should be an id of letters, digits, '_' and '-', but is {value!r}. "
+            "If it comes from a template or an XCom, check that this renders to an id."
+        )
+    return text
+
+
+def _text(json: Mapping[str, Any], key: str) -> str:
+    value = json.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidModelError(f"{key!r} should be a text, but is {value!r}")
+    return value
+
+
+def _optional_text(json: Mapping[str, Any], key: str) -> str | None:
+    value = json.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InvalidModelError(f"{key!r} should be a text, but is {value!r}")
+    return value
+
+
+def _mapping(json: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = json.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidModelError(f"{key!r} should be an object, but is {value!r}")
+    return value
+
+
+def _time(json: Mapping[str, Any], key: str) -> pendulum.DateTime | None:
+    value = _optional_text(json, key)
+    if not value:
+        return None
+    try:
+        # Toloka writes UTC without a zone; milliseconds may be absent.
+        return pendulum.instance(datetime.fromisoformat(value), tz=pendulum.UTC).in_timezone(pendulum.UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidModelError(f"{key!r} should be an ISO 8601 time, but is {value!r}") from error
+
+
+def _number(json: Mapping[str, Any], key: str) -> float | None:
+    value = json.get(key)
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)
+    ):
+        raise InvalidModelError(f"{key!r} should be a number, but is {value!r}")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One asynchronous operation (API: ``GET /operations/{id}``)."""
+
+    id: str
+    type: str
+    status: str
+    submitted: pendulum.DateTime | None = None
+    started: pendulum.DateTime | None = None
+    finished: pendulum.DateTime | None = None
+    progress: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Make it from the API's JSON, or from :meth:`to_json`'s."""
+        return cls(
+            id=_text(json, "id"),
+            type=_text(json, "type"),
+            status=_text(json, "status"),
+            submitted=_time(json, "submitted"),
+            started=_time(json, "started"),
+            finished=_time(json, "finished"),
+            progress=_number(json, "progress"),
+            parameters=_mapping(json, "parameters"),
+            details=_mapping(json, "details"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values, fit for an XCom or a trigger's event."""
+        times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
+        return {
+            "id": self.id,
+            "type": self.type,
+            "status": self.status,
+            **{name: time.isoformat() if time else None for name, time in times.items()},
+            "progress": self.progress,
+            "parameters": dict(self.parameters),
+            "details": dict(self.details),
+        }
+
+    @property
+    def summary(self) -> str:
+        """How it stands, for a person."""
+        progress = "" if self.progress is None else f", progress {self.progress:g} %"
+        return f"operation {self.id} ({self.type}) is {self.status}{progress}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended, as ``SUCCESS`` or as ``FAIL``."""
+        return self.status in (SUCCESS, FAIL)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended as ``FAIL``."""
+        return self.status == FAIL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requester:
+    """The account that the token belongs to (API: ``GET /requester``)."""
+
+    id: str
+    name: str | None = None
+    balance: float | None = None
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Make it from the API's JSON."""
+        names = _mapping(json, "public_name")
+        name = names.get("EN") or next(iter(names.values()), None)
+        return cls(id=_text(json, "id"), name=name if isinstance(name, str) else None, balance=_number(json, "balance"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A project (API: ``GET /projects/{id}``)."""
+
+    id: str
+    status: str
+    public_name: str | None = None
+    private_comment: str | None = None
+    created: pendulum.DateTime | None = None
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Make it from the API's JSON."""
+        return cls(
+            id=_text(json, "id"),
+            status=_text(json, "status"),
+            public_name=_optional_text(json, "public_name"),
+            private_comment=_optional_text(json, "private_comment"),
+            created=_time(json, "created"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training (API: ``GET /trainings/{id}``)."""
+
+    id: str
+    project_id: str
+    status: str
+    private_name: str | None = None
+    created: pendulum.DateTime | None = None
+    last_started: pendulum.DateTime | None = None
+    last_stopped: pendulum.DateTime | None = None
+    last_close_reason: str | None = None
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Make it from the API's JSON."""
+        return cls(
+            id=_text(json, "id"),
+            project_id=_text(json, "project_id"),
+            status=_text(json, "status"),
+            private_name=_optional_text(json, "private_name"),
+            created=_time(json, "created"),
+            last_started=_time(json, "last_started"),
+            last_stopped=_time(json, "last_stopped"),
+            last_close_reason=_optional_text(json, "last_close_reason"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(Training):
+    """A pool (API: ``GET /pools/{id}``): all that a training has, and the training that it requires, if any."""
+
+    training_id: str | None = None
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Make it from the API's JSON."""
+        requirement = _mapping(_mapping(json, "quality_control"), "training_requirement")
+        training_id = _optional_text(requirement, "training_pool_id")
+        return replace(super().from_json(json), training_id=training_id)

@@ -1,0 +1,73 @@
+"""The provider's metadata, as Airflow reads it. One literal; imports nothing but types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PACKAGE = "airflow_provider_toloka"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Give the metadata (Airflow: ``provider_info.schema.json``).
+
+    :returns: name, versions, modules, and the connection type with its form.
+    """
+    return {
+        "package-name": "airflow-provider-toloka",
+        "name": "Toloka",
+        "description": "`Toloka <https://toloka.ai/>`__: archive crowdsourcing projects, wait for operations.",
+        "versions": ["1.0.0"],
+        "integrations": [
+            {
+                "integration-name": "Toloka",
+                "external-doc-url": "https://toloka.ai/docs/api/api-reference/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.hooks.toloka"]}],
+        "operators": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.operators.toloka"]}],
+        "sensors": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.sensors.toloka"]}],
+        "triggers": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.triggers.toloka"]}],
+        "connection-types": [
+            {
+                "connection-type": "toloka",
+                "hook-class-name": f"{_PACKAGE}.hooks.toloka.TolokaHook",
+                "hook-name": "Toloka",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema"],
+                    "relabeling": {"password": "API token"},
+                    "placeholders": {
+                        "password": "From Toloka: Profile, Integrations, Generate token",
+                        "host": "Empty, or another base URL, such as http://127.0.0.1",
+                        "port": "Empty, or the port of that base URL",
+                    },
+                },
+                "conn-fields": {
+                    "environment": {
+                        "label": "Environment",
+                        "description": "Which Toloka the token is from; a host, if given, overrides it.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["production", "sandbox"],
+                            "default": "production",
+                        },
+                    },
+                    "act_under_account_id": {
+                        "label": "Act under account id",
+                        "description": "The id of the requester to act for; empty: the token's own account.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "timeout": {
+                        "label": "Timeout",
+                        "description": "How long one request may take, in seconds.",
+                        "schema": {"type": ["integer", "null"], "default": 30, "minimum": 1},
+                    },
+                    "retries": {
+                        "label": "Retries",
+                        "description": "How often a failed request is sent again.",
+                        "schema": {"type": ["integer", "null"], "default": 5, "minimum": 1},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,163 @@
+"""Archiving as flows: look, do what is missing, say what to wait for. No I/O.
+
+The rules stand in ``archiving.py``; nothing is remembered between two calls, Toloka is asked each time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from airflow_provider_toloka.api import TolokaApi
+from airflow_provider_toloka.archiving import (
+    LOCK_CODES,
+    REASONS,
+    PoolsRule,
+    Snapshot,
+    Step,
+    explain,
+    next_steps,
+    step_of,
+)
+from airflow_provider_toloka.calls import ARCHIVE_PROJECT, Change, Listing
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaNotArchivableError
+from airflow_provider_toloka.flows import Flow
+from airflow_provider_toloka.models import PENDING, RUNNING, Operation
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a call came.
+
+    :param is_last: whether nothing comes after the operations.
+    :param operations: operations to wait for; when they are the last, they may be finished, or be none at all
+        because all was done before.
+    :param locked: what to look at again a little later, in words.
+    """
+
+    is_last: bool = False
+    operations: tuple[Operation, ...] = ()
+    locked: tuple[str, ...] = ()
+
+
+def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]:
+    """Bring one object into a wanted state.
+
+    :param api: the API's calls.
+    :param change: what to do.
+    :param object_id: to which object.
+    :returns: how far it came.
+    :raises TolokaConflictError: its state does not allow it.
+    """
+    try:
+        operation = yield from api.change(change, object_id)
+    except TolokaConflictError as error:
+        if error.code in LOCK_CODES:
+            return Progress(locked=(str(error),))
+        raise _explained(error) from None
+    return Progress(is_last=True, operations=(operation,) if operation else ())
+
+
+def retire_project(
+    api: TolokaApi, project_id: str, pools: PoolsRule, done: Collection[Operation] = ()
+) -> Flow[Progress]:
+    """Do all that can be done now to bring a project into the archive.
+
+    :param api: the API's calls.
+    :param project_id: the project's id.
+    :param pools: what may be done to its pools and trainings.
+    :param done: operations that were waited for, and have succeeded.
+    :returns: how far it came.
+    :raises TolokaNotArchivableError: a person has to do something first.
+    :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
+    """
+    steps_done = {step for operation in done if (step := step_of(operation))}
+    while True:
+        plan = next_steps((yield from look_at_project(api, project_id)), pools, steps_done)
+        if plan.blocked:
+            raise TolokaNotArchivableError(f"Could not archive project {project_id}: {explain(plan.blocked, pools)}.")
+        if plan.is_empty:
+            return Progress(is_last=True)
+        round_ = yield from _carry_out(api, plan.steps)
+        if round_.refused:
+            raise TolokaNotArchivableError(
+                f"Could not archive project {project_id}: {explain(round_.refused, 'close_and_archive')}."
+            )
+        operations = (*plan.operations, *round_.operations)
+        if any(operation.type == ARCHIVE_PROJECT.operation_type for operation in operations):
+            return Progress(is_last=True, operations=operations)
+        yield from api.require_success(operations)
+        steps_done |= round_.idle | {step for operation in operations if (step := step_of(operation))}
+        unfinished = tuple(operation for operation in operations if not operation.is_finished)
+        if locked := (*plan.locked, *round_.locked):
+            return Progress(operations=unfinished, locked=locked)
+        if unfinished:
+            return Progress(operations=unfinished)
+
+
+def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:
+    """Read how a project stands.
+
+    Operations come first, and what they change after them, so that none slips through by finishing in between.
+
+    :param api: the API's calls.
+    :param project_id: the project's id.
+    """
+    pending = yield from _all(api.list_operations(status=PENDING))
+    running = yield from _all(api.list_operations(status=RUNNING))
+    pools = yield from _all(api.list_pools(project_id=project_id))
+    trainings = yield from _all(api.list_trainings(project_id=project_id))
+    project = yield from api.get_project(project_id)
+    return Snapshot(project=project, pools=pools, trainings=trainings, operations=(*pending, *running))
+
+
+@dataclass
+class _Round:
+    operations: list[Operation] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    idle: set[Step] = field(default_factory=set)
+
+
+def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
+    """Make the calls; one that is refused does not keep the others from being made."""
+    round_ = _Round()
+    for step in steps:
+        try:
+            operation = yield from api.change(step.change, step.object_id, look_first=False)
+        except TolokaConflictError as error:
+            if error.code in LOCK_CODES:
+                round_.locked.append(f"{step.change.kind} {step.object_id} is locked by another operation")
+            else:
+                round_.refused.append(str(_explained(error)))
+            continue
+        if operation is None:
+            round_.idle.add(step)
+        else:
+            log.info("Operation %s: %s %s %s", operation.id, step.change.action, step.change.kind, step.object_id)
+            round_.operations.append(operation)
+    return round_
+
+
+def _explained(error: TolokaConflictError) -> TolokaConflictError:
+    reason = REASONS.get(error.code or "")
+    if reason:
+        error.summary = f"{error.summary.rstrip('.')}: {reason}."
+    return error
+
+
+def _all(listing: Listing[T]) -> Flow[list[T]]:
+    items: list[T] = []
+    last_id = None
+    while True:
+        page = yield from listing.page(last_id)
+        items += page.items
+        last_id = page.last_id
+        if last_id is None:
+            return items

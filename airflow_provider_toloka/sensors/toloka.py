@@ -1,0 +1,128 @@
+"""A sensor that waits for Toloka's operations, whoever started them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_toloka.exceptions import TolokaOperationFailedError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.models import Operation, check_id
+from airflow_provider_toloka.tasks import failing_at_once, first_started
+from airflow_provider_toloka.triggers.toloka import OperationTrigger, operations_of
+from airflow_provider_toloka.waiting import timeout_message
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_A_DAY = 86_400.0
+
+
+class OperationSensor(BaseSensorOperator):
+    """Pokes Toloka's ``/operations`` until one operation, or each of several, has succeeded.
+
+    Returns the finished operation, or the list of them, as XCom. An operation that ended as ``FAIL`` fails the task at
+    once. An outage of the API is no failure: the sensor goes on until its ``timeout``, which counts from the first try
+    in all three modes.
+
+    :param operation_id: the id of an operation, or a list of ids; None, also in the list: nothing to wait for, as
+        :class:`TolokaArchiveProjectOperator` returns it for a project archived before. (templated)
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
+        ``[operators] default_deferrable``.
+    :param kwargs: as those of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds), ``mode``,
+        ``soft_fail``, ``exponential_backoff``, ``max_wait``.
+    """
+
+    template_fields: Sequence[str] = ("operation_id", "toloka_conn_id")
+    ui_color: str = "#f5e6a8"
+
+    def __init__(
+        self,
+        *,
+        operation_id: str | Sequence[str | None] | None,
+        toloka_conn_id: str = TolokaHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.operation_id = operation_id
+        self.toloka_conn_id = toloka_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Wait until the operations have succeeded.
+
+        :returns: the finished operation, or the list of them, as JSON values; None: there was nothing to wait for.
+        :raises AirflowFailException: one ended as ``FAIL``, or no retry can mend it.
+        :raises AirflowSensorTimeout: they did not finish in time.
+        """
+        self._deadline = first_started(context) + self.timeout
+        with failing_at_once():
+            self._seen: dict[str, Operation | None] = dict.fromkeys(self._operation_ids())
+        return super().execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - the base class's signature
+        """Look once; defer if that is not enough and the sensor is deferrable."""
+        if self._seen:
+            with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+                hook.run(hook.api.look_at_operations(self._seen))
+        if self._have_succeeded(self._seen, self._deadline):
+            return PokeReturnValue(is_done=True, xcom_value=self._result(self._seen))
+        if self.deferrable:
+            # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
+            self.defer(trigger=self._trigger(), method_name="execute_complete")
+        return PokeReturnValue(is_done=False)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:  # noqa: ARG002 - Airflow's signature
+        """Give the result of the wait on the triggerer.
+
+        :param event: the event of :class:`OperationTrigger`.
+        :returns: as :meth:`execute`.
+        """
+        seen = operations_of(event)
+        if not self._have_succeeded(seen, event["deadline"]):
+            raise AirflowSensorTimeout(timeout_message(seen))
+        return self._result(seen)
+
+    def _operation_ids(self) -> list[str]:
+        given = [self.operation_id] if isinstance(self.operation_id, (str, int, type(None))) else self.operation_id
+        return [check_id("operation_id", id_) for id_ in given if id_ is not None]
+
+    def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float) -> bool:
+        failed = [operation for operation in seen.values() if operation and operation.failed]
+        if failed:
+            with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+                try:
+                    hook.run(hook.api.require_success(failed))
+                except TolokaOperationFailedError as error:
+                    raise AirflowFailException(str(error)) from error
+        if all(operation and operation.is_finished for operation in seen.values()):
+            return True
+        if time.time() >= deadline:
+            raise AirflowSensorTimeout(timeout_message(seen))
+        return False
+
+    def _result(self, seen: Mapping[str, Operation | None]) -> Any:
+        operations = [operation.to_json() for operation in seen.values() if operation]
+        is_list = not isinstance(self.operation_id, (str, int, type(None)))
+        return operations if is_list else next(iter(operations), None)
+
+    def _trigger(self) -> OperationTrigger:
+        longest = self.max_wait.total_seconds() if self.max_wait else _A_DAY
+        return OperationTrigger(
+            toloka_conn_id=self.toloka_conn_id,
+            operation_ids=list(self._seen),
+            poll_interval=self.poke_interval,
+            longest_interval=longest if self.exponential_backoff else None,
+            deadline=self._deadline,
+        )

@@ -1,0 +1,182 @@
+"""What a connection says: which Toloka, as whom, and how patiently. No I/O.
+
+The rules of the connection stand here once, for the hook, the trigger and the Test button.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_toloka.models import check_id
+
+#: API: "servers". The web interface is the requester's, where a person looks at a project.
+ENVIRONMENTS = {"production": "https://toloka.dev", "sandbox": "https://sandbox.toloka.dev"}
+API_PATH = "/api/v1"
+LEGACY_PREFIX = "extra__toloka__"
+
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_RETRIES = 5
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one Toloka connection, checked.
+
+    :param token: the API token; never shown in ``repr``.
+    :param base_url: where the API is, without a slash at the end.
+    :param environment: ``production``, ``sandbox``, or ``custom`` where the connection names a host.
+    :param act_under_account_id: the requester to act for; None: the token's own.
+    :param timeout: how long one request may take, in seconds.
+    :param retries: how often a failed request is sent again.
+    """
+
+    token: str = field(repr=False)
+    base_url: str = ENVIRONMENTS["production"] + API_PATH
+    environment: str = "production"
+    act_under_account_id: str | None = None
+    timeout: float = DEFAULT_TIMEOUT
+    retries: int = DEFAULT_RETRIES
+
+    @classmethod
+    def from_connection(
+        cls,
+        *,
+        password: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        schema: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Settings:
+        """Read the fields of an Airflow connection.
+
+        :param password: the API token.
+        :param host: a host name, or a whole base URL; empty: the environment's.
+        :param port: TCP port; 0 is the same as none.
+        :param schema: ``http`` or ``https``, where the host does not say it.
+        :param extra: ``environment``, ``act_under_account_id``, ``timeout``, ``retries``, ``allow_http``; also under
+            the names that the 0.0.x package used.
+        :raises ValueError: a value cannot be used; the message names it and the remedy.
+        """
+        extra = {
+            key.removeprefix(LEGACY_PREFIX): value
+            for key, value in sorted((extra or {}).items(), key=lambda item: not item[0].startswith(LEGACY_PREFIX))
+            if value not in (None, "")
+        }
+        environment = str(extra.get("environment", "production")).lower()
+        if environment not in ENVIRONMENTS:
+            raise ValueError(
+                f"The connection's environment is {extra['environment']!r}; it should be {' or '.join(ENVIRONMENTS)}."
+            )
+        address = (host or "").strip() or str(extra.get("url", ""))
+        account = extra.get("act_under_account_id")
+        return cls(
+            token=_token(password or extra.get("token")),
+            base_url=_base_url(address or ENVIRONMENTS[environment], port, schema, allow_http=_truth(extra)),
+            environment="custom" if address else environment,
+            act_under_account_id=None if account is None else check_id("act_under_account_id", account),
+            timeout=_positive("timeout", extra.get("timeout", DEFAULT_TIMEOUT)),
+            retries=int(_positive("retries", extra.get("retries", DEFAULT_RETRIES), whole=True)),
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of every request that are not the token's."""
+        headers = {"Accept": "application/json", "User-Agent": "airflow-provider-toloka"}
+        if self.act_under_account_id:
+            headers["X-Act-Under-Account-ID"] = self.act_under_account_id
+        return headers
+
+    @property
+    def authorization(self) -> str:
+        """The value of the ``Authorization`` header: ``ApiKey`` or ``OAuth``, told from the token's shape."""
+        is_api_key = self.token.count(".") == 2 and self.token.index(".") in (22, 23, 24)
+        return f"{'ApiKey' if is_api_key else 'OAuth'} {self.token}"
+
+    @property
+    def where(self) -> str:
+        """The environment and the host, for messages."""
+        return f"{self.environment}, {self.base_url}"
+
+
+def legacy_fields(extra: Mapping[str, Any]) -> list[str]:
+    """List the fields of the 0.0.x package that a connection's extra still uses."""
+    return sorted(key for key, value in extra.items() if key.startswith(LEGACY_PREFIX) and value not in (None, ""))
+
+
+def _token(value: object) -> str:
+    token = value.strip() if isinstance(value, str) else ""
+    if not token:
+        raise ValueError("The connection has no API token. Put it into the field 'API token' (password).")
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(
+            "The connection's API token holds a blank or a character that no token has. "
+            "Paste the token alone, without 'OAuth' or 'ApiKey' before it."
+        )
+    return token
+
+
+def _truth(extra: Mapping[str, Any]) -> bool:
+    value = extra.get("allow_http", False)
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError(f"The connection's allow_http is {value!r}; it should be true or false.")
+    return str(value).lower() == "true"
+
+
+def _positive(name: str, value: object, *, whole: bool = False) -> float:
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not (0 < number < math.inf) or (whole and not number.is_integer()):
+        kind = "whole number above 0" if whole else "number of seconds above 0"
+        raise ValueError(f"The connection's {name} is {value!r}; it should be a {kind}.")
+    return number
+
+
+def _base_url(address: str, port: int | None, schema: str | None, *, allow_http: bool) -> str:
+    _, has_scheme, rest = address.rpartition("://")
+    url = address if has_scheme else f"{schema or 'https'}://{rest}"
+    try:
+        parts = urlsplit(url)
+        host, own_port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"The connection's host {_shown(address)!r} is no valid URL: {error}.") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(
+            f"The connection's host gives a URL that starts with {parts.scheme!r}; it should be https (or http)."
+        )
+    if not host or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise ValueError(f"The connection's host {_shown(address)!r} holds no valid host name.")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(
+            f"The connection's host should be a host name or a base URL such as {ENVIRONMENTS['production']}, "
+            "without a user, a query or a fragment. The token belongs into the field 'API token' (password)."
+        )
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise ValueError(
+            f"The connection's host {host!r} is spoken to over plain http: the token would travel in clear. "
+            'Use https, or add "allow_http": true to the connection\'s extra.'
+        )
+    number = own_port or port or None
+    netloc = (f"[{host}]" if ":" in host else host) + (f":{number}" if number else "")
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/') or API_PATH}"
+
+
+def _shown(address: str) -> str:
+    """Give the address without what may be a password in it."""
+    return re.sub(r"[^/@]*@", "***@", address)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

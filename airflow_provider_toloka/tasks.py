@@ -1,0 +1,92 @@
+"""What a task of this provider needs of Airflow: a deadline that holds over tries, and errors that end it at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, TolokaRequestError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_STARTED = "toloka_wait_started"
+
+
+@contextmanager
+def failing_at_once() -> Iterator[None]:
+    """Fail the task without using up its retries, when no retry can mend the error."""
+    try:
+        yield
+    except (
+        TolokaAuthenticationError,
+        TolokaNotFoundError,
+        TolokaRequestError,
+        AirflowNotFoundException,
+        ValueError,
+    ) as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def seconds(duration: float | timedelta) -> float:
+    """Give a duration in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+def require_positive(name: str, duration: float | timedelta) -> None:
+    """Raise a :class:`ValueError` for a duration that is none, or not above 0.
+
+    :param name: the parameter that holds it, for the error.
+    :param duration: seconds, or a timedelta.
+    """
+    if type(duration) not in (int, float, timedelta) or not seconds(duration) > 0:
+        raise ValueError(f"{name} should be a number of seconds above 0, or a timedelta, but is {duration!r}.")
+
+
+def first_started(context: Context) -> float:
+    """Tell when the task's first try since it was last cleared began, in seconds since the epoch.
+
+    Airflow 3.3 keeps it in the task's own state store, 2.11 in the history of its tries. Airflow 3.0 to 3.2 tell a
+    task nothing of its former tries: there, each try counts from its own start.
+
+    :param context: the task's.
+    """
+    ti: Any = context["ti"]
+    now = time.time()
+    # Clearing a task raises max_tries, so this number tells one series of tries from the next.
+    first_try = ti.max_tries - (context["task"].retries or 0) + 1
+    store: Any = context.get("task_state_store")
+    if store is not None:
+        kept = store.get(_STARTED)
+        if kept and kept["first_try"] == first_try:
+            return float(kept["started"])
+        store.set(_STARTED, {"first_try": first_try, "started": now})
+        return now
+    if not AIRFLOW_V_3_0_PLUS and ti.try_number > first_try:
+        return _start_of_try(ti, first_try) or now
+    return now
+
+
+def _start_of_try(ti: Any, try_number: int) -> float | None:
+    from airflow.models.taskinstancehistory import TaskInstanceHistory
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        started = (
+            session.query(TaskInstanceHistory.start_date)
+            .filter_by(
+                dag_id=ti.dag_id,
+                task_id=ti.task_id,
+                run_id=ti.run_id,
+                map_index=ti.map_index,
+                try_number=try_number,
+            )
+            .scalar()
+        )
+    return started.timestamp() if started else None

@@ -1,0 +1,99 @@
+"""Drives a flow over ``requests``. No rules of the API stand here."""
+
+from __future__ import annotations
+
+import time
+from typing import TypeVar
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from airflow_provider_toloka.flows import Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.settings import Settings
+
+T = TypeVar("T")
+
+#: An answer of the API is some kilobytes; a page of 300 pools may come to a few megabytes.
+LARGEST_BODY = 10_000_000
+_CHUNK = 65_536
+
+
+class _TokenAuth(AuthBase):
+    """Sets the token's header, and keeps an entry of ``~/.netrc`` from replacing it."""
+
+    def __init__(self, authorization: str) -> None:
+        self._authorization = authorization
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._authorization
+        return request
+
+
+def open_session(settings: Settings) -> requests.Session:
+    """Give a session that speaks as the connection's account.
+
+    :param settings: the connection's.
+    """
+    session = requests.Session()
+    session.headers.update(settings.headers)
+    session.auth = _TokenAuth(settings.authorization)
+    return session
+
+
+def run(flow: Flow[T], session: requests.Session, timeout: float) -> T:
+    """Drive a flow to its end.
+
+    :param flow: the flow.
+    :param session: what its requests go over.
+    :param timeout: how long a request may take to connect, and between two parts of the answer, in seconds.
+    :returns: the flow's result.
+    """
+    try:
+        step = next(flow)
+        while True:
+            if isinstance(step, Sleep):
+                time.sleep(step.seconds)
+                step = flow.send(time.time())
+            else:
+                step = flow.send(_send(step, session, timeout))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def _send(request: Request, session: requests.Session, timeout: float) -> Response | NoAnswer:
+    try:
+        with session.request(
+            request.method, request.url, timeout=timeout, allow_redirects=False, stream=True
+        ) as answer:
+            body = bytearray()
+            for chunk in answer.iter_content(_CHUNK):
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status_code, headers, bytes(body), time.time())
+    except requests.exceptions.SSLError as error:
+        return NoAnswer("tls", reason(error))
+    except requests.exceptions.Timeout:
+        return NoAnswer("timeout", f"{timeout:g} s")
+    except requests.exceptions.ConnectionError as error:
+        cause = error.args[0] if error.args else None
+        # requests has one class for "no connection" and for "the connection broke off".
+        is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
+        timed_out = isinstance(cause, urllib3.exceptions.ReadTimeoutError)
+        return NoAnswer("timeout" if timed_out else "broken" if is_broken else "unreachable", reason(error))
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+        return NoAnswer("broken", reason(error))
+
+
+def reason(error: BaseException) -> str:
+    """Give the innermost reason of a library's error: the operating system's, or the TLS library's.
+
+    :param error: what the library raised.
+    """
+    inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+    if inner is not None:
+        return reason(inner)
+    return str(error) or type(error).__name__

@@ -1,0 +1,201 @@
+"""Waiting for operations (API: "Tracking operations"). No I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_toloka.calls import Calls
+from airflow_provider_toloka.exceptions import (
+    TolokaApiError,
+    TolokaInvalidAnswerError,
+    TolokaOperationFailedError,
+    TolokaRateLimitError,
+    TolokaTimeoutError,
+    TolokaUnavailableError,
+)
+from airflow_provider_toloka.flows import Flow, Sleep
+from airflow_provider_toloka.models import Operation, check_id
+
+log = logging.getLogger(__name__)
+
+#: Most operations on a project or a pool take less than a second.
+FIRST_LOOK = 0.25
+SHOWN = 20
+
+#: What passes by itself: while a wait goes on, the next look will tell.
+OUTAGE = (TolokaUnavailableError, TolokaRateLimitError, TolokaInvalidAnswerError)
+
+
+def log_change(operation: Operation) -> None:
+    """Log how an operation stands."""
+    log.info("Toloka's %s", operation.summary)
+
+
+def quick_first(poll_interval: float) -> Iterator[float]:
+    """Give the seconds between looks at a fresh operation: a quarter at first, doubling up to the interval.
+
+    :param poll_interval: seconds.
+    """
+    return backing_off(min(FIRST_LOOK, poll_interval), poll_interval)
+
+
+def backing_off(first: float, longest: float) -> Iterator[float]:
+    """Give the seconds between looks, doubling from the first to the longest."""
+    interval = first
+    while True:
+        yield interval
+        interval = min(interval * 2, longest)
+
+
+class Waits(Calls):
+    """The calls about operations."""
+
+    def get_operation(self, operation_id: str) -> Flow[Operation]:
+        """Get an operation (API: ``GET /operations/{id}``).
+
+        :param operation_id: the operation's id.
+        :returns: the operation as it stands now.
+        :raises ValueError: it is no id.
+        :raises TolokaApiError: one of its kinds, by meaning.
+        """
+        return (yield from self.get_one("operations", "operation_id", operation_id, Operation.from_json))
+
+    def get_operation_log(self, operation_id: str) -> Flow[list[dict[str, Any]]]:
+        """Get an operation's log (API: ``GET /operations/{id}/log``).
+
+        Toloka keeps one for a month, and for batch operations only.
+
+        :param operation_id: the operation's id.
+        :returns: entries of ``type``, ``success``, ``input``, ``output``.
+        :raises ValueError: it is no id.
+        :raises TolokaApiError: one of its kinds, by meaning.
+        """
+        path = f"/operations/{check_id('operation_id', operation_id)}/log"
+        reader, answer = yield from self.get(path, f"read the log of operation {operation_id}")
+        return reader.models(answer, dict)
+
+    def wait_for_operation(
+        self,
+        operation_id: str,
+        *,
+        poll_interval: float = 5.0,
+        timeout: float = 3600.0,
+        on_change: Callable[[Operation], None] = log_change,
+    ) -> Flow[Operation]:
+        """Wait until an operation has succeeded (API: "Tracking operations").
+
+        An outage of the API is no failure: the wait goes on until its timeout.
+
+        :param operation_id: the operation's id.
+        :param poll_interval: seconds between two looks; the first ones come more quickly.
+        :param timeout: seconds that the wait may take as a whole.
+        :param on_change: told of the operation when its status or progress has changed; default: logs it.
+        :returns: the operation, finished as ``SUCCESS``.
+        :raises ValueError: it is no id.
+        :raises TolokaOperationFailedError: it ended as ``FAIL``.
+        :raises TolokaTimeoutError: it did not finish in time; at Toloka it goes on.
+        :raises TolokaApiError: another kind, by meaning, that no waiting mends.
+        """
+        now = yield Sleep(0)
+        operations = yield from self.poll_operations(
+            [operation_id], intervals=quick_first(poll_interval), deadline=now + timeout, on_change=on_change
+        )
+        operation = operations[operation_id]
+        if operation is None or not operation.is_finished:
+            raise TolokaTimeoutError(timeout_message(operations))
+        yield from self.require_success([operation])
+        return operation
+
+    def poll_operations(
+        self,
+        operation_ids: Sequence[str],
+        *,
+        intervals: Iterator[float],
+        deadline: float | None,
+        on_change: Callable[[Operation], None] = log_change,
+    ) -> Flow[dict[str, Operation | None]]:
+        """Look at operations again and again: until all have finished, or one has failed, or the deadline.
+
+        :param operation_ids: the operations' ids.
+        :param intervals: seconds between two looks, one after the other.
+        :param deadline: when to give up, in seconds since the epoch; None: never.
+        :param on_change: told of an operation when its status or progress has changed.
+        :returns: by id, what is known of each operation, finished or not; None: it was never seen.
+        :raises ValueError: one is no id.
+        :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
+        """
+        seen: dict[str, Operation | None] = dict.fromkeys(operation_ids)
+        while True:
+            asked = yield from self.look_at_operations(seen, on_change)
+            known = [operation for operation in seen.values() if operation]
+            if len(known) == len(seen) and all(operation.is_finished for operation in known):
+                return seen
+            if any(operation.failed for operation in known):
+                return seen
+            now = yield Sleep(0)
+            if deadline is not None and now >= deadline:
+                return seen
+            pause = max(next(intervals), asked)
+            yield Sleep(pause if deadline is None else min(pause, deadline - now))
+
+    def look_at_operations(
+        self, seen: dict[str, Operation | None], on_change: Callable[[Operation], None] = log_change
+    ) -> Flow[float]:
+        """Look once at each operation that has not finished, until one has failed, or the API is out.
+
+        :param seen: by id, what was known of each operation; brought up to date.
+        :param on_change: told of an operation when its status or progress has changed.
+        :returns: how long Toloka asks to stay away, in seconds.
+        :raises ValueError: one is no id.
+        :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
+        """
+        for operation_id, before in seen.items():
+            if before and before.is_finished:
+                continue
+            try:
+                operation = yield from self.get_one(
+                    "operations", "operation_id", operation_id, Operation.from_json, retry=False
+                )
+            except OUTAGE as error:
+                log.warning("No news of operation %s, the wait goes on: %s", operation_id, error)
+                return error.retry_after or 0.0
+            seen[operation_id] = operation
+            if before is None or (before.status, before.progress) != (operation.status, operation.progress):
+                on_change(operation)
+            if operation.failed:
+                break
+        return 0.0
+
+    def require_success(self, operations: Sequence[Operation]) -> Flow[None]:
+        """Raise for the first of the operations that failed, with its log if Toloka keeps one.
+
+        :param operations: finished operations.
+        :raises TolokaOperationFailedError: one of them ended as ``FAIL``.
+        """
+        for operation in operations:
+            if operation.failed:
+                entries: list[dict[str, Any]] = []
+                try:
+                    entries = yield from self.get_operation_log(operation.id)
+                except TolokaApiError as error:
+                    log.info("No log of operation %s: %s", operation.id, error)
+                raise TolokaOperationFailedError(operation, [entry for entry in entries if not entry.get("success")])
+
+
+def timeout_message(operations: Mapping[str, Operation | None]) -> str:
+    """Say which operations did not finish in time, how they stand, and what to do.
+
+    :param operations: by id, what is known of the operations waited for; None: it was never seen.
+    """
+    late = [
+        operation.summary if operation else f"operation {operation_id} was never seen"
+        for operation_id, operation in operations.items()
+        if not (operation and operation.is_finished)
+    ]
+    more = f" and {len(late) - SHOWN} more" if len(late) > SHOWN else ""
+    return (
+        f"The wait's timeout has passed, and {len(late)} of {len(operations)} operations have not finished: "
+        f"{'; '.join(late[:SHOWN])}{more}. They go on at Toloka. Run the task again to look again, or raise timeout."
+    )
