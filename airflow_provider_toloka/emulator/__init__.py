@@ -1,0 +1,35 @@
+"""A Toloka that runs on this machine: for demos, and for tests of DAGs without an account.
+
+``TolokaEmulator`` serves the part of Toloka's API that this provider uses. It is written from the API's description,
+shares no code with the provider's client, and keeps its state in memory::
+
+    with TolokaEmulator(seed="demo") as toloka:
+        requests.get(f"{toloka.url}/api/v1/projects", headers={"Authorization": f"OAuth {toloka.token}"})
+
+It needs ``pip install "airflow-provider-toloka[emulator]"``. From a shell, it runs as
+``python -m airflow_provider_toloka.emulator``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_toloka.emulator.faults import Fault
+    from airflow_provider_toloka.emulator.journal import RequestRecord
+    from airflow_provider_toloka.emulator.server import TolokaEmulator
+
+__all__ = ["DEFAULT_TOKEN", "Fault", "RequestRecord", "TolokaEmulator"]
+
+DEFAULT_TOKEN = "AQAD-emulator-made-up-token"  # noqa: S105  made up; it has the shape of an OAuth token (no dots)
+
+_HOMES = {"Fault": "faults", "RequestRecord": "journal", "TolokaEmulator": "server"}
+
+
+def __getattr__(name: str) -> Any:
+    # Every pytest run of every user loads this package for its pytest plugin: the rest comes when it is asked for.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,25 @@
+"""What was asked of the emulator: a record of each API request, for tests to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class RequestRecord:
+    """One API request. It never holds the token.
+
+    :param method: such as ``POST``.
+    :param path: as under ``/api/v1``, such as ``/projects/1001/archive``.
+    :param query: its query parameters.
+    :param status: the HTTP status of the answer; ``None`` while there is none, and for ever when it was dropped.
+    :param account: the header ``X-Act-Under-Account-ID``, if any.
+    :param at: when it came, in seconds since 1970 by the emulator's clock.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    status: int | None = None
+    account: str | None = None
+    at: float = 0.0

@@ -1,0 +1,26 @@
+"""The pytest fixture ``toloka_emulator``, there wherever this package is installed.
+
+It is loaded in every pytest run, and so imports nothing but pytest until the fixture is used.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_toloka.emulator import TolokaEmulator
+
+
+@pytest.fixture
+def toloka_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
+    """Run an empty ``TolokaEmulator``, and let the Airflow connection ``toloka_default`` lead to it."""
+    from airflow_provider_toloka.emulator import TolokaEmulator
+
+    with TolokaEmulator() as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection))
+        yield emulator
