@@ -27,7 +27,7 @@ from airflow_provider_toloka.triggers.toloka import OperationTrigger, operations
 from airflow_provider_toloka.waiting import FIRST_LOOK, quick_first, timeout_message
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_toloka.api import TolokaApi
     from airflow_provider_toloka.flows import Flow
@@ -192,7 +192,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
     change = ARCHIVE_PROJECT
     template_fields: Sequence[str] = ("project_id", "toloka_conn_id")
 
-    def __init__(self, *, project_id: str, pools: PoolsRule = "require_archived", **kwargs: Any) -> None:
+    def __init__(self, *, project_id: str | XComArg, pools: PoolsRule = "require_archived", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
         self.pools = pools
@@ -210,7 +210,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
 class _PoolOperator(TolokaChangeOperator):
     template_fields: Sequence[str] = ("pool_id", "toloka_conn_id")
 
-    def __init__(self, *, pool_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
 
@@ -238,7 +238,7 @@ class TolokaArchivePoolOperator(_PoolOperator):
 class _TrainingOperator(TolokaChangeOperator):
     template_fields: Sequence[str] = ("training_id", "toloka_conn_id")
 
-    def __init__(self, *, training_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_id = training_id
 

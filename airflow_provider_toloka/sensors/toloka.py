@@ -22,7 +22,7 @@ from airflow_provider_toloka.triggers.toloka import OperationTrigger, operations
 from airflow_provider_toloka.waiting import timeout_message
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
 _A_DAY = 86_400.0
 
@@ -49,7 +49,7 @@ class OperationSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        operation_id: str | Sequence[str | None] | None,
+        operation_id: str | Sequence[str | None] | XComArg | None,
         toloka_conn_id: str = TolokaHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -95,8 +95,12 @@ class OperationSensor(BaseSensorOperator):
         return self._result(seen)
 
     def _operation_ids(self) -> list[str]:
-        given = [self.operation_id] if isinstance(self.operation_id, (str, int, type(None))) else self.operation_id
+        given: Any = self.operation_id if self._is_list else [self.operation_id]
         return [check_id("operation_id", id_) for id_ in given if id_ is not None]
+
+    @property
+    def _is_list(self) -> bool:
+        return not isinstance(self.operation_id, (str, int, type(None)))
 
     def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float) -> bool:
         failed = [operation for operation in seen.values() if operation and operation.failed]
@@ -114,8 +118,7 @@ class OperationSensor(BaseSensorOperator):
 
     def _result(self, seen: Mapping[str, Operation | None]) -> Any:
         operations = [operation.to_json() for operation in seen.values() if operation]
-        is_list = not isinstance(self.operation_id, (str, int, type(None)))
-        return operations if is_list else next(iter(operations), None)
+        return operations if self._is_list else next(iter(operations), None)
 
     def _trigger(self) -> OperationTrigger:
         longest = self.max_wait.total_seconds() if self.max_wait else _A_DAY
