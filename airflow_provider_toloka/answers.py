@@ -55,11 +55,13 @@ class Reader:
         return self._make(answer, make, self._json(answer))
 
     def models(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> list[T]:
-        """Read a JSON list of objects into models.
+        """Read a JSON list of objects into models; a single object stands for a list of one.
 
         :raises TolokaInvalidAnswerError: it is not such a list.
         """
         items = self._json(answer)
+        if isinstance(items, dict):
+            items = [items]
         if not isinstance(items, list):
             raise self._invalid(answer, "is no JSON list")
         return [self._make(answer, make, item) for item in items]
@@ -80,7 +82,7 @@ class Reader:
         if isinstance(answer, NoAnswer):
             return TolokaUnavailableError(self._summary(_NO_ANSWER[answer.kind].format(reason=answer.reason)))
         if answer.status < HTTPStatus.BAD_REQUEST:
-            target = answer.headers.get("location", "")
+            target = _short(answer.headers.get("location", ""))
             told = (
                 f"is a redirect to {target!r}, which is not followed" if target else "is not one that the API describes"
             )
@@ -95,7 +97,7 @@ class Reader:
     def _told(self, answer: Response) -> dict[str, Any]:
         """Read what Toloka says of the error; a gateway in between may say anything."""
         try:
-            told = json.loads(self._clean(answer.body))
+            told = self._hide(json.loads(answer.body))
         except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
@@ -118,7 +120,9 @@ class Reader:
         try:
             return make(item)
         except InvalidModelError as error:
-            raise self._invalid(answer, f"does not fit the API's description: {error}") from None
+            raise self._invalid(answer, f"does not fit the API's description: {_short(str(error))}") from None
+        except RecursionError:
+            raise self._invalid(answer, "does not fit the API's description") from None
 
     def _invalid(self, answer: Response, told: str) -> TolokaInvalidAnswerError:
         return TolokaInvalidAnswerError(
@@ -128,15 +132,20 @@ class Reader:
         )
 
     def _summary(self, meaning: str) -> str:
-        return f"Could not {self.subject} at Toloka ({self.settings.where}): {meaning}."
+        return f"Could not {self.subject} at Toloka ({self.settings.where}): {self._hide(meaning)}."
 
     def _excerpt(self, answer: Response) -> str:
-        text = self._clean(answer.body)[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace")
-        return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+        return _short(self._hide(answer.body.decode("utf-8", "replace")))
 
-    def _clean(self, body: bytes) -> bytes:
-        # A proxy's error page may echo the request with its headers.
-        return body.replace(self.settings.token.encode(), b"***")
+    def _hide(self, told: Any) -> Any:
+        # A proxy's answer may echo the request with its headers.
+        if isinstance(told, str):
+            return told.replace(self.settings.token, "***")
+        if isinstance(told, list):
+            return [self._hide(item) for item in told]
+        if isinstance(told, dict):
+            return {self._hide(key): self._hide(value) for key, value in told.items()}
+        return told
 
     @staticmethod
     def _error_class(status: int) -> type[TolokaApiError]:
@@ -194,7 +203,8 @@ def _asked_wait(answer: Response) -> float | None:
         seconds = float(header)
     else:
         try:
-            seconds = parsedate_to_datetime(header).timestamp() - answer.received
+            date = parsedate_to_datetime(header)
+            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - answer.received
         except (ValueError, OverflowError, IndexError, TypeError):
             seconds = -1.0
     if 0 <= seconds <= _LONGEST_BELIEVED:
@@ -213,6 +223,10 @@ def _quota_interval(body: bytes) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         return ""
     return str(interval)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
 def _refuse_constant(name: str) -> Any:

@@ -7,8 +7,8 @@ trainings, archive trainings, archive the project.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 from airflow_provider_toloka.calls import (
     ARCHIVE_POOL,
@@ -19,6 +19,8 @@ from airflow_provider_toloka.calls import (
     Change,
 )
 from airflow_provider_toloka.models import ARCHIVED, CLOSED, LOCKED, OPEN, Operation, Pool, Project, Training
+
+Item = TypeVar("Item", Pool, Training)
 
 #: What may be done to the pools and trainings of a project.
 PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_archive"]
@@ -63,6 +65,30 @@ class Snapshot:
     pools: Sequence[Pool] = ()
     trainings: Sequence[Training] = ()
     operations: Sequence[Operation] = ()
+
+    def after(self, done: Collection[Step], finished: Collection[str]) -> Snapshot:
+        """Give how it stands when these steps have had their effect.
+
+        :param done: the steps whose operations have succeeded.
+        :param finished: the ids of the operations that run no longer.
+        """
+
+        def moved(items: Sequence[Item], close: Change, archive: Change) -> tuple[Item, ...]:
+            return tuple(
+                replace(item, status=ARCHIVED)
+                if Step(archive, item.id) in done
+                else replace(item, status=CLOSED)
+                if Step(close, item.id) in done and item.status == OPEN
+                else item
+                for item in items
+            )
+
+        return replace(
+            self,
+            pools=moved(self.pools, CLOSE_POOL, ARCHIVE_POOL),
+            trainings=moved(self.trainings, CLOSE_TRAINING, ARCHIVE_TRAINING),
+            operations=tuple(operation for operation in self.operations if operation.id not in finished),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +138,7 @@ def next_steps(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step] = ()
         return Plan()
     left_pools = [pool for pool in snapshot.pools if pool.status != ARCHIVED]
     left_trainings = [training for training in snapshot.trainings if training.status != ARCHIVED]
-    if blocked := _blocked(left_pools, left_trainings, snapshot, pools):
+    if blocked := _blocked(left_pools, left_trainings, snapshot, pools, done):
         return Plan(blocked=blocked)
     if left_pools:
         return _stage(left_pools, CLOSE_POOL, ARCHIVE_POOL, snapshot, done)
@@ -153,19 +179,25 @@ def describe(item: Pool | Training) -> str:
 
 
 def _blocked(
-    pools: Sequence[Pool], trainings: Sequence[Training], snapshot: Snapshot, rule: PoolsRule
+    pools: Sequence[Pool],
+    trainings: Sequence[Training],
+    snapshot: Snapshot,
+    rule: PoolsRule,
+    done: Collection[Step],
 ) -> tuple[str, ...]:
     forbidden = {"require_archived": (OPEN, CLOSED, LOCKED), "archive_closed": (OPEN,), "close_and_archive": ()}[rule]
     return tuple(
         f"{describe(item)} is {item.status}"
         for item in (*pools, *trainings)
         if item.status not in (OPEN, CLOSED, LOCKED)
-        or (item.status in forbidden and not (rule != "require_archived" and _is_closing(item, snapshot)))
+        or (item.status in forbidden and not (rule != "require_archived" and _is_closing(item, snapshot, done)))
     )
 
 
-def _is_closing(item: Pool | Training, snapshot: Snapshot) -> bool:
+def _is_closing(item: Pool | Training, snapshot: Snapshot, done: Collection[Step]) -> bool:
     change = CLOSE_POOL if isinstance(item, Pool) else CLOSE_TRAINING
+    if Step(change, item.id) in done:
+        return True
     operation = _operation_on(change, item.id, snapshot)
     return operation is not None and operation.type == change.operation_type
 

@@ -156,7 +156,7 @@ class Calls:
             raise ValueError(
                 f"The list of {resource} has no filter {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}."
             )
-        query = {name: _filter(value) for name, value in filters.items()}
+        query = {name: write_filter(value) for name, value in filters.items()}
 
         def page(after: str | None) -> Flow[Page[Item]]:
             turned = {**query, "sort": "id", "limit": str(PAGE_LIMIT)}
@@ -245,8 +245,11 @@ class Calls:
         yield Sleep(wait)
 
 
-def _filter(value: str | datetime) -> str:
-    """Write a filter's value as the API reads it: times in UTC, without a zone."""
+def write_filter(value: str | datetime) -> str:
+    """Write a filter's value as the API reads it: times in UTC, without a zone.
+
+    :param value: a text, or a time; one without a zone is in UTC.
+    """
     if not isinstance(value, datetime):
         return str(value)
     utc = value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)

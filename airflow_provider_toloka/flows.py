@@ -100,7 +100,8 @@ class Patience:
         :returns: how long to wait before the retry, in seconds; None when patience is at its end.
         """
         policy = self._policy
-        longest = min(policy.first_wait * 2**self._retries, policy.longest_wait)
+        doublings = min(self._retries, 64)  # beyond, a float may not hold it
+        longest = min(policy.first_wait * 2**doublings, policy.longest_wait)
         wait = policy.jitter(longest) if asked is None else asked + policy.jitter(policy.first_wait)
         too_long = asked is not None and asked > policy.longest_wait
         if too_long or self._retries >= policy.retries or self._waited + wait > policy.total_wait:

@@ -6,8 +6,8 @@ an :class:`InvalidModelError`, an unknown status or type is kept as it is: Tolok
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -48,6 +48,13 @@ def _text(json: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def _id(json: Mapping[str, Any]) -> str:
+    value = _text(json, "id")
+    if not _ID.fullmatch(value):
+        raise InvalidModelError(f"'id' should be an id of letters, digits, '_' and '-', but is {value!r}")
+    return value
+
+
 def _optional_text(json: Mapping[str, Any], key: str) -> str | None:
     value = json.get(key)
     if value is not None and not isinstance(value, str):
@@ -78,7 +85,7 @@ def _time(json: Mapping[str, Any], key: str) -> pendulum.DateTime | None:
 def _number(json: Mapping[str, Any], key: str) -> float | None:
     value = json.get(key)
     if value is not None and (
-        isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)
+        isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max
     ):
         raise InvalidModelError(f"{key!r} should be a number, but is {value!r}")
     return value
@@ -102,7 +109,7 @@ class Operation:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Make it from the API's JSON, or from :meth:`to_json`'s."""
         return cls(
-            id=_text(json, "id"),
+            id=_id(json),
             type=_text(json, "type"),
             status=_text(json, "status"),
             submitted=_time(json, "submitted"),
@@ -156,7 +163,7 @@ class Requester:
         """Make it from the API's JSON."""
         names = _mapping(json, "public_name")
         name = names.get("EN") or next(iter(names.values()), None)
-        return cls(id=_text(json, "id"), name=name if isinstance(name, str) else None, balance=_number(json, "balance"))
+        return cls(id=_id(json), name=name if isinstance(name, str) else None, balance=_number(json, "balance"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +180,7 @@ class Project:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Make it from the API's JSON."""
         return cls(
-            id=_text(json, "id"),
+            id=_id(json),
             status=_text(json, "status"),
             public_name=_optional_text(json, "public_name"),
             private_comment=_optional_text(json, "private_comment"),
@@ -198,7 +205,7 @@ class Training:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Make it from the API's JSON."""
         return cls(
-            id=_text(json, "id"),
+            id=_id(json),
             project_id=_text(json, "project_id"),
             status=_text(json, "status"),
             private_name=_optional_text(json, "private_name"),

@@ -25,7 +25,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.hooks.toloka"]}],
-        "operators": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.operators.toloka"]}],
+        "operators": [
+            {
+                "integration-name": "Toloka",
+                "python-modules": [f"{_PACKAGE}.operators.toloka", f"{_PACKAGE}.operators.stale"],
+            }
+        ],
         "sensors": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.sensors.toloka"]}],
         "triggers": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.triggers.toloka"]}],
         "connection-types": [
@@ -66,6 +71,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Retries",
                         "description": "How often a failed request is sent again.",
                         "schema": {"type": ["integer", "null"], "default": 5, "minimum": 1},
+                    },
+                    "max_requests_per_second": {
+                        "label": "Most requests per second",
+                        "description": "How fast a batch may go; Toloka allows an account 300 requests per second.",
+                        "schema": {"type": ["integer", "null"], "default": 240, "minimum": 1},
                     },
                 },
             }

@@ -39,11 +39,13 @@ class Progress:
     :param operations: operations to wait for; when they are the last, they may be finished, or be none at all
         because all was done before.
     :param locked: what to look at again a little later, in words.
+    :param snapshot: how the project stands, for a caller that stays; None: it has to be looked at again.
     """
 
     is_last: bool = False
     operations: tuple[Operation, ...] = ()
     locked: tuple[str, ...] = ()
+    snapshot: Snapshot | None = None
 
 
 def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]:
@@ -65,7 +67,11 @@ def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]
 
 
 def retire_project(
-    api: TolokaApi, project_id: str, pools: PoolsRule, done: Collection[Operation] = ()
+    api: TolokaApi,
+    project_id: str,
+    pools: PoolsRule,
+    done: Collection[Operation] = (),
+    snapshot: Snapshot | None = None,
 ) -> Flow[Progress]:
     """Do all that can be done now to bring a project into the archive.
 
@@ -73,18 +79,28 @@ def retire_project(
     :param project_id: the project's id.
     :param pools: what may be done to its pools and trainings.
     :param done: operations that were waited for, and have succeeded.
+    :param snapshot: how the project stands; None: look.
     :returns: how far it came.
     :raises TolokaNotArchivableError: a person has to do something first.
     :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
     """
     steps_done = {step for operation in done if (step := step_of(operation))}
+    if snapshot is not None:
+        snapshot = snapshot.after(steps_done, {operation.id for operation in done})
     while True:
-        plan = next_steps((yield from look_at_project(api, project_id)), pools, steps_done)
+        is_fresh = snapshot is None
+        if snapshot is None:
+            snapshot = yield from look_at_project(api, project_id)
+        plan = next_steps(snapshot, pools, steps_done)
         if plan.blocked:
             raise TolokaNotArchivableError(f"Could not archive project {project_id}: {explain(plan.blocked, pools)}.")
         if plan.is_empty:
             return Progress(is_last=True)
         round_ = yield from _carry_out(api, plan.steps)
+        if round_.refused and not is_fresh:
+            # What was known may be out of date: look again before giving up.
+            snapshot = None
+            continue
         if round_.refused:
             raise TolokaNotArchivableError(
                 f"Could not archive project {project_id}: {explain(round_.refused, 'close_and_archive')}."
@@ -93,12 +109,14 @@ def retire_project(
         if any(operation.type == ARCHIVE_PROJECT.operation_type for operation in operations):
             return Progress(is_last=True, operations=operations)
         yield from api.require_success(operations)
-        steps_done |= round_.idle | {step for operation in operations if (step := step_of(operation))}
+        finished = [operation for operation in operations if operation.is_finished]
         unfinished = tuple(operation for operation in operations if not operation.is_finished)
+        steps_done |= round_.idle | {step for operation in finished if (step := step_of(operation))}
         if locked := (*plan.locked, *round_.locked):
             return Progress(operations=unfinished, locked=locked)
+        snapshot = snapshot.after(steps_done, {operation.id for operation in finished})
         if unfinished:
-            return Progress(operations=unfinished)
+            return Progress(operations=unfinished, snapshot=snapshot)
 
 
 def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:

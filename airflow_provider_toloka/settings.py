@@ -22,8 +22,11 @@ LEGACY_PREFIX = "extra__toloka__"
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 5
+#: Toloka's own limit is 300; the rest is for whoever else works on the account.
+DEFAULT_MAX_REQUESTS_PER_SECOND = 240.0
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Settings:
     :param act_under_account_id: the requester to act for; None: the token's own.
     :param timeout: how long one request may take, in seconds.
     :param retries: how often a failed request is sent again.
+    :param max_requests_per_second: the highest rate of concurrent requests.
     """
 
     token: str = field(repr=False)
@@ -44,6 +48,7 @@ class Settings:
     act_under_account_id: str | None = None
     timeout: float = DEFAULT_TIMEOUT
     retries: int = DEFAULT_RETRIES
+    max_requests_per_second: float = DEFAULT_MAX_REQUESTS_PER_SECOND
 
     @classmethod
     def from_connection(
@@ -61,8 +66,8 @@ class Settings:
         :param host: a host name, or a whole base URL; empty: the environment's.
         :param port: TCP port; 0 is the same as none.
         :param schema: ``http`` or ``https``, where the host does not say it.
-        :param extra: ``environment``, ``act_under_account_id``, ``timeout``, ``retries``, ``allow_http``; also under
-            the names that the 0.0.x package used.
+        :param extra: ``environment``, ``act_under_account_id``, ``timeout``, ``retries``,
+            ``max_requests_per_second``, ``allow_http``; also under the names that the 0.0.x package used.
         :raises ValueError: a value cannot be used; the message names it and the remedy.
         """
         extra = {
@@ -84,6 +89,9 @@ class Settings:
             act_under_account_id=None if account is None else check_id("act_under_account_id", account),
             timeout=_positive("timeout", extra.get("timeout", DEFAULT_TIMEOUT)),
             retries=int(_positive("retries", extra.get("retries", DEFAULT_RETRIES), whole=True)),
+            max_requests_per_second=_positive(
+                "max_requests_per_second", extra.get("max_requests_per_second", DEFAULT_MAX_REQUESTS_PER_SECOND)
+            ),
         )
 
     @property
@@ -136,24 +144,27 @@ def _positive(name: str, value: object, *, whole: bool = False) -> float:
     except (ValueError, OverflowError):
         number = math.nan
     if not (0 < number < math.inf) or (whole and not number.is_integer()):
-        kind = "whole number above 0" if whole else "number of seconds above 0"
+        kind = "whole number above 0" if whole else "number above 0"
         raise ValueError(f"The connection's {name} is {value!r}; it should be a {kind}.")
     return number
 
 
 def _base_url(address: str, port: int | None, schema: str | None, *, allow_http: bool) -> str:
+    if _is_ipv6(address):
+        address = f"[{address}]"  # as Airflow gives it, when the connection is a URI
     _, has_scheme, rest = address.rpartition("://")
     url = address if has_scheme else f"{schema or 'https'}://{rest}"
     try:
         parts = urlsplit(url)
         host, own_port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"The connection's host {_shown(address)!r} is no valid URL: {error}.") from None
+        reason = _shown(str(error))
+        raise ValueError(f"The connection's host {_shown(address)!r} is no valid URL: {reason}.") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError(
             f"The connection's host gives a URL that starts with {parts.scheme!r}; it should be https (or http)."
         )
-    if not host or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+    if not host or not (_HOST.fullmatch(host) or _is_ipv6(host)):
         raise ValueError(f"The connection's host {_shown(address)!r} holds no valid host name.")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(
@@ -173,6 +184,13 @@ def _base_url(address: str, port: int | None, schema: str | None, *, allow_http:
 def _shown(address: str) -> str:
     """Give the address without what may be a password in it."""
     return re.sub(r"[^/@]*@", "***@", address)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ip_address(host).version == 6
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

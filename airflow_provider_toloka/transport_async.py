@@ -1,75 +1,105 @@
-"""Drives a flow over ``aiohttp``. No rules of the API stand here."""
+"""Drives flows over ``aiohttp``, many at once. No rules of the API stand here."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import aiohttp
 
 from airflow_provider_toloka.flows import Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.pacing import Pacer
 from airflow_provider_toloka.settings import Settings
 from airflow_provider_toloka.transport import LARGEST_BODY, reason
 
 T = TypeVar("T")
 
+#: Enough for 300 requests a second, when one takes a tenth of a second.
+CONNECTIONS = 32
+_TOO_MANY_REQUESTS = 429
 
-def open_session(settings: Settings) -> aiohttp.ClientSession:
-    """Give a session that speaks as the connection's account; to be closed by whom it is given to.
+
+class AsyncDriver:
+    """Sends the requests of many flows, as fast as the account's limit allows. An async context manager.
 
     :param settings: the connection's.
     """
 
-    async def authorize(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pacer = Pacer(settings.max_requests_per_second)
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._session: aiohttp.ClientSession
+        self.requests = 0
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers=self._settings.headers,
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            middlewares=(self._authorize,),
+            trust_env=True,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Drive a flow to its end.
+
+        :param flow: the flow.
+        :returns: its result.
+        """
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Sleep):
+                    await asyncio.sleep(step.seconds)
+                    step = flow.send(time.time())
+                else:
+                    step = flow.send(await self._send_in_turn(step))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         # Not a header of the session: an entry of ~/.netrc would clash with that.
-        request.headers["Authorization"] = settings.authorization
+        request.headers["Authorization"] = self._settings.authorization
         return await send(request)
 
-    return aiohttp.ClientSession(
-        headers=settings.headers,
-        timeout=aiohttp.ClientTimeout(total=settings.timeout),
-        middlewares=(authorize,),
-        trust_env=True,
-    )
-
-
-async def run(flow: Flow[T], session: aiohttp.ClientSession) -> T:
-    """Drive a flow to its end.
-
-    :param flow: the flow.
-    :param session: what its requests go over.
-    :returns: the flow's result.
-    """
-    try:
-        step = next(flow)
-        while True:
-            if isinstance(step, Sleep):
-                await asyncio.sleep(step.seconds)
-                step = flow.send(time.time())
+    async def _send_in_turn(self, request: Request) -> Response | NoAnswer:
+        clock = asyncio.get_running_loop().time
+        async with self._slots:
+            await asyncio.sleep(self._pacer.start_at(clock()) - clock())
+            sent = clock()
+            self.requests += 1
+            answer = await self._send(request)
+            if isinstance(answer, Response) and answer.status == _TOO_MANY_REQUESTS:
+                self._pacer.refused(sent, clock(), pause=1.0)
             else:
-                step = flow.send(await _send(step, session))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+                self._pacer.accepted(clock())
+            return answer
 
-
-async def _send(request: Request, session: aiohttp.ClientSession) -> Response | NoAnswer:
-    try:
-        async with session.request(request.method, request.url, allow_redirects=False) as answer:
-            body = bytearray()
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    answer.close()
-                    return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(answer.status, headers, bytes(body), time.time())
-    except TimeoutError:
-        return NoAnswer("timeout", f"{session.timeout.total:g} s")
-    except aiohttp.ClientSSLError as error:
-        return NoAnswer("tls", reason(error))
-    except aiohttp.ClientConnectorError as error:
-        return NoAnswer("unreachable", reason(error))
-    except (aiohttp.ClientError, OSError) as error:
-        return NoAnswer("broken", reason(error))
+    async def _send(self, request: Request) -> Response | NoAnswer:
+        try:
+            async with self._session.request(request.method, request.url, allow_redirects=False) as answer:
+                body = bytearray()
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > LARGEST_BODY:
+                        answer.close()
+                        return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status, headers, bytes(body), time.time())
+        except TimeoutError:
+            return NoAnswer("timeout", f"{self._settings.timeout:g} s")
+        except aiohttp.ClientSSLError as error:
+            return NoAnswer("tls", reason(error))
+        except aiohttp.ClientConnectorError as error:
+            return NoAnswer("unreachable", reason(error))
+        except (aiohttp.ClientError, OSError) as error:
+            return NoAnswer("broken", reason(error))

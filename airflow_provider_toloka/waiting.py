@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
-from airflow_provider_toloka.calls import Calls
+from airflow_provider_toloka.calls import PAGE_LIMIT, Calls, write_filter
 from airflow_provider_toloka.exceptions import (
     TolokaApiError,
     TolokaInvalidAnswerError,
@@ -155,9 +157,7 @@ class Waits(Calls):
             if before and before.is_finished:
                 continue
             try:
-                operation = yield from self.get_one(
-                    "operations", "operation_id", operation_id, Operation.from_json, retry=False
-                )
+                operation = yield from self.look_at_operation(operation_id)
             except OUTAGE as error:
                 log.warning("No news of operation %s, the wait goes on: %s", operation_id, error)
                 return error.retry_after or 0.0
@@ -167,6 +167,28 @@ class Waits(Calls):
             if operation.failed:
                 break
         return 0.0
+
+    def look_at_operation(self, operation_id: str) -> Flow[Operation]:
+        """Get an operation without retries: for those who look again anyway.
+
+        :param operation_id: the operation's id.
+        :returns: the operation as it stands now.
+        :raises TolokaApiError: one of its kinds, by meaning.
+        """
+        return (yield from self.get_one("operations", "operation_id", operation_id, Operation.from_json, retry=False))
+
+    def list_finished(self, finished_gte: datetime) -> Flow[tuple[list[Operation], bool]]:
+        """Read one page of the operations that finished at a time or after it, in the order of their finish.
+
+        Without retries: it is for those who look again anyway (API: ``GET /operations``).
+
+        :param finished_gte: the time, in Toloka's clock.
+        :returns: the operations, and whether there are more.
+        :raises TolokaApiError: one of its kinds, by meaning.
+        """
+        query = urlencode({"finished_gte": write_filter(finished_gte), "sort": "finished", "limit": str(PAGE_LIMIT)})
+        reader, answer = yield from self.get(f"/operations?{query}", "list finished operations", retry=False)
+        return reader.page(answer, Operation.from_json)
 
     def require_success(self, operations: Sequence[Operation]) -> Flow[None]:
         """Raise for the first of the operations that failed, with its log if Toloka keeps one.

@@ -17,9 +17,10 @@ from airflow_provider_toloka.provider_info import get_provider_info
 from airflow_provider_toloka.settings import LEGACY_PREFIX, Settings, legacy_fields
 
 if TYPE_CHECKING:
-    import aiohttp
     import requests
     from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_toloka.transport_async import AsyncDriver
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,19 +56,9 @@ def _sync_list(
     @functools.wraps(call)
     def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         # Not a generator itself: wrong filters are told of at the call, not at the first item.
-        return _items(hook, call(hook.api, *args, **kwargs))
+        return hook.items(call(hook.api, *args, **kwargs))
 
     return method
-
-
-def _items(hook: TolokaHook, listing: Listing[T]) -> Iterator[T]:
-    last_id = None
-    while True:
-        page = hook.run(listing.page(last_id))
-        yield from page.items
-        last_id = page.last_id
-        if last_id is None:
-            return
 
 
 def _async_list(
@@ -77,15 +68,8 @@ def _async_list(
 
     @functools.wraps(call)
     async def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        listing = call(await hook.api_async(), *args, **kwargs)
-        last_id = None
-        while True:
-            page = await hook.run_async(listing.page(last_id))
-            for item in page.items:
-                yield item
-            last_id = page.last_id
-            if last_id is None:
-                return
+        async for item in hook.items_async(call(await hook.api_async(), *args, **kwargs)):
+            yield item
 
     return method
 
@@ -98,6 +82,7 @@ class TolokaHook(BaseHook):
 
     :param toloka_conn_id: the id of a connection of type ``toloka``.
     :param retry_policy: how failed requests are sent again; default: as often as the connection says.
+    :param max_requests_per_second: the highest rate of concurrent requests; default: the connection's, which is 240.
     """
 
     conn_name_attr = "toloka_conn_id"
@@ -105,13 +90,20 @@ class TolokaHook(BaseHook):
     conn_type = "toloka"
     hook_name = "Toloka"
 
-    def __init__(self, toloka_conn_id: str = default_conn_name, *, retry_policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        toloka_conn_id: str = default_conn_name,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        max_requests_per_second: float | None = None,
+    ) -> None:
         super().__init__()
+        self.max_requests_per_second = max_requests_per_second
         self.toloka_conn_id = toloka_conn_id
         self.retry_policy = retry_policy
         self._api: TolokaApi | None = None
         self._session: requests.Session | None = None
-        self._async_session: aiohttp.ClientSession | None = None
+        self._driver: AsyncDriver | None = None
 
     get_requester = _sync(TolokaApi.get_requester)
     get_project = _sync(TolokaApi.get_project)
@@ -204,13 +196,44 @@ class TolokaHook(BaseHook):
         :param flow: the flow.
         :returns: its result.
         """
-        from airflow_provider_toloka.transport_async import open_session, run
+        from airflow_provider_toloka.transport_async import AsyncDriver
 
-        settings = (await self.api_async()).settings
-        if self._async_session is not None:
-            return await run(flow, self._async_session)
-        async with open_session(settings) as session:
-            return await run(flow, session)
+        if self._driver is not None:
+            return await self._driver.run(flow)
+        async with AsyncDriver((await self.api_async()).settings) as driver:
+            return await driver.run(flow)
+
+    def items(self, listing: Listing[T]) -> Iterator[T]:
+        """Go over a list of the API, reading each page when it is come to.
+
+        :param listing: the list.
+        """
+        last_id = None
+        while True:
+            page = self.run(listing.page(last_id))
+            yield from page.items
+            last_id = page.last_id
+            if last_id is None:
+                return
+
+    async def items_async(self, listing: Listing[T]) -> AsyncIterator[T]:
+        """Go over a list of the API, reading each page when it is come to, without blocking the event loop.
+
+        :param listing: the list.
+        """
+        last_id = None
+        while True:
+            page = await self.run_async(listing.page(last_id))
+            for item in page.items:
+                yield item
+            last_id = page.last_id
+            if last_id is None:
+                return
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests were sent since the hook was entered as an async context manager."""
+        return self._driver.requests if self._driver else 0
 
     def close(self) -> None:
         """Close the HTTP connections of the plain calls."""
@@ -225,15 +248,15 @@ class TolokaHook(BaseHook):
         self.close()
 
     async def __aenter__(self) -> Self:
-        from airflow_provider_toloka.transport_async import open_session
+        from airflow_provider_toloka.transport_async import AsyncDriver
 
-        self._async_session = open_session((await self.api_async()).settings)
+        self._driver = await AsyncDriver((await self.api_async()).settings).__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        session, self._async_session = self._async_session, None
-        if session is not None:
-            await session.close()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            await driver.__aexit__()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -272,7 +295,9 @@ class TolokaHook(BaseHook):
                 host=connection.host,
                 port=connection.port,
                 schema=connection.schema,
-                extra=extra,
+                extra={**extra, "max_requests_per_second": self.max_requests_per_second}
+                if self.max_requests_per_second is not None
+                else extra,
             )
         except ValueError as error:
             raise ValueError(f"Connection {self.toloka_conn_id!r}: {error}") from None

@@ -23,7 +23,7 @@ from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import Operation, check_id
 from airflow_provider_toloka.retiring import Progress, change_one, retire_project
 from airflow_provider_toloka.tasks import failing_at_once, first_started, require_positive, seconds
-from airflow_provider_toloka.triggers.toloka import OperationTrigger, operations_of
+from airflow_provider_toloka.triggers.toloka import OperationTrigger, first_submitted, operations_of
 from airflow_provider_toloka.waiting import FIRST_LOOK, quick_first, timeout_message
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class TolokaChangeOperator(BaseOperator):
                 "Run the task again to look again, or raise timeout."
             )
         if self.deferrable:
-            self._defer(ids, deadline)
+            self._defer(progress.operations, deadline)
         if not ids:
             time.sleep(self.poll_interval)
             return {}
@@ -152,11 +152,12 @@ class TolokaChangeOperator(BaseOperator):
         intervals = quick_first(self.poll_interval)
         return hook.run(hook.api.poll_operations(ids, intervals=intervals, deadline=deadline))
 
-    def _defer(self, operation_ids: Sequence[str], deadline: float) -> NoReturn:
+    def _defer(self, operations: Sequence[Operation], deadline: float) -> NoReturn:
         trigger = OperationTrigger(
             toloka_conn_id=self.toloka_conn_id,
-            operation_ids=operation_ids,
-            poll_interval=min(FIRST_LOOK, self.poll_interval) if operation_ids else self.poll_interval,
+            operation_ids=[operation.id for operation in operations],
+            submitted=first_submitted(operations),
+            poll_interval=min(FIRST_LOOK, self.poll_interval) if operations else self.poll_interval,
             longest_interval=self.poll_interval,
             deadline=deadline,
         )

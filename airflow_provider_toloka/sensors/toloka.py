@@ -18,7 +18,7 @@ from airflow_provider_toloka.exceptions import TolokaOperationFailedError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import Operation, check_id
 from airflow_provider_toloka.tasks import failing_at_once, first_started
-from airflow_provider_toloka.triggers.toloka import OperationTrigger, operations_of
+from airflow_provider_toloka.triggers.toloka import OperationTrigger, first_submitted, operations_of
 from airflow_provider_toloka.waiting import timeout_message
 
 if TYPE_CHECKING:
@@ -59,20 +59,23 @@ class OperationSensor(BaseSensorOperator):
         self.toloka_conn_id = toloka_conn_id
         self.deferrable = deferrable
 
-    def execute(self, context: Context) -> Any:
-        """Wait until the operations have succeeded.
+    def pre_execute(self, context: Any) -> None:
+        """Check what to wait for, and until when.
 
-        :returns: the finished operation, or the list of them, as JSON values; None: there was nothing to wait for.
-        :raises AirflowFailException: one ended as ``FAIL``, or no retry can mend it.
-        :raises AirflowSensorTimeout: they did not finish in time.
+        Not in ``execute``: Airflow 2 takes a base class's ``execute`` that is called from there for a nested operator.
         """
+        super().pre_execute(context)
         self._deadline = first_started(context) + self.timeout
         with failing_at_once():
             self._seen: dict[str, Operation | None] = dict.fromkeys(self._operation_ids())
-        return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - the base class's signature
-        """Look once; defer if that is not enough and the sensor is deferrable."""
+        """Look once; defer if that is not enough and the sensor is deferrable.
+
+        :returns: with the finished operation, or the list of them, as JSON values; None: there was nothing to wait for.
+        :raises AirflowFailException: one ended as ``FAIL``, or no retry can mend it.
+        :raises AirflowSensorTimeout: they did not finish in time.
+        """
         if self._seen:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
                 hook.run(hook.api.look_at_operations(self._seen))
@@ -87,7 +90,7 @@ class OperationSensor(BaseSensorOperator):
         """Give the result of the wait on the triggerer.
 
         :param event: the event of :class:`OperationTrigger`.
-        :returns: as :meth:`execute`.
+        :returns: the same value.
         """
         seen = operations_of(event)
         if not self._have_succeeded(seen, event["deadline"]):
@@ -125,6 +128,7 @@ class OperationSensor(BaseSensorOperator):
         return OperationTrigger(
             toloka_conn_id=self.toloka_conn_id,
             operation_ids=list(self._seen),
+            submitted=first_submitted([operation for operation in self._seen.values() if operation]),
             poll_interval=self.poke_interval,
             longest_interval=longest if self.exponential_backoff else None,
             deadline=self._deadline,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -12,20 +16,25 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import Operation
+from airflow_provider_toloka.polling import Poller
 from airflow_provider_toloka.waiting import backing_off
 
 
 class OperationTrigger(BaseTrigger):
     """Waits until all operations have finished, or one has failed, or the deadline has passed.
 
-    It always ends with one event: ``{"operations": {id: operation}, "deadline": …}`` with what is known of each
-    operation, finished or not; or ``{"error": "…"}`` for what no waiting mends. An outage of the API is none of both.
+    It always ends with one event: ``{"operations": {id: operation}, "deadline": …, "carry": …}`` with what is known of
+    each operation, finished or not; or ``{"error": "…"}`` for what no waiting mends. An outage of the API is none of
+    both. All triggers of one connection share one poller, so that many cost hardly more requests than one.
 
     :param toloka_conn_id: the id of the Toloka connection.
     :param operation_ids: the operations; none at all: it pauses for one interval.
+    :param submitted: when Toloka says the first of them was submitted, in ISO 8601; None: not known.
     :param poll_interval: seconds between two looks.
-    :param deadline: when to give up, in seconds since the epoch; None: never.
     :param longest_interval: seconds; the interval doubles with each look until it is as long as this; None: it stays.
+    :param deadline: when to give up, in seconds since the epoch; None: never.
+    :param fail_fast: whether an operation that has failed ends the wait.
+    :param carry: any JSON value, which comes back in the event.
     """
 
     def __init__(
@@ -33,16 +42,22 @@ class OperationTrigger(BaseTrigger):
         *,
         toloka_conn_id: str,
         operation_ids: Sequence[str],
+        submitted: str | None = None,
         poll_interval: float = 5.0,
-        deadline: float | None = None,
         longest_interval: float | None = None,
+        deadline: float | None = None,
+        fail_fast: bool = True,
+        carry: Any = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.toloka_conn_id = toloka_conn_id
         self.operation_ids = list(operation_ids)
+        self.submitted = submitted
         self.poll_interval = poll_interval
-        self.deadline = deadline
         self.longest_interval = longest_interval
+        self.deadline = deadline
+        self.fail_fast = fail_fast
+        self.carry = carry
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the path of the class, and its arguments as plain JSON values."""
@@ -51,33 +66,34 @@ class OperationTrigger(BaseTrigger):
             {
                 "toloka_conn_id": self.toloka_conn_id,
                 "operation_ids": self.operation_ids,
+                "submitted": self.submitted,
                 "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
                 "longest_interval": self.longest_interval,
+                "deadline": self.deadline,
+                "fail_fast": self.fail_fast,
+                "carry": self.carry,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and give the event."""
-        intervals = backing_off(self.poll_interval, self.longest_interval or self.poll_interval)
         if not self.operation_ids:
             await asyncio.sleep(self.poll_interval)
+        submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
         try:
-            async with TolokaHook(self.toloka_conn_id) as hook:
-                api = await hook.api_async()
-                operations = await hook.run_async(
-                    api.poll_operations(
-                        self.operation_ids,
-                        intervals=intervals,
-                        deadline=self.deadline,
-                        on_change=self._log_change,
-                    )
+            async with shared_poller(self.toloka_conn_id) as poller:
+                operations = await poller.wait_for(
+                    dict.fromkeys(self.operation_ids, submitted),
+                    intervals=lambda: backing_off(self.poll_interval, self.longest_interval or self.poll_interval),
+                    seconds=None if self.deadline is None else self.deadline - time.time(),
+                    fail_fast=self.fail_fast,
+                    on_change=self._log_change,
                 )
         except (TolokaError, ValueError, AirflowNotFoundException) as error:
             yield TriggerEvent({"error": str(error)})
             return
         known = {id_: operation.to_json() if operation else None for id_, operation in operations.items()}
-        yield TriggerEvent({"operations": known, "deadline": self.deadline})
+        yield TriggerEvent({"operations": known, "deadline": self.deadline, "carry": self.carry})
 
     def _log_change(self, operation: Operation) -> None:
         self.log.info("Toloka's %s", operation.summary)
@@ -93,3 +109,55 @@ def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
     if "error" in event:
         raise AirflowFailException(event["error"])
     return {id_: Operation.from_json(json) if json else None for id_, json in event["operations"].items()}
+
+
+def first_submitted(operations: Sequence[Operation]) -> str | None:
+    """Give the argument ``submitted`` of an :class:`OperationTrigger`.
+
+    :param operations: the operations to wait for.
+    """
+    times = [operation.submitted for operation in operations if operation.submitted]
+    return min(times).isoformat() if times and len(times) == len(operations) else None
+
+
+class _Shared:
+    """A poller, and how many use it."""
+
+    def __init__(self, toloka_conn_id: str) -> None:
+        self.users = 0
+        self._stack = AsyncExitStack()
+        # A task of its own: the user that came first may be cancelled while the others still wait for it.
+        self.opening = asyncio.create_task(self._open(toloka_conn_id))
+
+    async def _open(self, toloka_conn_id: str) -> Poller:
+        hook = await self._stack.enter_async_context(TolokaHook(toloka_conn_id))
+        return await self._stack.enter_async_context(Poller(await hook.api_async(), hook.run_async))
+
+    async def close(self) -> None:
+        self.opening.cancel()
+        await asyncio.gather(self.opening, return_exceptions=True)
+        await self._stack.aclose()
+
+
+#: By event loop (a triggerer has one, ``dag.test`` one for each trigger), then by connection.
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_poller(toloka_conn_id: str) -> AsyncIterator[Poller]:
+    """Give the poller of a connection; it is closed when the last user leaves.
+
+    :param toloka_conn_id: the id of the Toloka connection.
+    """
+    pollers = _shared.setdefault(asyncio.get_running_loop(), {})
+    shared = pollers.get(toloka_conn_id)
+    if shared is None:
+        shared = pollers[toloka_conn_id] = _Shared(toloka_conn_id)
+    shared.users += 1
+    try:
+        yield await asyncio.shield(shared.opening)
+    finally:
+        shared.users -= 1
+        if shared.users == 0:
+            del pollers[toloka_conn_id]
+            await shared.close()

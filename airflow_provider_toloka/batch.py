@@ -1,0 +1,281 @@
+"""Many projects at once: read an account, and archive what was selected, at the speed of the account's limit.
+
+What is done to one project stands in ``retiring.py``; here many go side by side over one hook and one poller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_toloka.archiving import PoolsRule, Snapshot, step_of
+from airflow_provider_toloka.calls import Listing
+from airflow_provider_toloka.exceptions import (
+    TolokaAuthenticationError,
+    TolokaError,
+    TolokaNotFoundError,
+    TolokaTimeoutError,
+)
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.models import ARCHIVED, PENDING, RUNNING, Operation
+from airflow_provider_toloka.polling import Poller
+from airflow_provider_toloka.retiring import retire_project
+from airflow_provider_toloka.stale import Candidate, Search, Selection
+from airflow_provider_toloka.waiting import quick_first, timeout_message
+
+log = logging.getLogger(__name__)
+
+#: Up to so many, projects are read one by one; beyond, the lists of the whole account cost fewer requests.
+FEW_PROJECTS = 50
+PROGRESS_SECONDS = 5.0
+
+
+async def search(hook: TolokaHook, selection: Selection) -> Search:
+    """Read an account, and select projects.
+
+    :param hook: an entered hook.
+    :param selection: which projects to select.
+    :returns: the search, with what it found.
+    :raises TolokaApiError: one of its kinds, by meaning.
+    """
+    api = await hook.api_async()
+    found = Search(selection)
+
+    async def see(listing: Listing[Any]) -> None:
+        async for item in hook.items_async(listing):
+            found.see(item)
+
+    async def see_one(project_id: str) -> None:
+        try:
+            found.see_project(await hook.get_project_async(project_id))
+        except TolokaNotFoundError as error:
+            found.missing[project_id] = str(error)
+            return
+        await see(api.list_pools(project_id=project_id))
+        await see(api.list_trainings(project_id=project_id))
+
+    wanted = selection.project_ids
+    if wanted is not None and len(wanted) <= FEW_PROJECTS:
+        await _together(see_one(project_id) for project_id in set(wanted))
+        return found
+    async for project in hook.items_async(
+        api.list_projects(status="ACTIVE") if wanted is None else api.list_projects()
+    ):
+        found.see_project(project)
+    if found.candidates:
+        await _together([see(api.list_pools()), see(api.list_trainings())])
+    for project_id in set(wanted or ()) - found.candidates.keys() - found.refused.keys():
+        found.missing[project_id] = f"there is no project {project_id} on this account"
+    return found
+
+
+@dataclass
+class Results:
+    """What became of the projects of a batch.
+
+    :param archived: those that this batch has archived.
+    :param already_archived: those that were archived before.
+    :param skipped: those that were not selected, or only looked at.
+    :param failed: those that could not be archived.
+    :param waiting: by id, for those that are under way, the operations that they wait for.
+    """
+
+    archived: list[dict[str, Any]] = field(default_factory=list)
+    already_archived: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    waiting: dict[str, list[Operation]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, list[dict[str, Any]]]:
+        """Give what has ended, as JSON values."""
+        return {
+            "archived": self.archived,
+            "already_archived": self.already_archived,
+            "skipped": self.skipped,
+            "failed": self.failed,
+        }
+
+    @property
+    def ended(self) -> int:
+        """How many projects are done with."""
+        return len(self.archived) + len(self.already_archived) + len(self.failed)
+
+
+class Batch:
+    """Archives many projects side by side. One that fails does not stop the others.
+
+    :param hook: an entered hook.
+    :param pools: what may be done to the projects' pools and trainings.
+    :param poll_interval: seconds between two looks at an operation.
+    :param deadline: when to give up waiting, in seconds since the epoch.
+    :param patience: how many seconds to wait for an operation before leaving the project to a later run; None: until
+        the deadline.
+    :param results: where to put what becomes of the projects.
+    """
+
+    def __init__(
+        self,
+        hook: TolokaHook,
+        *,
+        pools: PoolsRule,
+        poll_interval: float,
+        deadline: float,
+        patience: float | None,
+        results: Results,
+    ) -> None:
+        self._hook = hook
+        self._pools = pools
+        self._poll_interval = poll_interval
+        self._deadline = deadline
+        self._patience = patience
+        self.results = results
+
+    async def run(
+        self, candidates: Collection[Candidate], waited: Mapping[str, Sequence[Operation]] | None = None
+    ) -> None:
+        """Bring all projects as far as it goes.
+
+        :param candidates: the projects, as they stand.
+        :param waited: by project, the operations that were waited for.
+        :raises TolokaAuthenticationError: the token is refused; nothing more can be done.
+        """
+        if not candidates:
+            return
+        started = time.monotonic()
+        sent = self._hook.requests_sent
+        ticker = asyncio.create_task(self._tell_progress(len(candidates), started))
+        try:
+            operations = await self._running_operations()
+            async with Poller(await self._hook.api_async(), self._hook.run_async) as poller:
+                await _together(
+                    self._retire(poller, candidate, operations, (waited or {}).get(candidate.project.id, ()))
+                    for candidate in candidates
+                )
+        finally:
+            ticker.cancel()
+        seconds = time.monotonic() - started
+        log.info(
+            "%d of %d projects are done with, %d failed; %d requests in %.1f s",
+            self.results.ended,
+            len(candidates),
+            len(self.results.failed),
+            self._hook.requests_sent - sent,
+            seconds,
+        )
+
+    async def _running_operations(self) -> dict[tuple[str, str], list[Operation]]:
+        """Read what runs on the account, by the kind and id of the object that it runs on."""
+        api = await self._hook.api_async()
+        running = defaultdict(list)
+        for status in (PENDING, RUNNING):
+            async for operation in self._hook.items_async(api.list_operations(status=status)):
+                kind = operation.type.partition(".")[0].lower()
+                running[kind, str(operation.parameters.get(f"{kind}_id"))].append(operation)
+        return running
+
+    async def _retire(
+        self,
+        poller: Poller,
+        candidate: Candidate,
+        operations: Mapping[tuple[str, str], list[Operation]],
+        waited: Sequence[Operation],
+    ) -> None:
+        project = candidate.project
+        entry = {"id": project.id, "name": project.public_name}
+        if project.status == ARCHIVED:
+            # A batch that comes back finds its own work done.
+            (self.results.archived if waited else self.results.already_archived).append(entry)
+            return
+        keys = [("project", project.id)]
+        keys += [("pool", pool.id) for pool in candidate.pools]
+        keys += [("training", training.id) for training in candidate.trainings]
+        on_these = [operation for key in keys for operation in operations.get(key, ())]
+        try:
+            left = await self._advance(poller, candidate, on_these, waited)
+        except TolokaAuthenticationError:
+            raise
+        except TolokaError as error:
+            self.results.failed.append({**entry, "reason": str(error)})
+        else:
+            if left is None:
+                self.results.archived.append(entry)
+            else:
+                self.results.waiting[project.id] = left
+
+    async def _advance(
+        self, poller: Poller, candidate: Candidate, operations: Sequence[Operation], waited: Sequence[Operation]
+    ) -> list[Operation] | None:
+        """Bring one project as far as it goes; give what it still waits for, None when it is archived."""
+        api = await self._hook.api_async()
+        snapshot: Snapshot | None = candidate.snapshot(operations)
+        done = await self._succeeded(waited)
+        while True:
+            progress = await self._hook.run_async(
+                retire_project(api, candidate.project.id, self._pools, done, snapshot)
+            )
+            known = await self._wait(poller, progress.operations)
+            done = await self._succeeded(known)
+            if len(done) == len(known) and progress.is_last:
+                return None
+            if len(done) < len(known) or progress.locked:
+                if time.time() >= self._deadline:
+                    raise TolokaTimeoutError(
+                        "; ".join((*progress.locked, timeout_message({op.id: op for op in known})))
+                    )
+                if self._patience is not None:
+                    return [operation for operation in known if not operation.is_finished]
+            if progress.locked:
+                await asyncio.sleep(self._poll_interval)
+            snapshot = progress.snapshot
+
+    async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:
+        """Wait for those that have not finished; give all as they stand then."""
+        left = [operation for operation in operations if not operation.is_finished]
+        if not left:
+            return list(operations)
+        seconds = self._deadline - time.time()
+        seen = await poller.wait_for(
+            {operation.id: operation.submitted for operation in left},
+            intervals=lambda: quick_first(self._poll_interval),
+            seconds=seconds if self._patience is None else min(seconds, self._patience),
+            on_change=lambda operation: log.debug("Toloka's %s", operation.summary),
+        )
+        return [seen.get(operation.id) or operation for operation in operations]
+
+    async def _succeeded(self, operations: Sequence[Operation]) -> list[Operation]:
+        """Give those that have succeeded; raise if one of this task's kinds has failed."""
+        api = await self._hook.api_async()
+        await self._hook.run_async(api.require_success([operation for operation in operations if step_of(operation)]))
+        return [operation for operation in operations if operation.is_finished]
+
+    async def _tell_progress(self, total: int, started: float) -> None:
+        sent = self._hook.requests_sent
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            seconds = time.monotonic() - started
+            ended = self.results.ended
+            left = f"about {seconds / ended * (total - ended):.0f} s left" if ended else "time left not known yet"
+            log.info(
+                "%d of %d projects are done with, %d failed; %.0f requests per second; %s",
+                ended,
+                total,
+                len(self.results.failed),
+                (self._hook.requests_sent - sent) / seconds,
+                left,
+            )
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at the same time; the first error stops the rest."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,318 @@
+"""Operators that find the stale projects of an account, and archive them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import pendulum
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_toloka.archiving import PoolsRule, check_pools_rule
+from airflow_provider_toloka.batch import Batch, Results, search
+from airflow_provider_toloka.exceptions import TolokaError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.models import ARCHIVED, Operation, check_id
+from airflow_provider_toloka.stale import Candidate, Selection
+from airflow_provider_toloka.tasks import failing_at_once, first_started, require_positive, seconds
+from airflow_provider_toloka.triggers.toloka import OperationTrigger, first_submitted, operations_of
+from airflow_provider_toloka.waiting import FIRST_LOOK
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+#: With ``deferrable``, the worker looks at an operation for so many seconds before it leaves it to the triggerer.
+PATIENCE = 2.0
+_SHOWN = 50
+
+T = TypeVar("T")
+
+
+class _SelectingOperator(BaseOperator):
+    """What finding and archiving have in common: which projects of which account."""
+
+    template_fields: Sequence[str] = ("as_of", "name_pattern", "exclude_project_ids", "toloka_conn_id")
+    ui_color: str = "#f5d96b"
+
+    def __init__(
+        self,
+        *,
+        inactive_for: timedelta | None,
+        as_of: datetime | str | None = None,
+        name_pattern: str | None = None,
+        exclude_project_ids: Sequence[str] | XComArg = (),
+        toloka_conn_id: str = TolokaHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.inactive_for = inactive_for
+        self.as_of = as_of
+        self.name_pattern = name_pattern
+        self.exclude_project_ids = exclude_project_ids
+        self.toloka_conn_id = toloka_conn_id
+
+    def _reference_time(self, context: Context) -> datetime:
+        """Give the time that projects are stale at: ``as_of``, else the run's logical date, else now."""
+        as_of = self.as_of if self.as_of not in (None, "", "None") else context.get("logical_date")
+        if isinstance(as_of, str):
+            try:
+                as_of = pendulum.parse(as_of, strict=True)  # type: ignore[assignment]
+            except ValueError:
+                as_of = None
+            if not isinstance(as_of, datetime):
+                raise ValueError(f"as_of should be a time in ISO 8601, but is {self.as_of!r}.")
+        as_of = as_of or pendulum.now("UTC")
+        return as_of if as_of.tzinfo else as_of.replace(tzinfo=pendulum.UTC)
+
+    def _in_loop(self, work: Callable[[TolokaHook], Coroutine[Any, Any, T]]) -> T:
+        """Do asynchronous work with an entered hook."""
+        hook = TolokaHook(self.toloka_conn_id)
+        # Read here, where nothing is asynchronous yet: it works the same on every version of Airflow.
+        hook.api  # noqa: B018
+
+        async def with_hook() -> T:
+            async with hook:
+                return await work(hook)
+
+        return asyncio.run(with_hook())
+
+    def _selection(self, context: Context, project_ids: Sequence[str] | None) -> Selection:
+        if self.inactive_for is not None and not isinstance(self.inactive_for, timedelta):
+            raise ValueError(f"inactive_for should be a timedelta, but is {self.inactive_for!r}.")
+        if self.inactive_for is not None:
+            require_positive("inactive_for", self.inactive_for)
+        return Selection(
+            project_ids=None if project_ids is None else _ids("project_ids", project_ids),
+            before=None if self.inactive_for is None else self._reference_time(context) - self.inactive_for,
+            name_pattern=self.name_pattern,
+            exclude_project_ids=_ids("exclude_project_ids", self.exclude_project_ids),
+        )
+
+
+class TolokaFindStaleProjectsOperator(_SelectingOperator):
+    """Finds the projects of an account that nobody uses (API: ``GET /projects``, ``/pools``, ``/trainings``).
+
+    A project is stale when it is active, has no open pool or training, and the latest of its own ``created`` and of
+    its pools' and trainings' ``created``, ``last_started`` and ``last_stopped`` lies more than ``inactive_for`` before
+    the run's reference time. Nothing is changed at Toloka.
+
+    :param inactive_for: how long nothing has happened to the project.
+    :param as_of: the reference time, as a datetime or in ISO 8601; default: the run's logical date, else now.
+        (templated)
+    :param name_pattern: only projects whose name fits this glob, such as ``"test *"``; upper and lower case differ.
+        (templated)
+    :param exclude_project_ids: ids of projects to leave out. (templated)
+    :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``.
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    """
+
+    def __init__(self, *, inactive_for: timedelta, only_ids: bool = False, **kwargs: Any) -> None:
+        super().__init__(inactive_for=inactive_for, **kwargs)
+        self.only_ids = only_ids
+
+    def execute(self, context: Context) -> list[dict[str, Any]] | list[str]:
+        """Find them.
+
+        :returns: the longest idle first: ``[{id, name, last_activity, pools, trainings, reason}]``, or the ids.
+        :raises AirflowFailException: no retry can mend it: a wrong argument, a refused token.
+        :raises TolokaApiError: one of its kinds, by meaning.
+        """
+        with failing_at_once():
+            if self.inactive_for is None:
+                raise ValueError("inactive_for is missing: say how long a project has to be idle.")
+            selection = self._selection(context, None)
+            found = self._in_loop(lambda hook: search(hook, selection)).found()
+            reports = [candidate.report(self._reference_time(context)) for candidate in found]
+        self.log.info("%d projects are stale.\n%s", len(found), _table(reports))
+        return [report["id"] for report in reports] if self.only_ids else reports
+
+
+class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
+    """Finds the stale projects of an account, or takes a list of ids, and archives them with all they hold.
+
+    One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: it looks
+    again, and does what is missing. An archived project can be read, but not be brought back.
+
+    :param inactive_for: how long nothing has happened to a project: see :class:`TolokaFindStaleProjectsOperator`.
+        None: whatever its activity; then ``project_ids`` is needed.
+    :param project_ids: ids of the projects to archive; None: search the whole account. With ``inactive_for`` as well,
+        those that are not stale (any more) are skipped. (templated)
+    :param pools: what may be done to the projects' pools and trainings: see :class:`TolokaArchiveProjectOperator`;
+        default ``"archive_closed"``.
+    :param as_of: the reference time, as a datetime or in ISO 8601; default: the run's logical date, else now.
+        (templated)
+    :param name_pattern: only projects whose name fits this glob, such as ``"test *"``; upper and lower case differ.
+        (templated)
+    :param exclude_project_ids: ids of projects to leave out. (templated)
+    :param dry_run: whether only to report what would happen: nothing is changed at Toloka. (templated)
+    :param max_projects: if more are selected, the task fails before the first change.
+    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
+        ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
+    :param poll_interval: seconds between two looks at an operation; the first ones come more quickly.
+    :param timeout: how long the waits may take as a whole, over all tries: seconds or a timedelta.
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("project_ids", "is_dry_run", *_SelectingOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        inactive_for: timedelta | None = None,
+        project_ids: Sequence[str] | XComArg | None = None,
+        pools: PoolsRule = "archive_closed",
+        dry_run: bool | str = False,
+        max_projects: int = 100,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 5.0,
+        timeout: float | timedelta = 3600.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(inactive_for=inactive_for, **kwargs)
+        self.project_ids = project_ids
+        self.pools = pools
+        # Airflow's own operators have a method of the parameter's name.
+        self.is_dry_run = dry_run
+        self.max_projects = max_projects
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
+        """Find and archive them.
+
+        :returns: ``{archived, already_archived, skipped, failed}``, each a list of ``{id, name, reason}``; it is
+            pushed as XCom also when the task fails in the end.
+        :raises AirflowFailException: no retry can mend it: a wrong argument, a refused token, too many projects.
+        :raises TolokaError: some projects could not be archived; the message says which, and why.
+        """
+        with failing_at_once():
+            check_pools_rule(self.pools)
+            for name in ("poll_interval", "timeout", "max_projects"):
+                require_positive(name, getattr(self, name))
+            if self.inactive_for is None and self.project_ids is None:
+                raise ValueError("Say which projects to archive: give inactive_for, or project_ids, or both.")
+            selection = self._selection(context, self.project_ids)  # type: ignore[arg-type]  # rendered by now
+            dry_run = _truth("dry_run", self.is_dry_run)
+            deadline = first_started(context) + seconds(self.timeout)
+            results = Results()
+            candidates = self._in_loop(lambda hook: self._select(hook, selection, results))
+            if dry_run:
+                as_of = self._reference_time(context)
+                for candidate in candidates:
+                    report = candidate.report(as_of)
+                    results.skipped.append({**report, "reason": f"dry run: would be archived; {report['reason']}"})
+                return self._end(context, results)
+        return self._archive(context, candidates, deadline, results, {})
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+        """Go on where the wait on the triggerer ended.
+
+        :param event: the event of :class:`OperationTrigger`.
+        :returns: as :meth:`execute`.
+        """
+        operations = operations_of(event)
+        carry = event["carry"]
+        waited = {
+            project_id: [operation for id_ in ids if (operation := operations.get(id_))]
+            for project_id, ids in carry["waiting"].items()
+        }
+        results = Results(**carry["results"])
+        # Chosen before: what was done to a project since does not make it any less stale.
+        selection = Selection(project_ids=list(waited))
+        with failing_at_once():
+            candidates = self._in_loop(lambda hook: self._select(hook, selection, results))
+        return self._archive(context, candidates, event["deadline"], results, waited)
+
+    async def _select(self, hook: TolokaHook, selection: Selection, results: Results) -> list[Candidate]:
+        found = await search(hook, selection)
+        results.skipped += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.refused.items()]
+        results.failed += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.missing.items()]
+        candidates = found.found()
+        active = [candidate for candidate in candidates if candidate.project.status != ARCHIVED]
+        if len(active) > self.max_projects:
+            raise ValueError(
+                f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. "
+                f"Look at them with dry_run=True; to archive them all, set max_projects={len(active)} or more."
+            )
+        return candidates
+
+    def _archive(
+        self,
+        context: Context,
+        candidates: Sequence[Candidate],
+        deadline: float,
+        results: Results,
+        waited: Mapping[str, Sequence[Operation]],
+    ) -> dict[str, list[dict[str, Any]]]:
+        async def archive(hook: TolokaHook) -> None:
+            batch = Batch(
+                hook,
+                pools=self.pools,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                patience=PATIENCE if self.deferrable else None,
+                results=results,
+            )
+            await batch.run(candidates, waited)
+
+        with failing_at_once():
+            self._in_loop(archive)
+        if results.waiting:
+            self._defer(deadline, results)
+        return self._end(context, results)
+
+    def _defer(self, deadline: float, results: Results) -> NoReturn:
+        operations = [operation for waiting in results.waiting.values() for operation in waiting]
+        self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
+        trigger = OperationTrigger(
+            toloka_conn_id=self.toloka_conn_id,
+            operation_ids=[operation.id for operation in operations],
+            submitted=first_submitted(operations),
+            poll_interval=min(FIRST_LOOK, self.poll_interval) if operations else self.poll_interval,
+            longest_interval=self.poll_interval,
+            deadline=deadline,
+            fail_fast=False,
+            carry={
+                "waiting": {id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
+                "results": results.to_json(),
+            },
+        )
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _end(self, context: Context, results: Results) -> dict[str, list[dict[str, Any]]]:
+        ended = results.to_json()
+        for outcome, projects in ended.items():
+            if projects:
+                self.log.info("%s: %d projects\n%s", outcome, len(projects), _table(projects))
+        if results.failed:
+            # A failed task returns nothing; who comes after it may want to know all the same.
+            context["ti"].xcom_push(key="return_value", value=ended)
+            total = sum(len(projects) for projects in ended.values())
+            raise TolokaError(
+                f"{len(results.failed)} of {total} projects could not be archived. Run the task again when the reasons "
+                f"have gone; what is archived stays so.\n{_table(results.failed)}"
+            )
+        return ended
+
+
+def _ids(name: str, given: Any) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ValueError(f"{name} should be a list of ids, but is {given!r}.")
+    return [check_id(name, id_) for id_ in given]
+
+
+def _truth(name: str, given: bool | str) -> bool:
+    if str(given).lower() not in ("true", "false"):
+        raise ValueError(f"{name} should be true or false, but is {given!r}.")
+    return str(given).lower() == "true"
+
+
+def _table(projects: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        f"  {project['id']:>10}  {project['name'] or ''!r:<42}  {project['reason']}" for project in projects[:_SHOWN]
+    ]
+    more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
+    return "\n".join(rows + more)

@@ -1,0 +1,291 @@
+"""One poller for all waits of a connection: ten thousand waits cost hardly more requests than one.
+
+While there are few waits, each operation is looked at by its id. Beyond that, one list of what has finished lately
+serves them all, at the pace of the wait that is due first. So that no wait depends on the list alone, operations are
+looked at by id too, in a slow rotation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol, Self, TypeVar
+
+from airflow_provider_toloka.api import TolokaApi
+from airflow_provider_toloka.exceptions import TolokaApiError
+from airflow_provider_toloka.flows import Flow
+from airflow_provider_toloka.models import Operation
+from airflow_provider_toloka.waiting import OUTAGE, log_change
+
+log = logging.getLogger(__name__)
+
+#: Up to so many waits, it is cheaper to look at each operation by its id.
+FEW = 3
+#: An operation may show in the list a little after its finish: each list begins so long before the end of the last.
+OVERLAP = timedelta(seconds=1)
+#: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
+OLDEST = timedelta(minutes=15)
+#: At the least so many seconds lie between two lists.
+LIST_GAP = 0.2
+ROTATION_SECONDS = 60.0
+ROTATION_PER_SECOND = 5.0
+LONGEST_PAUSE = 60.0
+_SPARE = 100
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """What drives a flow to its end."""
+
+    async def __call__(self, flow: Flow[T]) -> T: ...  # noqa: D102
+
+
+@dataclass(eq=False)
+class _Wait:
+    """What is waited for: one operation, however many wait for it."""
+
+    operation_id: str
+    finished: asyncio.Future[Operation]
+    on_change: list[Callable[[Operation], None]] = field(default_factory=list)
+    users: int = 0
+    last: Operation | None = None
+
+
+class Poller:
+    """Waits for any number of operations of one account. An async context manager.
+
+    :param api: the API's calls, as flows.
+    :param run: drives them.
+    """
+
+    def __init__(self, api: TolokaApi, run: Run) -> None:
+        self._api = api
+        self._run = run
+        self._waits: dict[str, _Wait] = {}
+        #: When each wait is to be looked at next: (time, number that breaks ties, wait, its further intervals).
+        self._due: list[tuple[float, int, _Wait, Iterator[float]]] = []
+        self._number = 0
+        #: Operations by the time of their last look by id, the oldest first.
+        self._rotation: deque[tuple[float, _Wait]] = deque()
+        #: Up to here, in Toloka's time, the list was read.
+        self._mark: datetime | None = None
+        #: From here, in Toloka's time, the list has to be read for waits that joined since.
+        self._since: datetime | None = None
+        self._joined = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._guard(work)) for work in (self._look, self._rotate)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def wait_for(
+        self,
+        operation_ids: Mapping[str, datetime | None],
+        *,
+        intervals: Callable[[], Iterator[float]],
+        seconds: float | None,
+        fail_fast: bool = True,
+        on_change: Callable[[Operation], None] = log_change,
+    ) -> dict[str, Operation | None]:
+        """Wait until all operations have finished, or one has failed, or the time is over.
+
+        :param operation_ids: by id, when Toloka says each operation was submitted; None: not known.
+        :param intervals: makes the seconds between the looks at one operation.
+        :param seconds: how long to wait; None: without end.
+        :param fail_fast: whether one that has failed ends the wait.
+        :param on_change: told of an operation when its status or progress is seen to have changed.
+        :returns: by id, what is known of each operation, finished or not; None: it was never seen.
+        :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
+        """
+        waits = [self._join(id_, submitted, intervals, on_change) for id_, submitted in operation_ids.items()]
+        over = asyncio.Event()
+        left = len(waits)
+
+        def count(future: asyncio.Future[Operation]) -> None:
+            nonlocal left
+            left -= 1
+            failed = not future.cancelled() and (
+                future.exception() is not None or (fail_fast and future.result().failed)
+            )
+            if left == 0 or failed:
+                over.set()
+
+        for wait in waits:
+            wait.finished.add_done_callback(count)
+        try:
+            if waits:
+                await asyncio.wait_for(over.wait(), seconds)
+        except TimeoutError:
+            for wait in waits[: FEW * FEW]:
+                await self._look_by_id(wait)
+        finally:
+            for wait in waits:
+                wait.finished.remove_done_callback(count)
+                self._leave(wait, on_change)
+        # An error comes from here; a wait that was left is cancelled, unless others are in it.
+        return {wait.operation_id: wait.last if _is_open(wait.finished) else wait.finished.result() for wait in waits}
+
+    def _join(
+        self,
+        operation_id: str,
+        submitted: datetime | None,
+        intervals: Callable[[], Iterator[float]],
+        on_change: Callable[[Operation], None],
+    ) -> _Wait:
+        loop = asyncio.get_running_loop()
+        wait = self._waits.get(operation_id)
+        if wait is None:
+            wait = self._waits[operation_id] = _Wait(operation_id, loop.create_future())
+            oldest = datetime.now(UTC) - OLDEST
+            start = max(submitted or oldest, oldest)
+            self._since = min(self._since, start) if self._since else start
+            if start == submitted:
+                self._rotation.append((loop.time(), wait))
+            else:
+                # It may have finished before the list begins.
+                self._rotation.appendleft((loop.time() - ROTATION_SECONDS, wait))
+        wait.users += 1
+        wait.on_change.append(on_change)
+        self._schedule(wait, intervals(), loop.time())
+        self._joined.set()
+        return wait
+
+    def _leave(self, wait: _Wait, on_change: Callable[[Operation], None]) -> None:
+        wait.users -= 1
+        wait.on_change.remove(on_change)
+        if wait.users == 0:
+            self._waits.pop(wait.operation_id, None)
+            if not wait.finished.cancel() and not wait.finished.cancelled():
+                # Looked at, so that asyncio does not complain of an error that nobody asked for.
+                wait.finished.exception()
+        if len(self._due) > 2 * len(self._waits) + _SPARE:
+            self._due = [entry for entry in self._due if not entry[2].finished.done()]
+            heapq.heapify(self._due)
+            self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
+
+    def _schedule(self, wait: _Wait, intervals: Iterator[float], now: float) -> None:
+        self._number += 1
+        heapq.heappush(self._due, (now + next(intervals), self._number, wait, intervals))
+
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to hear of it
+                self._fail_all(error)
+
+    def _fail_all(self, error: Exception) -> None:
+        for wait in self._waits.values():
+            if not wait.finished.done():
+                wait.finished.set_exception(error)
+
+    async def _look(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._joined.clear()
+            while self._due and self._due[0][2].finished.done():
+                heapq.heappop(self._due)
+            pause = self._due[0][0] - clock() if self._due else None
+            if pause is None or pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._joined.wait(), pause)
+                continue
+            due = []
+            while self._due and self._due[0][0] <= clock():
+                due.append(heapq.heappop(self._due)[2:])
+            if len(self._waits) > FEW:
+                await self._look_at_list()
+                # Whoever becomes due meanwhile shares the next list.
+                await asyncio.sleep(LIST_GAP)
+            else:
+                for wait, _ in due:
+                    await self._look_by_id(wait)
+            for wait, intervals in due:
+                if not wait.finished.done():
+                    self._schedule(wait, intervals, clock())
+
+    async def _look_at_list(self) -> None:
+        """Read what has finished since the last time, and since the waits that joined were submitted."""
+        starts = [time for time in (self._mark and self._mark - OVERLAP, self._since) if time]
+        if not starts:
+            return
+        start, self._since = min(starts), None
+        has_more = True
+        while has_more:
+            try:
+                operations, has_more = await self._run(self._api.list_finished(start))
+            except OUTAGE as error:
+                self._since = start
+                await self._stay_away(error)
+                return
+            except TolokaApiError as error:
+                self._fail_all(error)
+                return
+            for operation in operations:
+                self._news(operation)
+            last = operations[-1].finished if operations else None
+            if last is None:
+                # Toloka has told no later time yet to begin the next list at.
+                self._since = None if self._mark else start
+                return
+            self._mark = max(self._mark, last) if self._mark else last
+            # More than a page of one and the same millisecond: the rotation finds the rest of it.
+            start = last if last > start else last + timedelta(milliseconds=1)
+
+    async def _rotate(self) -> None:
+        """Look at operations by id, each at most once a minute, all together a few a second."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(1 / ROTATION_PER_SECOND)
+            while self._rotation and self._rotation[0][1].finished.done():
+                self._rotation.popleft()
+            if self._rotation and self._rotation[0][0] <= clock() - ROTATION_SECONDS:
+                wait = self._rotation.popleft()[1]
+                await self._look_by_id(wait)
+                self._rotation.append((clock(), wait))
+
+    async def _look_by_id(self, wait: _Wait) -> None:
+        if wait.finished.done():
+            return
+        try:
+            self._news(await self._run(self._api.look_at_operation(wait.operation_id)))
+        except OUTAGE as error:
+            await self._stay_away(error)
+        except (TolokaApiError, ValueError) as error:
+            if not wait.finished.done():
+                wait.finished.set_exception(error)
+
+    def _news(self, operation: Operation) -> None:
+        wait = self._waits.get(operation.id)
+        if wait is None or wait.finished.done():
+            return
+        before, wait.last = wait.last, operation
+        if before is None or (before.status, before.progress) != (operation.status, operation.progress):
+            for tell in wait.on_change:
+                tell(operation)
+        if operation.is_finished:
+            wait.finished.set_result(operation)
+
+    async def _stay_away(self, error: Any) -> None:
+        log.warning("No news of %d operations, the wait goes on: %s", len(self._waits), error)
+        await asyncio.sleep(min(error.retry_after or 0.0, LONGEST_PAUSE))
+
+
+def _has_failed(future: asyncio.Future[Operation]) -> bool:
+    return not future.cancelled() and (future.exception() is not None or future.result().failed)
+
+
+def _is_open(future: asyncio.Future[Operation]) -> bool:
+    return future.cancelled() or not future.done()
