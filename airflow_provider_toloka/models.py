@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -76,8 +76,13 @@ def _time(json: Mapping[str, Any], key: str) -> pendulum.DateTime | None:
     if not value:
         return None
     try:
-        # Toloka writes UTC without a zone; milliseconds may be absent.
-        return pendulum.instance(datetime.fromisoformat(value), tz=pendulum.UTC).in_timezone(pendulum.UTC)
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is not None:
+            return pendulum.instance(time).in_timezone(pendulum.UTC)
+        # Toloka writes UTC without a zone. An account has many times: this is the fastest way to make one.
+        return pendulum.DateTime(
+            time.year, time.month, time.day, time.hour, time.minute, time.second, time.microsecond, tzinfo=pendulum.UTC
+        )
     except (ValueError, OverflowError) as error:
         raise InvalidModelError(f"{key!r} should be an ISO 8601 time, but is {value!r}") from error
 
@@ -91,7 +96,7 @@ def _number(json: Mapping[str, Any], key: str) -> float | None:
     return value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
     """One asynchronous operation (API: ``GET /operations/{id}``)."""
 
@@ -150,7 +155,7 @@ class Operation:
         return self.status == FAIL
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
     """The account that the token belongs to (API: ``GET /requester``)."""
 
@@ -166,7 +171,7 @@ class Requester:
         return cls(id=_id(json), name=name if isinstance(name, str) else None, balance=_number(json, "balance"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
     """A project (API: ``GET /projects/{id}``)."""
 
@@ -188,7 +193,7 @@ class Project:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
     """A training (API: ``GET /trainings/{id}``)."""
 
@@ -204,19 +209,10 @@ class Training:
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Make it from the API's JSON."""
-        return cls(
-            id=_id(json),
-            project_id=_text(json, "project_id"),
-            status=_text(json, "status"),
-            private_name=_optional_text(json, "private_name"),
-            created=_time(json, "created"),
-            last_started=_time(json, "last_started"),
-            last_stopped=_time(json, "last_stopped"),
-            last_close_reason=_optional_text(json, "last_close_reason"),
-        )
+        return cls(**_of_training(json))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pool(Training):
     """A pool (API: ``GET /pools/{id}``): all that a training has, and the training that it requires, if any."""
 
@@ -226,5 +222,17 @@ class Pool(Training):
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Make it from the API's JSON."""
         requirement = _mapping(_mapping(json, "quality_control"), "training_requirement")
-        training_id = _optional_text(requirement, "training_pool_id")
-        return replace(super().from_json(json), training_id=training_id)
+        return cls(**_of_training(json), training_id=_optional_text(requirement, "training_pool_id"))
+
+
+def _of_training(json: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": _id(json),
+        "project_id": _text(json, "project_id"),
+        "status": _text(json, "status"),
+        "private_name": _optional_text(json, "private_name"),
+        "created": _time(json, "created"),
+        "last_started": _time(json, "last_started"),
+        "last_stopped": _time(json, "last_stopped"),
+        "last_close_reason": _optional_text(json, "last_close_reason"),
+    }

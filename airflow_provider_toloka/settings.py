@@ -70,6 +70,8 @@ class Settings:
             ``max_requests_per_second``, ``allow_http``; also under the names that the 0.0.x package used.
         :raises ValueError: a value cannot be used; the message names it and the remedy.
         """
+        if not isinstance(extra or {}, Mapping):
+            raise ValueError(f"The connection's extra is a {type(extra).__name__}; it should be a JSON object.")
         extra = {
             key.removeprefix(LEGACY_PREFIX): value
             for key, value in sorted((extra or {}).items(), key=lambda item: not item[0].startswith(LEGACY_PREFIX))

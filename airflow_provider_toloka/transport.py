@@ -30,12 +30,21 @@ class _TokenAuth(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Follows no redirect: the token is for one host."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's signature
+        # Left to itself, requests looks into redirects even when it is not to follow them: it reads the whole body,
+        # however large, and raises for an address that makes no sense.
+        return None
+
+
 def open_session(settings: Settings) -> requests.Session:
-    """Give a session that speaks as the connection's account.
+    """Give a session that speaks as the connection's account, and follows no redirects.
 
     :param settings: the connection's.
     """
-    session = requests.Session()
+    session = _Session()
     session.headers.update(settings.headers)
     session.auth = _TokenAuth(settings.authorization)
     return session
@@ -82,8 +91,9 @@ def _send(request: Request, session: requests.Session, timeout: float) -> Respon
         cause = error.args[0] if error.args else None
         # requests has one class for "no connection" and for "the connection broke off".
         is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
-        timed_out = isinstance(cause, urllib3.exceptions.ReadTimeoutError)
-        return NoAnswer("timeout" if timed_out else "broken" if is_broken else "unreachable", reason(error))
+        if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+            return NoAnswer("timeout", f"{timeout:g} s")
+        return NoAnswer("broken" if is_broken else "unreachable", reason(error))
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
         return NoAnswer("broken", reason(error))
 

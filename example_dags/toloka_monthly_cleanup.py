@@ -1,0 +1,35 @@
+"""Archive the Toloka projects that nobody has used for half a year, once a month.
+
+Shows: the whole clean-up in one task. It archives closed pools and trainings first; a project with an open one is not
+stale. Switched to a dry run, which is the default here, it only reports what it would do.
+
+Needs: a connection `toloka_default`. Turn `dry_run` off, as a parameter of the run or here, when you like what it says.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
+
+with DAG(
+    dag_id="toloka_monthly_cleanup",
+    schedule="@monthly",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    params={"dry_run": Param(True, type="boolean", description="Only report what would be archived")},
+    doc_md=__doc__,
+    tags=["toloka"],
+) as dag:
+    TolokaArchiveStaleProjectsOperator(
+        task_id="archive_stale_projects",
+        inactive_for=timedelta(days=180),
+        exclude_project_ids=["1000"],
+        dry_run="{{ params.dry_run }}",
+        max_projects=100,
+        deferrable=True,
+        timeout=timedelta(hours=6),
+    )
