@@ -121,8 +121,6 @@ class Reader:
             return make(item)
         except InvalidModelError as error:
             raise self._invalid(answer, f"does not fit the API's description: {_short(str(error))}") from None
-        except RecursionError:
-            raise self._invalid(answer, "does not fit the API's description") from None
 
     def _invalid(self, answer: Response, told: str) -> TolokaInvalidAnswerError:
         return TolokaInvalidAnswerError(

@@ -1,4 +1,4 @@
-"""Many projects at once: read an account, and archive what was selected, at the speed of the account's limit.
+"""Many projects at once: archive what was selected, at the speed of the account's limit.
 
 What is done to one project stands in ``retiring.py``; here many go side by side over one hook and one poller.
 """
@@ -8,70 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_toloka.archiving import PoolsRule, Snapshot, step_of
-from airflow_provider_toloka.calls import Listing
 from airflow_provider_toloka.exceptions import (
     TolokaAuthenticationError,
     TolokaError,
-    TolokaNotFoundError,
     TolokaTimeoutError,
 )
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import ARCHIVED, PENDING, RUNNING, Operation
+from airflow_provider_toloka.models import ARCHIVED, Operation
 from airflow_provider_toloka.polling import Poller
+from airflow_provider_toloka.reading import together
 from airflow_provider_toloka.retiring import retire_project
-from airflow_provider_toloka.stale import Candidate, Search, Selection
+from airflow_provider_toloka.stale import Search
 from airflow_provider_toloka.waiting import quick_first, timeout_message
 
 log = logging.getLogger(__name__)
 
-#: Up to so many, projects are read one by one; beyond, the lists of the whole account cost fewer requests.
-FEW_PROJECTS = 50
+PROJECTS_AT_ONCE = 24
 PROGRESS_SECONDS = 5.0
-
-
-async def search(hook: TolokaHook, selection: Selection) -> Search:
-    """Read an account, and select projects.
-
-    :param hook: an entered hook.
-    :param selection: which projects to select.
-    :returns: the search, with what it found.
-    :raises TolokaApiError: one of its kinds, by meaning.
-    """
-    api = await hook.api_async()
-    found = Search(selection)
-
-    async def see(listing: Listing[Any]) -> None:
-        async for item in hook.items_async(listing):
-            found.see(item)
-
-    async def see_one(project_id: str) -> None:
-        try:
-            found.see_project(await hook.get_project_async(project_id))
-        except TolokaNotFoundError as error:
-            found.missing[project_id] = str(error)
-            return
-        await see(api.list_pools(project_id=project_id))
-        await see(api.list_trainings(project_id=project_id))
-
-    wanted = selection.project_ids
-    if wanted is not None and len(wanted) <= FEW_PROJECTS:
-        await _together(see_one(project_id) for project_id in set(wanted))
-        return found
-    async for project in hook.items_async(
-        api.list_projects(status="ACTIVE") if wanted is None else api.list_projects()
-    ):
-        found.see_project(project)
-    if found.candidates:
-        await _together([see(api.list_pools()), see(api.list_trainings())])
-    for project_id in set(wanted or ()) - found.candidates.keys() - found.refused.keys():
-        found.missing[project_id] = f"there is no project {project_id} on this account"
-    return found
+#: Seconds between two lists of finished operations: a worker waits for them, unlike a triggerer.
+LIST_GAP = 0.1
 
 
 @dataclass
@@ -134,26 +94,24 @@ class Batch:
         self._deadline = deadline
         self._patience = patience
         self.results = results
+        #: Each project is brought on by several calls: so those that have begun get on before others begin.
+        self._turns = asyncio.Semaphore(PROJECTS_AT_ONCE)
 
-    async def run(
-        self, candidates: Collection[Candidate], waited: Mapping[str, Sequence[Operation]] | None = None
-    ) -> None:
-        """Bring all projects as far as it goes.
+    async def run(self, found: Search, waited: Mapping[str, Sequence[Operation]] | None = None) -> None:
+        """Bring all selected projects as far as it goes.
 
-        :param candidates: the projects, as they stand.
+        :param found: the projects as they stand, with what runs on the account.
         :param waited: by project, the operations that were waited for.
         :raises TolokaAuthenticationError: the token is refused; nothing more can be done.
         """
-        if not candidates:
-            return
+        candidates = found.found()
         started = time.monotonic()
         sent = self._hook.requests_sent
         ticker = asyncio.create_task(self._tell_progress(len(candidates), started))
         try:
-            operations = await self._running_operations()
-            async with Poller(await self._hook.api_async(), self._hook.run_async) as poller:
-                await _together(
-                    self._retire(poller, candidate, operations, (waited or {}).get(candidate.project.id, ()))
+            async with Poller(await self._hook.api_async(), self._hook.run_async, list_gap=LIST_GAP) as poller:
+                await together(
+                    self._retire(poller, found.snapshot(candidate), (waited or {}).get(candidate.project.id, ()))
                     for candidate in candidates
                 )
         finally:
@@ -168,35 +126,15 @@ class Batch:
             seconds,
         )
 
-    async def _running_operations(self) -> dict[tuple[str, str], list[Operation]]:
-        """Read what runs on the account, by the kind and id of the object that it runs on."""
-        api = await self._hook.api_async()
-        running = defaultdict(list)
-        for status in (PENDING, RUNNING):
-            async for operation in self._hook.items_async(api.list_operations(status=status)):
-                kind = operation.type.partition(".")[0].lower()
-                running[kind, str(operation.parameters.get(f"{kind}_id"))].append(operation)
-        return running
-
-    async def _retire(
-        self,
-        poller: Poller,
-        candidate: Candidate,
-        operations: Mapping[tuple[str, str], list[Operation]],
-        waited: Sequence[Operation],
-    ) -> None:
-        project = candidate.project
+    async def _retire(self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]) -> None:
+        project = snapshot.project
         entry = {"id": project.id, "name": project.public_name}
         if project.status == ARCHIVED:
             # A batch that comes back finds its own work done.
             (self.results.archived if waited else self.results.already_archived).append(entry)
             return
-        keys = [("project", project.id)]
-        keys += [("pool", pool.id) for pool in candidate.pools]
-        keys += [("training", training.id) for training in candidate.trainings]
-        on_these = [operation for key in keys for operation in operations.get(key, ())]
         try:
-            left = await self._advance(poller, candidate, on_these, waited)
+            left = await self._advance(poller, snapshot, waited)
         except TolokaAuthenticationError:
             raise
         except TolokaError as error:
@@ -207,31 +145,28 @@ class Batch:
             else:
                 self.results.waiting[project.id] = left
 
-    async def _advance(
-        self, poller: Poller, candidate: Candidate, operations: Sequence[Operation], waited: Sequence[Operation]
-    ) -> list[Operation] | None:
+    async def _advance(self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]) -> list[Operation] | None:
         """Bring one project as far as it goes; give what it still waits for, None when it is archived."""
         api = await self._hook.api_async()
-        snapshot: Snapshot | None = candidate.snapshot(operations)
+        project_id = snapshot.project.id
+        known: Snapshot | None = snapshot
         done = await self._succeeded(waited)
         while True:
-            progress = await self._hook.run_async(
-                retire_project(api, candidate.project.id, self._pools, done, snapshot)
-            )
-            known = await self._wait(poller, progress.operations)
-            done = await self._succeeded(known)
-            if len(done) == len(known) and progress.is_last:
+            async with self._turns:
+                progress = await self._hook.run_async(retire_project(api, project_id, self._pools, done, known))
+            seen = await self._wait(poller, progress.operations)
+            done = await self._succeeded(seen)
+            if len(done) == len(seen) and progress.is_last:
                 return None
-            if len(done) < len(known) or progress.locked:
+            if len(done) < len(seen) or progress.locked:
                 if time.time() >= self._deadline:
-                    raise TolokaTimeoutError(
-                        "; ".join((*progress.locked, timeout_message({op.id: op for op in known})))
-                    )
+                    late = timeout_message({operation.id: operation for operation in seen})
+                    raise TolokaTimeoutError("; ".join((late, *progress.locked)))
                 if self._patience is not None:
-                    return [operation for operation in known if not operation.is_finished]
+                    return [operation for operation in seen if not operation.is_finished]
             if progress.locked:
                 await asyncio.sleep(self._poll_interval)
-            snapshot = progress.snapshot
+            known = progress.snapshot
 
     async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:
         """Wait for those that have not finished; give all as they stand then."""
@@ -268,14 +203,3 @@ class Batch:
                 (self._hook.requests_sent - sent) / seconds,
                 left,
             )
-
-
-async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all at the same time; the first error stops the rest."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

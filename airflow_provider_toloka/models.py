@@ -211,6 +211,15 @@ class Training:
         """Make it from the API's JSON."""
         return cls(**_of_training(json))
 
+    @property
+    def last_activity(self) -> pendulum.DateTime | None:
+        """The latest time at which it was created, started or stopped."""
+        latest = self.created
+        for time in (self.last_started, self.last_stopped):
+            if time is not None and (latest is None or time > latest):
+                latest = time
+        return latest
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pool(Training):

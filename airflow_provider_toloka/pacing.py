@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
-#: So many may be sent at once after a quiet time: with the default rate, still under Toloka's 300 in a second.
-BURST = 40
+#: After a quiet time, the requests of so many seconds may be sent at once.
+BURST_SECONDS = 0.05
 #: After a refusal, the rate is this part of what Toloka has just accepted, and grows by this part each second.
 CAUTION = 0.9
 RECOVERY = 0.015
@@ -36,7 +36,7 @@ class Pacer:
         if self._rate < self._highest and now > self._grown_at:
             self._rate = min(self._highest, self._rate * (1 + RECOVERY) ** (now - self._grown_at))
             self._grown_at = now
-        start = max(self._next, now - BURST / self._rate)
+        start = max(self._next, now - BURST_SECONDS)
         self._next = start + 1 / self._rate
         return max(start, now)
 

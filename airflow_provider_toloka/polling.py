@@ -31,8 +31,7 @@ FEW = 3
 OVERLAP = timedelta(seconds=1)
 #: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
 OLDEST = timedelta(minutes=15)
-#: At the least so many seconds lie between two lists.
-LIST_GAP = 0.2
+LIST_GAP = 0.5
 ROTATION_SECONDS = 60.0
 ROTATION_PER_SECOND = 5.0
 LONGEST_PAUSE = 60.0
@@ -63,11 +62,13 @@ class Poller:
 
     :param api: the API's calls, as flows.
     :param run: drives them.
+    :param list_gap: the least seconds between two lists of finished operations.
     """
 
-    def __init__(self, api: TolokaApi, run: Run) -> None:
+    def __init__(self, api: TolokaApi, run: Run, *, list_gap: float = LIST_GAP) -> None:
         self._api = api
         self._run = run
+        self._list_gap = list_gap
         self._waits: dict[str, _Wait] = {}
         #: When each wait is to be looked at next: (time, number that breaks ties, wait, its further intervals).
         self._due: list[tuple[float, int, _Wait, Iterator[float]]] = []
@@ -208,7 +209,7 @@ class Poller:
             if len(self._waits) > FEW:
                 await self._look_at_list()
                 # Whoever becomes due meanwhile shares the next list.
-                await asyncio.sleep(LIST_GAP)
+                await asyncio.sleep(self._list_gap)
             else:
                 for wait, _ in due:
                     await self._look_by_id(wait)

@@ -6,7 +6,7 @@ created, started or stopped.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -39,20 +39,22 @@ class Selection:
             return "it is excluded"
         if self.name_pattern is not None and not fnmatchcase(project.public_name or "", self.name_pattern):
             return f"its name {project.public_name!r} does not fit {self.name_pattern!r}"
-        if self.before is None:
+        if self.before is None or (project.created and project.created < self.before):
             return ""
-        if project.created is None:
-            return "Toloka does not tell when it was created"
-        return _too_young("it was created", project.created, self.before)
+        return f"it was created at {_told(project.created)}, not before {_told(self.before)}"
 
-    def refuses_for(self, item: Pool | Training) -> str:
-        """Say why a project with this pool or training is not selected; empty: it may be."""
+    def allows(self, item: Pool | Training) -> bool:
+        """Tell whether a project with this pool or training may be selected."""
         if self.before is None:
-            return ""
+            return True
+        latest = item.last_activity
+        return item.status != OPEN and (latest is None or latest < self.before)
+
+    def reason_against(self, item: Pool | Training) -> str:
+        """Say why a project with this pool or training is not selected."""
         if item.status == OPEN:
             return f"{describe(item)} is open"
-        latest = max((time for time in (item.created, item.last_started, item.last_stopped) if time), default=None)
-        return _too_young(f"{describe(item)} was last in use", latest, self.before)
+        return f"{describe(item)} was in use at {_told(item.last_activity)}, not before {_told(self.before)}"
 
 
 @dataclass
@@ -63,13 +65,6 @@ class Candidate:
     last_activity: datetime | None
     pools: list[Pool] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
-
-    def snapshot(self, operations: Sequence[Operation] = ()) -> Snapshot:
-        """Give how the project stands.
-
-        :param operations: those that are pending or running on the project, its pools and its trainings.
-        """
-        return Snapshot(project=self.project, pools=self.pools, trainings=self.trainings, operations=operations)
 
     def report(self, as_of: datetime) -> dict[str, Any]:
         """Give the project as a JSON value for a person or a next task.
@@ -92,7 +87,7 @@ class Candidate:
 class Search:
     """Selects projects while the lists of an account go by, keeping nothing of what it does not select.
 
-    Projects go in first, then pools and trainings in any order.
+    Pools and trainings that go by before all projects have are kept until then.
 
     :param selection: which projects to select.
     """
@@ -103,6 +98,9 @@ class Search:
         #: Of the projects that were asked for by id: why each is not selected, and which there are not.
         self.refused: dict[str, str] = {}
         self.missing: dict[str, str] = {}
+        #: What is pending or running on the account; empty if nobody asked.
+        self.operations: dict[tuple[str, str], list[Operation]] = {}
+        self._early: list[Pool | Training] | None = []
 
     def see_project(self, project: Project) -> None:
         """Take a project into account; archived ones only when they are asked for by id."""
@@ -110,21 +108,51 @@ class Search:
         if project.id not in wanted if wanted is not None else project.status != ACTIVE:
             return
         if project.status != ARCHIVED and (reason := self._selection.refuses(project)):
-            self._refuse(project.id, reason)
+            if wanted is not None:
+                self.refused[project.id] = reason
         else:
             self.candidates[project.id] = Candidate(project, project.created)
 
+    def see_no_more_projects(self) -> None:
+        """Take note that all projects have gone by."""
+        early, self._early = self._early or [], None
+        for item in early:
+            self.see(item)
+
+    def see_operation(self, operation: Operation) -> None:
+        """Take a pending or running operation into account."""
+        kind = operation.type.partition(".")[0].lower()
+        key = kind, str(operation.parameters.get(f"{kind}_id"))
+        self.operations.setdefault(key, []).append(operation)
+
+    def snapshot(self, candidate: Candidate) -> Snapshot:
+        """Give how a project stands."""
+        keys = [("project", candidate.project.id)]
+        keys += [("pool", pool.id) for pool in candidate.pools]
+        keys += [("training", training.id) for training in candidate.trainings]
+        return Snapshot(
+            project=candidate.project,
+            pools=candidate.pools,
+            trainings=candidate.trainings,
+            operations=[operation for key in keys for operation in self.operations.get(key, ())],
+        )
+
     def see(self, item: Pool | Training) -> None:
         """Take a pool or a training into account."""
+        if self._early is not None:
+            self._early.append(item)
+            return
         candidate = self.candidates.get(item.project_id)
         if candidate is None or candidate.project.status == ARCHIVED:
             return
-        if reason := self._selection.refuses_for(item):
+        if not self._selection.allows(item):
             del self.candidates[item.project_id]
-            self._refuse(item.project_id, reason)
+            if self._selection.project_ids is not None:
+                self.refused[item.project_id] = self._selection.reason_against(item)
             return
-        times = (candidate.last_activity, item.created, item.last_started, item.last_stopped)
-        candidate.last_activity = max((time for time in times if time), default=None)
+        latest = item.last_activity
+        if latest and (candidate.last_activity is None or latest > candidate.last_activity):
+            candidate.last_activity = latest
         if item.status != ARCHIVED:
             kept = candidate.pools if isinstance(item, Pool) else candidate.trainings
             # Its times have served: without them, an account of many thousand pools fits into little memory.
@@ -137,12 +165,6 @@ class Search:
             key=lambda candidate: (candidate.last_activity is not None, candidate.last_activity, candidate.project.id),
         )
 
-    def _refuse(self, project_id: str, reason: str) -> None:
-        if self._selection.project_ids is not None:
-            self.refused[project_id] = reason
 
-
-def _too_young(what: str, time: datetime | None, before: datetime) -> str:
-    if time is None or time < before:
-        return ""
-    return f"{what} at {time:%Y-%m-%d %H:%M:%S} UTC, not before {before:%Y-%m-%d %H:%M:%S} UTC"
+def _told(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "a time that Toloka does not tell"

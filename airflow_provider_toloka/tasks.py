@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNot
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, TolokaRequestError
+from airflow_provider_toloka.models import Operation
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -90,3 +91,24 @@ def _start_of_try(ti: Any, try_number: int) -> float | None:
             .scalar()
         )
     return started.timestamp() if started else None
+
+
+def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
+    """Read the event of an ``OperationTrigger``.
+
+    :param event: the event.
+    :returns: by id, what is known of each operation, finished or not; None: it was never seen.
+    :raises AirflowFailException: the wait met what no waiting mends.
+    """
+    if "error" in event:
+        raise AirflowFailException(event["error"])
+    return {id_: Operation.from_json(json) if json else None for id_, json in event["operations"].items()}
+
+
+def first_submitted(operations: Sequence[Operation]) -> str | None:
+    """Give the argument ``submitted`` of an ``OperationTrigger``.
+
+    :param operations: the operations to wait for.
+    """
+    times = [operation.submitted for operation in operations if operation.submitted]
+    return min(times).isoformat() if times and len(times) == len(operations) else None

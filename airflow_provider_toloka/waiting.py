@@ -36,11 +36,16 @@ def log_change(operation: Operation) -> None:
 
 
 def quick_first(poll_interval: float) -> Iterator[float]:
-    """Give the seconds between looks at a fresh operation: a quarter at first, doubling up to the interval.
+    """Give the seconds between looks at a fresh operation.
+
+    It is looked at when a quarter of a second has passed, and again each time that twice as much has passed, until the
+    looks are as far apart as the interval.
 
     :param poll_interval: seconds.
     """
-    return backing_off(min(FIRST_LOOK, poll_interval), poll_interval)
+    first = min(FIRST_LOOK, poll_interval)
+    yield first
+    yield from backing_off(first, poll_interval)
 
 
 def backing_off(first: float, longest: float) -> Iterator[float]:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_toloka.emulator import TolokaEmulator
 
 ROOT = Path(__file__).parent.parent
 
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
+_NO_FILES = Path(_HOME.name, "no-files")
+_NO_FILES.mkdir()
+# Airflow 3 reads the whole bundle of a DAG each time it is tested. The DAGs of tests/running.py stand in no file, and
+# so have a bundle of their own, which is empty.
+_LOCAL = "airflow.dag_processing.bundles.local.LocalDagBundle"
+_BUNDLES = [
+    {"name": "dags-folder", "classpath": _LOCAL, "kwargs": {}},
+    {"name": "tests", "classpath": _LOCAL, "kwargs": {"path": str(_NO_FILES)}},
+]
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
+    AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps(_BUNDLES),
     AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "example_dags"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
@@ -27,3 +44,16 @@ def airflow_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def toloka(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[TolokaEmulator]:
+    """Run a Toloka with the account "demo", and let the connection ``toloka_default`` lead to it.
+
+    An operation takes 0.3 seconds; with ``parametrize(..., indirect=True)``, so long as it says.
+    """
+    from airflow_provider_toloka.emulator import TolokaEmulator
+
+    with TolokaEmulator("demo", operation_seconds=getattr(request, "param", 0.3)) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection | {"extra": {"retries": 1}}))
+        yield emulator

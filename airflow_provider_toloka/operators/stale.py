@@ -11,13 +11,20 @@ import pendulum
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_toloka.archiving import PoolsRule, check_pools_rule
-from airflow_provider_toloka.batch import Batch, Results, search
+from airflow_provider_toloka.batch import Batch, Results
 from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import ARCHIVED, Operation, check_id
-from airflow_provider_toloka.stale import Candidate, Selection
-from airflow_provider_toloka.tasks import failing_at_once, first_started, require_positive, seconds
-from airflow_provider_toloka.triggers.toloka import OperationTrigger, first_submitted, operations_of
+from airflow_provider_toloka.reading import search
+from airflow_provider_toloka.stale import Search, Selection
+from airflow_provider_toloka.tasks import (
+    failing_at_once,
+    first_started,
+    first_submitted,
+    operations_of,
+    require_positive,
+    seconds,
+)
 from airflow_provider_toloka.waiting import FIRST_LOOK
 
 if TYPE_CHECKING:
@@ -198,19 +205,19 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             dry_run = _truth("dry_run", self.is_dry_run)
             deadline = first_started(context) + seconds(self.timeout)
             results = Results()
-            candidates = self._in_loop(lambda hook: self._select(hook, selection, results))
+            found = self._in_loop(lambda hook: self._select(hook, selection, results))
             if dry_run:
                 as_of = self._reference_time(context)
-                for candidate in candidates:
+                for candidate in found.found():
                     report = candidate.report(as_of)
                     results.skipped.append({**report, "reason": f"dry run: would be archived; {report['reason']}"})
                 return self._end(context, results)
-        return self._archive(context, candidates, deadline, results, {})
+        return self._archive(context, found, deadline, results, {})
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         """Go on where the wait on the triggerer ended.
 
-        :param event: the event of :class:`OperationTrigger`.
+        :param event: the event of ``OperationTrigger``.
         :returns: as :meth:`execute`.
         """
         operations = operations_of(event)
@@ -223,26 +230,25 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         # Chosen before: what was done to a project since does not make it any less stale.
         selection = Selection(project_ids=list(waited))
         with failing_at_once():
-            candidates = self._in_loop(lambda hook: self._select(hook, selection, results))
-        return self._archive(context, candidates, event["deadline"], results, waited)
+            found = self._in_loop(lambda hook: self._select(hook, selection, results))
+        return self._archive(context, found, event["deadline"], results, waited)
 
-    async def _select(self, hook: TolokaHook, selection: Selection, results: Results) -> list[Candidate]:
-        found = await search(hook, selection)
+    async def _select(self, hook: TolokaHook, selection: Selection, results: Results) -> Search:
+        found = await search(hook, selection, with_operations=True)
         results.skipped += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.refused.items()]
         results.failed += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.missing.items()]
-        candidates = found.found()
-        active = [candidate for candidate in candidates if candidate.project.status != ARCHIVED]
+        active = [candidate for candidate in found.candidates.values() if candidate.project.status != ARCHIVED]
         if len(active) > self.max_projects:
             raise ValueError(
                 f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. "
                 f"Look at them with dry_run=True; to archive them all, set max_projects={len(active)} or more."
             )
-        return candidates
+        return found
 
     def _archive(
         self,
         context: Context,
-        candidates: Sequence[Candidate],
+        found: Search,
         deadline: float,
         results: Results,
         waited: Mapping[str, Sequence[Operation]],
@@ -256,7 +262,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
                 patience=PATIENCE if self.deferrable else None,
                 results=results,
             )
-            await batch.run(candidates, waited)
+            await batch.run(found, waited)
 
         with failing_at_once():
             self._in_loop(archive)
@@ -265,6 +271,9 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         return self._end(context, results)
 
     def _defer(self, deadline: float, results: Results) -> NoReturn:
+        # Imported here, because it costs every parse of a DAG file as much as all the rest.
+        from airflow_provider_toloka.triggers.toloka import OperationTrigger
+
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
         self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
         trigger = OperationTrigger(

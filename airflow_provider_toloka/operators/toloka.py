@@ -22,8 +22,14 @@ from airflow_provider_toloka.exceptions import TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import Operation, check_id
 from airflow_provider_toloka.retiring import Progress, change_one, retire_project
-from airflow_provider_toloka.tasks import failing_at_once, first_started, require_positive, seconds
-from airflow_provider_toloka.triggers.toloka import OperationTrigger, first_submitted, operations_of
+from airflow_provider_toloka.tasks import (
+    failing_at_once,
+    first_started,
+    first_submitted,
+    operations_of,
+    require_positive,
+    seconds,
+)
 from airflow_provider_toloka.waiting import FIRST_LOOK, quick_first, timeout_message
 
 if TYPE_CHECKING:
@@ -102,7 +108,7 @@ class TolokaChangeOperator(BaseOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> str | None:
         """Go on where the wait on the triggerer ended.
 
-        :param event: the event of :class:`OperationTrigger`.
+        :param event: the event of ``OperationTrigger``.
         :returns: as :meth:`execute`.
         """
         return self._go_on(context, event["deadline"], operations_of(event))
@@ -153,6 +159,9 @@ class TolokaChangeOperator(BaseOperator):
         return hook.run(hook.api.poll_operations(ids, intervals=intervals, deadline=deadline))
 
     def _defer(self, operations: Sequence[Operation], deadline: float) -> NoReturn:
+        # Imported here, because it costs every parse of a DAG file as much as all the rest.
+        from airflow_provider_toloka.triggers.toloka import OperationTrigger
+
         trigger = OperationTrigger(
             toloka_conn_id=self.toloka_conn_id,
             operation_ids=[operation.id for operation in operations],

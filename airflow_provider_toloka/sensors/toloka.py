@@ -17,12 +17,18 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_toloka.exceptions import TolokaOperationFailedError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import Operation, check_id
-from airflow_provider_toloka.tasks import failing_at_once, first_started
-from airflow_provider_toloka.triggers.toloka import OperationTrigger, first_submitted, operations_of
+from airflow_provider_toloka.tasks import (
+    failing_at_once,
+    first_started,
+    first_submitted,
+    operations_of,
+)
 from airflow_provider_toloka.waiting import timeout_message
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
+
+    from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
 _A_DAY = 86_400.0
 
@@ -89,7 +95,7 @@ class OperationSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:  # noqa: ARG002 - Airflow's signature
         """Give the result of the wait on the triggerer.
 
-        :param event: the event of :class:`OperationTrigger`.
+        :param event: the event of ``OperationTrigger``.
         :returns: the same value.
         """
         seen = operations_of(event)
@@ -124,6 +130,9 @@ class OperationSensor(BaseSensorOperator):
         return operations if self._is_list else next(iter(operations), None)
 
     def _trigger(self) -> OperationTrigger:
+        # Imported here, because it costs every parse of a DAG file as much as all the rest.
+        from airflow_provider_toloka.triggers.toloka import OperationTrigger
+
         longest = self.max_wait.total_seconds() if self.max_wait else _A_DAY
         return OperationTrigger(
             toloka_conn_id=self.toloka_conn_id,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_toloka.exceptions import TolokaError
@@ -97,27 +97,6 @@ class OperationTrigger(BaseTrigger):
 
     def _log_change(self, operation: Operation) -> None:
         self.log.info("Toloka's %s", operation.summary)
-
-
-def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
-    """Read the event of an :class:`OperationTrigger`.
-
-    :param event: the event.
-    :returns: by id, what is known of each operation, finished or not; None: it was never seen.
-    :raises AirflowFailException: the wait met what no waiting mends.
-    """
-    if "error" in event:
-        raise AirflowFailException(event["error"])
-    return {id_: Operation.from_json(json) if json else None for id_, json in event["operations"].items()}
-
-
-def first_submitted(operations: Sequence[Operation]) -> str | None:
-    """Give the argument ``submitted`` of an :class:`OperationTrigger`.
-
-    :param operations: the operations to wait for.
-    """
-    times = [operation.submitted for operation in operations if operation.submitted]
-    return min(times).isoformat() if times and len(times) == len(operations) else None
 
 
 class _Shared:

@@ -1,0 +1,194 @@
+"""The measured cases. Each runs in a process of its own, beside that of its server, and prints its figures as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+from airflow_provider_toloka.batch import Batch, Results
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.models import Operation
+from airflow_provider_toloka.reading import search
+from airflow_provider_toloka.stale import Selection
+from airflow_provider_toloka.triggers.toloka import OperationTrigger
+from benchmarks import servers
+
+BEFORE = datetime.now(UTC) - timedelta(days=180)
+INTERVAL = 5.0
+
+
+def connect(connection: dict[str, Any]) -> None:
+    os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(connection)
+
+
+def resident() -> float:
+    """Give this process's memory in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def retire(projects: int, limit: int) -> dict[str, Any]:
+    """Find and archive projects with four closed pools each."""
+
+    async def work() -> Results:
+        results = Results()
+        async with TolokaHook() as hook:
+            found = await search(hook, Selection(before=BEFORE), with_operations=True)
+            batch = Batch(
+                hook,
+                pools="archive_closed",
+                poll_interval=INTERVAL,
+                deadline=time.time() + 1800,
+                patience=None,
+                results=results,
+            )
+            await batch.run(found)
+        return results
+
+    with servers.serving(servers.projects_to_retire, projects=projects, pools=4, limit=limit) as (connection, pipe):
+        connect(connection)
+        started = time.monotonic()
+        asyncio.run(work())
+        wall = time.monotonic() - started
+        pipe.send("done")
+        told: dict[str, Any] = pipe.recv()
+    needed = told["lists"] + projects * 5
+    bound = needed / limit + 2 * 0.5
+    return {**told, "needed": needed, "wall": wall, "bound": bound, "ratio": wall / bound}
+
+
+async def one_by_one(operation_id: str, hook: TolokaHook) -> float:
+    """Wait as most triggers do: each looks at its own operation, over a shared session."""
+    while True:
+        operation = await hook.get_operation_async(operation_id)
+        if operation.is_finished:
+            return _delay(operation)
+        await asyncio.sleep(INTERVAL)
+
+
+async def by_trigger(operation_id: str, submitted: str) -> float:
+    """Wait as this provider does."""
+    trigger = OperationTrigger(
+        toloka_conn_id="toloka_default",
+        operation_ids=[operation_id],
+        submitted=submitted,
+        poll_interval=INTERVAL,
+    )
+    async for event in trigger.run():
+        return _delay(Operation.from_json(event.payload["operations"][operation_id]))
+    raise AssertionError("the trigger ended without an event")
+
+
+def _delay(operation: Operation) -> float:
+    assert operation.finished  # noqa: S101
+    return time.time() - operation.finished.timestamp()
+
+
+def wait(operations: int, *, shared: bool) -> dict[str, Any]:
+    """Wait for operations of 30 to 60 seconds."""
+
+    async def work(waits: list[tuple[str, str]]) -> list[float]:
+        if shared:
+            return await asyncio.gather(*(by_trigger(id_, f"{submitted}+00:00") for id_, submitted in waits))
+        async with TolokaHook(max_requests_per_second=10_000) as hook:
+            return await asyncio.gather(*(one_by_one(id_, hook) for id_, _ in waits))
+
+    with servers.serving(servers.operations_to_wait_for, operations=operations) as (connection, pipe):
+        connect(connection)
+        TolokaHook().get_requester()
+        memory = resident()
+        pipe.send("go")
+        waits = pipe.recv()
+        started, used = time.monotonic(), time.process_time()
+        delays = sorted(asyncio.run(work(waits)))
+        wall, cpu = time.monotonic() - started, time.process_time() - used
+        pipe.send("done")
+        requests = pipe.recv() - 1
+    return {
+        "wall": wall,
+        "requests_per_second": requests / wall,
+        "cpu": cpu / wall,
+        "memory": resident() - memory,
+        "p50": statistics.median(delays),
+        "p99": delays[min(len(delays) - 1, int(len(delays) * 0.99))],
+    }
+
+
+def find() -> dict[str, Any]:
+    """Find the stale projects among 20,000 with 80,000 pools."""
+
+    async def work() -> int:
+        async with TolokaHook() as hook:
+            return len((await search(hook, Selection(before=BEFORE))).found())
+
+    with servers.serving(servers.big_account, projects=20_000, pools=80_000) as (connection, pipe):
+        connect(connection)
+        TolokaHook().api  # noqa: B018 - Airflow's own start is not measured
+        importlib.import_module("airflow_provider_toloka.transport_async")
+        memory = resident()
+        started = time.monotonic()
+        found = asyncio.run(work())
+        wall = time.monotonic() - started
+        peak = _peak() - memory
+        pipe.send("done")
+        pages = pipe.recv()
+    return {
+        "found": found,
+        "pages": pages,
+        "wall": wall,
+        "bound": pages / 240,
+        "ratio": wall * 240 / pages,
+        "memory": peak,
+    }
+
+
+def _peak() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+
+
+def imports() -> dict[str, Any]:
+    """Import the operators and sensors, over the bare SDK."""
+    sdk = "from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator, conf"
+    ours = "; import airflow_provider_toloka.operators.toloka, airflow_provider_toloka.operators.stale"
+    ours += ", airflow_provider_toloka.sensors.toloka"
+    clock = "import time; started = time.perf_counter(); {}; print(time.perf_counter() - started)"
+    taken: dict[str, list[float]] = {sdk: [], sdk + ours: []}
+    for _ in range(8):
+        for code, times in taken.items():
+            command = [sys.executable, "-c", clock.format(code)]
+            output = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+            times.append(float(output.stdout.splitlines()[-1]))
+    bare, whole = (statistics.median(times[1:]) for times in taken.values())
+    return {"sdk": bare * 1e3, "over_sdk": (whole - bare) * 1e3}
+
+
+CASES: dict[str, Callable[[], dict[str, Any]]] = {
+    "retire 50": lambda: retire(50, 300),
+    "retire 1000": lambda: retire(1_000, 300),
+    "retire 50 slow": lambda: retire(50, 60),
+    "retire 1000 slow": lambda: retire(1_000, 60),
+    **{f"wait {n}": lambda n=n: wait(n, shared=True) for n in (1, 100, 1_000, 5_000, 10_000)},  # type: ignore[misc]
+    **{f"one by one {n}": lambda n=n: wait(n, shared=False) for n in (100, 1_000)},  # type: ignore[misc]
+    "find": find,
+    "imports": imports,
+}
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)
+    print(json.dumps(CASES[sys.argv[1]]()))

@@ -1,0 +1,157 @@
+"""How the operators fail, and when they do not: as tasks of real DAG runs against the emulator."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import (
+    TolokaConflictError,
+    TolokaNotArchivableError,
+    TolokaOperationFailedError,
+    TolokaTimeoutError,
+    TolokaUnavailableError,
+)
+from airflow_provider_toloka.operators.toloka import (
+    TolokaArchivePoolOperator,
+    TolokaArchiveTrainingOperator,
+)
+from tests.operators.test_toloka import archive, both_ways, endless
+from tests.running import posts, run_task
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+
+
+def test_pools_that_are_not_archived_are_named_with_the_remedy(toloka: TolokaEmulator) -> None:
+    task = archive("1005", retries=1)
+    assert (task.state, task.tries) == ("failed", 2)
+    assert isinstance(task.errors[0], TolokaNotArchivableError)
+    assert "pool 2006 'Berlin' is CLOSED; pool 2007 'Hamburg' is OPEN" in task.error
+    assert "pools='archive_closed'" in task.error
+    assert "pools='close_and_archive'" in task.error
+    assert posts(toloka) == []
+
+
+def test_open_pools_stop_the_archiving_of_closed_ones_before_anything_is_changed(toloka: TolokaEmulator) -> None:
+    task = archive("1005", pools="archive_closed")
+    assert task.state == "failed"
+    assert "pool 2007 'Hamburg' is OPEN" in task.error
+    assert "Berlin" not in task.error
+    assert "pools='close_and_archive'" in task.error
+    assert posts(toloka) == []
+
+
+@pytest.mark.parametrize(
+    ("project_id", "code", "remedy"),
+    [
+        ("1007", "THERE_IS_REJECTED_ASSIGNMENT", "9 days after the last rejection"),
+        ("1008", "THERE_IS_ACTIVE_ASSIGNMENT", "when they have finished"),
+    ],
+)
+def test_assignments_that_hold_a_pool_are_explained(
+    toloka: TolokaEmulator, project_id: str, code: str, remedy: str
+) -> None:
+    task = archive(project_id, pools="archive_closed")
+    assert (task.state, toloka.projects[project_id]["status"]) == ("failed", "ACTIVE")
+    assert code in task.error
+    assert remedy in task.error
+
+
+@both_ways
+def test_a_failed_operation_fails_the_task_with_its_details(toloka: TolokaEmulator, deferrable: bool) -> None:
+    toloka.fail_next("PROJECT.ARCHIVE", details={"reason": "the moon"})
+    task = archive(deferrable=deferrable)
+    assert task.state == "failed"
+    assert isinstance(task.errors[0], TolokaOperationFailedError)
+    (operation,) = toloka.operations.values()
+    for told in (operation["id"], "PROJECT.ARCHIVE", "'project_id': '1001'", "'reason': 'the moon'"):
+        assert told in task.error
+
+
+def test_a_retry_after_a_failed_operation_submits_a_new_one(toloka: TolokaEmulator) -> None:
+    toloka.fail_next("PROJECT.ARCHIVE")
+    task = archive(retries=1)
+    assert (task.state, task.tries) == ("success", 2)
+    assert [operation["status"] for operation in toloka.operations.values()] == ["FAIL", "SUCCESS"]
+
+
+@endless
+@both_ways
+@pytest.mark.parametrize("timeout", [0.5, timedelta(seconds=0.5)], ids=["seconds", "timedelta"])
+def test_a_timeout_says_how_the_operation_stands(toloka: TolokaEmulator, deferrable: bool, timeout: Any) -> None:
+    task = archive(deferrable=deferrable, timeout=timeout)
+    (operation,) = toloka.operations
+    assert task.state == "failed"
+    assert isinstance(task.errors[0], TolokaTimeoutError)
+    assert f"operation {operation} (PROJECT.ARCHIVE) is PENDING" in task.error
+    assert "go on at Toloka" in task.error
+
+
+@pytest.mark.usefixtures("toloka")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"project_id": ""}, "project_id"),
+        ({"project_id": "1/2"}, "project_id"),
+        ({"project_id": "1?x"}, "project_id"),
+        ({"project_id": None}, "project_id"),
+        ({"project_id": "{{ none }}"}, "project_id"),
+        ({"project_id": "999"}, "DOES_NOT_EXIST"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": "5"}, "timeout"),
+        ({"timeout": timedelta(seconds=-1)}, "timeout"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"pools": "all"}, "pools should be one of"),
+        ({"toloka_conn_id": "nowhere"}, "nowhere"),
+    ],
+)
+def test_what_no_retry_mends_fails_at_the_first_try(arguments: dict[str, Any], told: str) -> None:
+    task = archive(**{"retries": 3} | arguments)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert told in task.error
+
+
+def test_a_refused_token_fails_at_the_first_try(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"]
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", accepted.replace(toloka.token, "another"))
+    task = archive(retries=3)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert "401" in task.error
+
+
+def test_an_outage_before_the_wait_leaves_the_retries(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /operations", times=2, status=503)
+    task = archive(retries=1)
+    assert (task.state, task.tries) == ("success", 2)
+    assert [type(error) for error in task.errors] == [TolokaUnavailableError]
+
+
+@both_ways
+def test_an_outage_in_the_wait_is_no_failure(toloka: TolokaEmulator, deferrable: bool) -> None:
+    toloka.fault("GET /operations/*", times=2, status=503)
+    toloka.fault("GET /operations/*", times=1, disconnect="before")
+    task = archive(deferrable=deferrable)
+    assert (task.state, task.tries) == ("success", 1)
+
+
+@pytest.mark.usefixtures("toloka")
+@pytest.mark.parametrize(
+    ("operator", "ids", "code"),
+    [
+        (TolokaArchivePoolOperator, {"pool_id": "2007"}, "POOL_INAPPROPRIATE_STATUS"),
+        (TolokaArchivePoolOperator, {"pool_id": "2009"}, "9 days"),
+        (TolokaArchiveTrainingOperator, {"training_id": "3001"}, "a pool that requires it is not archived"),
+    ],
+)
+def test_a_state_that_forbids_the_change_is_told(operator: type[BaseOperator], ids: dict[str, str], code: str) -> None:
+    task = run_task(operator, **ids, retries=1)
+    assert (task.state, task.tries) == ("failed", 2)
+    assert isinstance(task.errors[0], TolokaConflictError)
+    assert code in task.error

@@ -1,0 +1,223 @@
+"""The operators, as tasks of real DAG runs against the emulator."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import (
+    TolokaTimeoutError,
+    TolokaUnavailableError,
+)
+from airflow_provider_toloka.operators.toloka import (
+    TolokaArchivePoolOperator,
+    TolokaArchiveProjectOperator,
+    TolokaArchiveTrainingOperator,
+    TolokaClosePoolOperator,
+    TolokaCloseTrainingOperator,
+)
+from airflow_provider_toloka.sensors.toloka import OperationSensor
+from tests.conftest import ROOT
+from tests.running import Ended, new_dag, posts, run, run_logged, run_task
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+
+both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferrable"])
+endless = pytest.mark.parametrize("toloka", [600], indirect=True, ids=["endless"])
+
+
+def archive(project_id: Any = "1001", **arguments: Any) -> Ended:
+    return run_task(TolokaArchiveProjectOperator, **{"project_id": project_id, "poll_interval": 0.1} | arguments)
+
+
+@both_ways
+def test_archives_a_project_and_tells_the_operation(toloka: TolokaEmulator, deferrable: bool) -> None:
+    task, ran = run_logged(TolokaArchiveProjectOperator, project_id="1001", poll_interval=0.1, deferrable=deferrable)
+    assert task.state == "success"
+    assert toloka.projects["1001"]["status"] == "ARCHIVED"
+    assert list(toloka.operations) == [task.result]
+    told = ("id", "type", "status", "progress", "parameters")
+    assert [task.operation[name] for name in told] == [
+        task.result,
+        "PROJECT.ARCHIVE",
+        "SUCCESS",
+        100,
+        {"project_id": "1001"},
+    ]
+    assert ran.deferrals == deferrable
+
+
+@both_ways
+def test_a_project_archived_before_is_a_success_without_a_request_to_archive(
+    toloka: TolokaEmulator, deferrable: bool
+) -> None:
+    task = archive("1006", deferrable=deferrable)
+    assert (task.state, task.result, task.operation) == ("success", None, None)
+    assert posts(toloka) == []
+
+
+@endless
+@both_ways
+def test_without_waiting_it_ends_when_the_operation_is_submitted(toloka: TolokaEmulator, deferrable: bool) -> None:
+    task, ran = run_logged(
+        TolokaArchiveProjectOperator, project_id="1001", wait_for_completion=False, deferrable=deferrable
+    )
+    assert (task.state, task.operation, ran.deferrals) == ("success", None, 0)
+    assert list(toloka.operations) == [task.result]
+
+
+@both_ways
+def test_waits_for_an_operation_that_runs_already(toloka: TolokaEmulator, deferrable: bool) -> None:
+    running = toloka.add_operation("PROJECT.ARCHIVE", status="RUNNING", parameters={"project_id": "1001"})
+    task = archive(deferrable=deferrable, timeout=0.5)
+    assert isinstance(task.errors[0], TolokaTimeoutError)
+    assert f"operation {running['id']} (PROJECT.ARCHIVE) is RUNNING" in task.error
+    assert posts(toloka) == []
+
+
+@both_ways
+@pytest.mark.parametrize("toloka", [2], indirect=True, ids=["slow"])  # longer than the pause before the second look
+def test_a_lost_answer_does_not_submit_twice(toloka: TolokaEmulator, deferrable: bool) -> None:
+    toloka.fault("POST /projects/*/archive", disconnect="after")
+    task = archive(deferrable=deferrable)
+    assert task.state == "success"
+    assert posts(toloka) == ["/projects/1001/archive"]
+    assert list(toloka.operations) == [task.result]
+
+
+@endless
+def test_a_retry_after_a_lost_answer_finds_the_operation(toloka: TolokaEmulator) -> None:
+    lost = toloka.fault("POST /projects/*/archive", disconnect="after", hold=True)
+
+    def break_off() -> None:
+        lost.wait(60)
+        toloka.fault("GET /operations", times=2, status=503)  # one request, and its retry
+        lost.release()
+
+    breaking = threading.Thread(target=break_off)
+    breaking.start()
+    task = archive(retries=1, wait_for_completion=False)
+    breaking.join()
+    assert [type(error) for error in task.errors] == [TolokaUnavailableError]
+    assert (task.state, task.tries) == ("success", 2)
+    assert posts(toloka) == ["/projects/1001/archive"]
+    assert list(toloka.operations) == [task.result]
+
+
+@endless
+def test_runs_one_after_the_other_share_one_operation(toloka: TolokaEmulator) -> None:
+    first, second = archive(wait_for_completion=False), archive(wait_for_completion=False)
+    assert first.result == second.result
+    assert list(toloka.operations) == [first.result]
+
+
+_IN_ANOTHER_PROCESS = """
+import tests.conftest, os, sys
+from airflow.utils.db import initdb
+os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = sys.argv[1]
+initdb()
+from tests.operators.test_toloka import archive
+task = archive()
+print("ended", task.state, task.result)
+"""
+
+
+def test_runs_at_the_same_time_share_one_operation(toloka: TolokaEmulator) -> None:
+    """Both look before either of them submits."""
+    looked = toloka.fault("GET /projects/1001", times=2, hold=True)
+    command = [sys.executable, "-c", _IN_ANOTHER_PROCESS, os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"]]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as other:
+
+        def release_when_both_have_looked() -> None:
+            try:
+                looked.wait(60)
+                looked.wait(60)
+            finally:
+                looked.release()
+
+        releasing = threading.Thread(target=release_when_both_have_looked)
+        releasing.start()
+        task = archive()
+        releasing.join()
+        printed, _ = other.communicate(timeout=60)
+    assert task.state == "success"
+    assert f"ended success {task.result}" in printed
+    assert list(toloka.operations) == [task.result]
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("project_id", "pools"), [("1004", "archive_closed"), ("1004", "close_and_archive"), ("1005", "close_and_archive")]
+)
+def test_pools_and_trainings_go_into_the_archive_first(
+    toloka: TolokaEmulator, project_id: str, pools: str, deferrable: bool
+) -> None:
+    task = archive(project_id, pools=pools, deferrable=deferrable)
+    assert task.state == "success", task.errors
+    assert toloka.operations[task.result]["type"] == "PROJECT.ARCHIVE"
+    held = [*toloka.pools.values(), *toloka.trainings.values()]
+    assert {item["status"] for item in held if item["project_id"] == project_id} == {"ARCHIVED"}
+    assert toloka.projects[project_id]["status"] == "ARCHIVED"
+    assert len(posts(toloka)) == len(set(posts(toloka)))
+
+
+def test_projects_are_archived_by_mapping(toloka: TolokaEmulator) -> None:
+    with new_dag() as dag:
+        TolokaArchiveProjectOperator.partial(task_id="archive", poll_interval=0.1, deferrable=True).expand(
+            project_id=["1001", "1006", "1003"]
+        )
+    ran = run(dag)
+    assert ran.state == "success"
+    results = [ran.tasks["archive", index].result for index in range(3)]
+    assert results[1] is None
+    assert [toloka.operations[results[index]]["parameters"]["project_id"] for index in (0, 2)] == ["1001", "1003"]
+
+
+def test_ids_and_the_connection_may_be_templates(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_OTHER", os.environ.pop("AIRFLOW_CONN_TOLOKA_DEFAULT"))
+    task = archive("{{ 1000 + 1 }}", toloka_conn_id="toloka_{{ 'other' }}", deferrable=True)
+    assert task.state == "success"
+    assert toloka.projects["1001"]["status"] == "ARCHIVED"
+
+
+@pytest.mark.parametrize("project_id", ["1001", "1006"], ids=["an operation", "None"])
+def test_a_sensor_takes_what_the_operator_returns(toloka: TolokaEmulator, project_id: str) -> None:
+    with new_dag() as dag:
+        submit = TolokaArchiveProjectOperator(task_id="submit", project_id=project_id, wait_for_completion=False)
+        OperationSensor(task_id="wait", operation_id=submit.output, poke_interval=0.1)
+    ran = run(dag)
+    assert ran.state == "success"
+    found = ran.tasks["wait"].result
+    assert (found and found["id"]) == ran.tasks["submit"].result
+    assert toloka.projects[project_id]["status"] == "ARCHIVED"
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("operator", "ids", "then"),
+    [
+        (TolokaClosePoolOperator, {"pool_id": "2007"}, "CLOSED"),
+        (TolokaArchivePoolOperator, {"pool_id": "2005"}, "ARCHIVED"),
+        (TolokaCloseTrainingOperator, {"training_id": "3002"}, "CLOSED"),
+        (TolokaArchiveTrainingOperator, {"training_id": "3003"}, "ARCHIVED"),
+    ],
+)
+def test_one_pool_or_training_is_changed(
+    toloka: TolokaEmulator, operator: type[BaseOperator], ids: dict[str, str], then: str, deferrable: bool
+) -> None:
+    toloka.add_training("1005", id="3002", status="OPEN")
+    toloka.add_training("1005", id="3003", status="CLOSED")
+    (object_id,) = ids.values()
+    first = run_task(operator, **ids, poll_interval=0.1, deferrable=deferrable)
+    assert (first.state, first.operation["id"], first.operation["status"]) == ("success", first.result, "SUCCESS")
+    assert (toloka.pools | toloka.trainings)[object_id]["status"] == then
+    again = run_task(operator, **ids, deferrable=deferrable)
+    assert (again.state, again.result) == ("success", None)
+    assert len(posts(toloka)) == 1
