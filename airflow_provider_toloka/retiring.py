@@ -97,6 +97,7 @@ def retire_project(
         if plan.is_empty:
             return Progress(is_last=True)
         round_ = yield from _carry_out(api, plan.steps)
+        yield from api.require_success(round_.operations)
         if round_.refused and not is_fresh:
             # What was known may be out of date: look again before giving up.
             snapshot = None
@@ -108,7 +109,6 @@ def retire_project(
         operations = (*plan.operations, *round_.operations)
         if any(operation.type == ARCHIVE_PROJECT.operation_type for operation in operations):
             return Progress(is_last=True, operations=operations)
-        yield from api.require_success(operations)
         finished = [operation for operation in operations if operation.is_finished]
         unfinished = tuple(operation for operation in operations if not operation.is_finished)
         steps_done |= round_.idle | {step for operation in finished if (step := step_of(operation))}

@@ -22,7 +22,6 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 from airflow_provider_toloka.batch import Batch, Results
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.reading import search
 from airflow_provider_toloka.stale import Selection
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
@@ -77,7 +76,7 @@ async def one_by_one(operation_id: str, hook: TolokaHook) -> float:
     while True:
         operation = await hook.get_operation_async(operation_id)
         if operation.is_finished:
-            return _delay(operation)
+            return _delay(str(operation.finished))
         await asyncio.sleep(INTERVAL)
 
 
@@ -90,13 +89,12 @@ async def by_trigger(operation_id: str, submitted: str) -> float:
         poll_interval=INTERVAL,
     )
     async for event in trigger.run():
-        return _delay(Operation.from_json(event.payload["operations"][operation_id]))
+        return _delay(event.payload["operations"][operation_id]["finished"])
     raise AssertionError("the trigger ended without an event")
 
 
-def _delay(operation: Operation) -> float:
-    assert operation.finished  # noqa: S101
-    return time.time() - operation.finished.timestamp()
+def _delay(finished: str) -> float:
+    return time.time() - datetime.fromisoformat(finished).timestamp()
 
 
 def wait(operations: int, *, shared: bool) -> dict[str, Any]:

@@ -99,6 +99,9 @@ class OperationSensor(BaseSensorOperator):
         :returns: the same value.
         """
         seen = operations_of(event)
+        for operation in seen.values():
+            if operation:
+                self.log.info("Toloka's %s", operation.summary)
         if not self._have_succeeded(seen, event["deadline"]):
             raise AirflowSensorTimeout(timeout_message(seen))
         return self._result(seen)

@@ -96,7 +96,9 @@ class OperationTrigger(BaseTrigger):
         yield TriggerEvent({"operations": known, "deadline": self.deadline, "carry": self.carry})
 
     def _log_change(self, operation: Operation) -> None:
-        self.log.info("Toloka's %s", operation.summary)
+        # The task itself tells how it ended, when it is back from the triggerer.
+        if not operation.is_finished:
+            self.log.info("Toloka's %s", operation.summary)
 
 
 class _Shared:
