@@ -28,10 +28,11 @@ from airflow_provider_toloka.waiting import quick_first, timeout_message
 
 log = logging.getLogger(__name__)
 
-PROJECTS_AT_ONCE = 24
+PROJECTS_AT_ONCE = 40
 PROGRESS_SECONDS = 5.0
-#: Seconds between two lists of finished operations: a worker waits for them, unlike a triggerer.
-LIST_GAP = 0.1
+#: The lists of finished operations, which a worker waits for, take at most this part of the requests.
+LIST_SHARE = 0.05
+_ARCHIVED = "archived, with all it held"
 
 
 @dataclass
@@ -109,7 +110,8 @@ class Batch:
         sent = self._hook.requests_sent
         ticker = asyncio.create_task(self._tell_progress(len(candidates), started))
         try:
-            async with Poller(await self._hook.api_async(), self._hook.run_async, list_gap=LIST_GAP) as poller:
+            api, run = await self._hook.api_async(), self._hook.run_async
+            async with Poller(api, run, list_gap=lambda: 1 / (LIST_SHARE * self._hook.requests_per_second)) as poller:
                 await together(
                     self._retire(poller, found.snapshot(candidate), (waited or {}).get(candidate.project.id, ()))
                     for candidate in candidates
@@ -131,7 +133,10 @@ class Batch:
         entry = {"id": project.id, "name": project.public_name}
         if project.status == ARCHIVED:
             # A batch that comes back finds its own work done.
-            (self.results.archived if waited else self.results.already_archived).append(entry)
+            if waited:
+                self.results.archived.append({**entry, "reason": _ARCHIVED})
+            else:
+                self.results.already_archived.append({**entry, "reason": "it was archived before"})
             return
         try:
             left = await self._advance(poller, snapshot, waited)
@@ -141,7 +146,7 @@ class Batch:
             self.results.failed.append({**entry, "reason": str(error)})
         else:
             if left is None:
-                self.results.archived.append(entry)
+                self.results.archived.append({**entry, "reason": _ARCHIVED})
             else:
                 self.results.waiting[project.id] = left
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
-
-from pendulum import UTC
 
 from airflow_provider_toloka.answers import Reader
 from airflow_provider_toloka.exceptions import (
@@ -205,8 +203,8 @@ class Calls:
                 if is_done or operation:
                     return operation
                 raise
-            # It may have been carried out although no answer came.
-            look_first = True
+            # It may have been carried out although no answer came; a refusal for too many requests is a clear one.
+            look_first = not (isinstance(answer, Response) and answer.status == HTTPStatus.TOO_MANY_REQUESTS)
 
     def _look(self, change: Change, object_id: str) -> Flow[tuple[bool, Operation | None]]:
         """See whether a change is done, or being done.

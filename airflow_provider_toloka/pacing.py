@@ -16,12 +16,12 @@ SLOWEST = 1.0
 class Pacer:
     """Gives each request its time, slows down when Toloka refuses one, and recovers.
 
-    :param max_per_second: the highest rate, in requests per second.
+    :param max_per_second: the highest rate, in requests per second; ``rate`` is the present one.
     """
 
     def __init__(self, max_per_second: float) -> None:
         self._highest = max_per_second
-        self._rate = max_per_second
+        self.rate = max_per_second
         self._next = 0.0
         self._calm_from = -math.inf
         self._grown_at = 0.0
@@ -33,11 +33,11 @@ class Pacer:
         :param now: the time now, in seconds of any clock that does not run backwards.
         :returns: a time of the same clock.
         """
-        if self._rate < self._highest and now > self._grown_at:
-            self._rate = min(self._highest, self._rate * (1 + RECOVERY) ** (now - self._grown_at))
+        if self.rate < self._highest and now > self._grown_at:
+            self.rate = min(self._highest, self.rate * (1 + RECOVERY) ** (now - self._grown_at))
             self._grown_at = now
         start = max(self._next, now - BURST_SECONDS)
-        self._next = start + 1 / self._rate
+        self._next = start + 1 / self.rate
         return max(start, now)
 
     def accepted(self, now: float) -> None:
@@ -55,7 +55,7 @@ class Pacer:
         if sent < self._calm_from:
             return
         self._forget(now)
-        self._rate = max(SLOWEST, min(self._rate, CAUTION * len(self._accepted)))
+        self.rate = max(SLOWEST, min(self.rate, CAUTION * len(self._accepted)))
         self._next = self._calm_from = self._grown_at = now + pause
 
     def _forget(self, now: float) -> None:

@@ -62,10 +62,10 @@ class Poller:
 
     :param api: the API's calls, as flows.
     :param run: drives them.
-    :param list_gap: the least seconds between two lists of finished operations.
+    :param list_gap: tells the least seconds between two lists of finished operations.
     """
 
-    def __init__(self, api: TolokaApi, run: Run, *, list_gap: float = LIST_GAP) -> None:
+    def __init__(self, api: TolokaApi, run: Run, *, list_gap: Callable[[], float] = lambda: LIST_GAP) -> None:
         self._api = api
         self._run = run
         self._list_gap = list_gap
@@ -110,6 +110,8 @@ class Poller:
         :returns: by id, what is known of each operation, finished or not; None: it was never seen.
         :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
         """
+        if not operation_ids:
+            return {}
         waits = [self._join(id_, submitted, intervals, on_change) for id_, submitted in operation_ids.items()]
         over = asyncio.Event()
         left = len(waits)
@@ -125,13 +127,16 @@ class Poller:
 
         for wait in waits:
             wait.finished.add_done_callback(count)
+        # Cheaper than asyncio.timeout, and there may be ten thousand.
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(max(0.0, seconds), over.set)
         try:
-            if waits:
-                await asyncio.wait_for(over.wait(), seconds)
-        except TimeoutError:
-            for wait in waits[: FEW * FEW]:
-                await self._look_by_id(wait)
+            await over.wait()
+            if timer and asyncio.get_running_loop().time() >= timer.when():
+                for wait in waits[: FEW * FEW]:
+                    await self._look_by_id(wait)
         finally:
+            if timer:
+                timer.cancel()
             for wait in waits:
                 wait.finished.remove_done_callback(count)
                 self._leave(wait, on_change)
@@ -176,9 +181,11 @@ class Poller:
             heapq.heapify(self._due)
             self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
 
-    def _schedule(self, wait: _Wait, intervals: Iterator[float], now: float) -> None:
+    def _schedule(self, wait: _Wait, intervals: Iterator[float], start: float) -> None:
         self._number += 1
-        heapq.heappush(self._due, (now + next(intervals), self._number, wait, intervals))
+        # Not in the past: what an outage has kept from being looked at is looked at once, not as often as it was due.
+        due = max(start + next(intervals), asyncio.get_running_loop().time())
+        heapq.heappush(self._due, (due, self._number, wait, intervals))
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -205,17 +212,17 @@ class Poller:
                 continue
             due = []
             while self._due and self._due[0][0] <= clock():
-                due.append(heapq.heappop(self._due)[2:])
+                due.append(heapq.heappop(self._due))
             if len(self._waits) > FEW:
                 await self._look_at_list()
                 # Whoever becomes due meanwhile shares the next list.
-                await asyncio.sleep(self._list_gap)
+                await asyncio.sleep(self._list_gap())
             else:
-                for wait, _ in due:
+                for _, _, wait, _ in due:
                     await self._look_by_id(wait)
-            for wait, intervals in due:
+            for time, _, wait, intervals in due:
                 if not wait.finished.done():
-                    self._schedule(wait, intervals, clock())
+                    self._schedule(wait, intervals, time)
 
     async def _look_at_list(self) -> None:
         """Read what has finished since the last time, and since the waits that joined were submitted."""

@@ -66,15 +66,17 @@ class _Reader:
         if with_operations:
             await self._read_operations()
         listing = self._api.list_projects() if self._wanted else self._api.list_projects(status=ACTIVE)
-        async for project in self._hook.items_async(listing):
-            self._found.see_project(project)
+        async for projects in self._hook.pages_async(listing):
+            for project in projects:
+                self._found.see_project(project)
         for project_id in (self._wanted or set()) - self._found.candidates.keys() - self._found.refused.keys():
             self._found.missing[project_id] = f"there is no project {project_id} on this account"
         self._found.see_no_more_projects()
 
     async def _read(self, listing: Listing[Any]) -> None:
-        async for item in self._hook.items_async(listing):
-            self._found.see(item)
+        async for items in self._hook.pages_async(listing):
+            for item in items:
+                self._found.see(item)
 
     async def _read_one(self, project_id: str) -> None:
         try:

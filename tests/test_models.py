@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
-import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,7 +70,7 @@ def test_the_project_of_the_description() -> None:
         status="ACTIVE",
         public_name="Elephant color",
         private_comment="My first project",
-        created=pendulum.datetime(2022, 1, 22, 7, 50, 14, 210_000),
+        created=datetime(2022, 1, 22, 7, 50, 14, 210_000, tzinfo=UTC),
     )
 
 
@@ -88,7 +88,7 @@ def test_a_pool_names_the_training_that_it_requires() -> None:
 def test_the_training_of_the_description() -> None:
     training = Training.from_json(sample("training"))
     assert (training.id, training.project_id, training.last_close_reason) == ("31226418", "74175", "MANUAL")
-    assert training.last_stopped == pendulum.datetime(2022, 2, 24, 13, 40, 29, 754_000)
+    assert training.last_stopped == datetime(2022, 2, 24, 13, 40, 29, 754_000, tzinfo=UTC)
 
 
 def test_the_operation_of_the_description() -> None:
@@ -112,18 +112,18 @@ def test_much_of_an_operation_may_be_absent(absent: dict[str, None]) -> None:
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("2016-04-07T16:06:15.902", pendulum.datetime(2016, 4, 7, 16, 6, 15, 902_000)),
-        ("2016-04-07T16:06:15", pendulum.datetime(2016, 4, 7, 16, 6, 15)),
-        ("2016-04-07T16:06:15.902Z", pendulum.datetime(2016, 4, 7, 16, 6, 15, 902_000)),
-        ("2016-04-07T18:06:15+02:00", pendulum.datetime(2016, 4, 7, 16, 6, 15)),
+        ("2016-04-07T16:06:15.902", datetime(2016, 4, 7, 16, 6, 15, 902_000, tzinfo=UTC)),
+        ("2016-04-07T16:06:15", datetime(2016, 4, 7, 16, 6, 15, tzinfo=UTC)),
+        ("2016-04-07T16:06:15.902Z", datetime(2016, 4, 7, 16, 6, 15, 902_000, tzinfo=UTC)),
+        ("2016-04-07T18:06:15+02:00", datetime(2016, 4, 7, 16, 6, 15, tzinfo=UTC)),
         ("", None),
         (None, None),
     ],
 )
-def test_times_are_utc_without_a_zone(text: str | None, moment: pendulum.DateTime | None) -> None:
+def test_times_are_utc_without_a_zone(text: str | None, moment: datetime | None) -> None:
     created = Project.from_json({**project(), "created": text}).created
     assert created == moment
-    assert created is None or created.timezone_name == "UTC"
+    assert created is None or created.tzinfo is UTC
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,14 @@ def test_a_finished_operation_is_not_waited_for() -> None:
 def test_the_first_looks_come_quickly() -> None:
     driver = Driver([*[standing("RUNNING")] * 7, standing("SUCCESS")])
     driver.run(api().wait_for_operation("op1", poll_interval=5))
-    assert driver.sleeps == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert driver.sleeps == [0.25, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0]
 
 
 @pytest.mark.parametrize(
     ("intervals", "seconds"),
     [
-        (quick_first(60), [0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]),
-        (quick_first(0.1), [0.1, 0.1]),
+        (quick_first(60), [0.25, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]),
+        (quick_first(0.1), [0.1, 0.1, 0.1]),
         (backing_off(3, 10), [3, 6, 10, 10]),
     ],
 )

@@ -221,11 +221,19 @@ class TolokaHook(BaseHook):
 
         :param listing: the list.
         """
+        async for page in self.pages_async(listing):
+            for item in page:
+                yield item
+
+    async def pages_async(self, listing: Listing[T]) -> AsyncIterator[list[T]]:
+        """Go over a list of the API page by page, without blocking the event loop.
+
+        :param listing: the list.
+        """
         last_id = None
         while True:
             page = await self.run_async(listing.page(last_id))
-            for item in page.items:
-                yield item
+            yield page.items
             last_id = page.last_id
             if last_id is None:
                 return
@@ -234,6 +242,11 @@ class TolokaHook(BaseHook):
     def requests_sent(self) -> int:
         """How many requests were sent since the hook was entered as an async context manager."""
         return self._driver.requests if self._driver else 0
+
+    @property
+    def requests_per_second(self) -> float:
+        """How fast concurrent requests may follow each other now."""
+        return self._driver.pacer.rate if self._driver else self.api.settings.max_requests_per_second
 
     def close(self) -> None:
         """Close the HTTP connections of the plain calls."""

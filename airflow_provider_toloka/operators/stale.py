@@ -197,8 +197,10 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         """
         with failing_at_once():
             check_pools_rule(self.pools)
-            for name in ("poll_interval", "timeout", "max_projects"):
+            for name in ("poll_interval", "timeout"):
                 require_positive(name, getattr(self, name))
+            if type(self.max_projects) is not int or self.max_projects < 1:
+                raise ValueError(f"max_projects should be a whole number above 0, but is {self.max_projects!r}.")
             if self.inactive_for is None and self.project_ids is None:
                 raise ValueError("Say which projects to archive: give inactive_for, or project_ids, or both.")
             selection = self._selection(context, self.project_ids)  # type: ignore[arg-type]  # rendered by now

@@ -136,7 +136,7 @@ async def shared_poller(toloka_conn_id: str) -> AsyncIterator[Poller]:
         shared = pollers[toloka_conn_id] = _Shared(toloka_conn_id)
     shared.users += 1
     try:
-        yield await asyncio.shield(shared.opening)
+        yield shared.opening.result() if shared.opening.done() else await asyncio.shield(shared.opening)
     finally:
         shared.users -= 1
         if shared.users == 0:

@@ -183,7 +183,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_plugin_imports_next_to_nothing() -> None:
     code = f"import sys, {MODULE}.pytest_plugin; print(*sys.modules)"
     command = [sys.executable, "-c", code]
-    loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert not {"starlette", "uvicorn", "airflow", "requests", f"{MODULE}.server"} & set(loaded)
 
 
@@ -194,7 +194,7 @@ def test_the_command(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", MODULE, "--port", "0", "--state", str(state), "--token", "t1"]
     command += ["--operation-seconds", "5-9", "--admin"]
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,  # noqa: S603
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
         contextlib.ExitStack() as cleanup,
     ):
         cleanup.callback(process.kill)

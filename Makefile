@@ -1,0 +1,88 @@
+# Everything from a clone: `make` tells what there is. Needs python3 (3.11 or newer), make, and a package index.
+PYTHON ?= python3
+AIRFLOW := 3.3.2
+OLDEST_AIRFLOW := 2.11.2
+
+# Airflow starts three times as fast from byte-compiled modules, and nothing of the caller's Airflow should be used.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME AIRFLOW_HOME AIRFLOW_CONFIG VIRTUAL_ENV
+
+VENV := .venv
+OLDEST_VENV := .venv-2.11
+INSTALLED := $(VENV)/installed
+OLDEST_INSTALLED := $(OLDEST_VENV)/installed
+
+# Airflow 2.11 does not run on Python 3.13: with that one, look for an older one beside it.
+OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint ui bench dist constraints clean
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
+
+demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show what became of its projects
+	@$(VENV)/bin/python demo/run.py
+
+test: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## run all tests, on both Airflow versions
+	rm -f .coverage .coverage.*
+	$(VENV)/bin/coverage run -m pytest
+ifneq ($(OLDEST_PYTHON),)
+	@echo "The same on Airflow $(OLDEST_AIRFLOW), without what does not depend on Airflow:"
+	$(OLDEST_VENV)/bin/coverage run -m pytest --override-ini=testpaths= $(OLDEST_TESTS)
+else
+	@echo "Airflow $(OLDEST_AIRFLOW) was not tested: it needs Python 3.11 or 3.12, and there is none here."
+endif
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
+
+OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks integration operators sensors triggers)
+
+lint: $(INSTALLED) ## check style and types
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+ui: $(INSTALLED) ## run Airflow with the example DAGs and an emulated Toloka, to be opened in a browser
+	@$(VENV)/bin/python demo/ui.py
+
+bench: $(INSTALLED) ## measure what it costs, and write benchmarks/RESULTS.md (some ten minutes)
+	$(VENV)/bin/python -m benchmarks.run
+
+dist: $(INSTALLED) ## build the wheel and the source archive in dist/
+	rm -rf dist
+	$(VENV)/bin/python -m build
+
+constraints: ## write constraints/ anew, from what an index gives today (needs Python 3.11)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "The constraints are made with Python 3.11: make constraints PYTHON=python3.11"; exit 1; }
+	@for airflow in $(AIRFLOW) $(OLDEST_AIRFLOW); do \
+		echo "Resolving for Airflow $$airflow" && \
+		$(PYTHON) -m venv --clear .venv-constraints && \
+		.venv-constraints/bin/python -m pip install --quiet --quiet --upgrade pip && \
+		.venv-constraints/bin/python -m pip install --quiet --quiet '.[emulator]' --group dev apache-airflow==$$airflow && \
+		{ echo "# Made by \`make constraints\`: the package, its extra emulator and group dev, Airflow $$airflow, Python 3.11."; \
+		.venv-constraints/bin/python -m pip freeze --exclude airflow-provider-toloka; } > constraints/airflow-$$airflow.txt || exit 1; \
+	done
+	@rm -rf .venv-constraints build
+
+clean: ## remove all that make has made
+	rm -rf .venv .venv-* .demo .airflow build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find airflow_provider_toloka tests example_dags demo -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt
+	$(call install,$(VENV),$(AIRFLOW),$(PYTHON))
+
+$(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt
+	$(call install,$(OLDEST_VENV),$(OLDEST_AIRFLOW),$(OLDEST_PYTHON))
+
+# $(call install,virtual environment,Airflow version,interpreter)
+define install
+	@$(3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This needs Python 3.11 or newer as $(3). Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Installing Airflow $(2) and this package into $(1) (a minute or two, once)"
+	@$(3) -m venv --clear $(1)
+	@$(1)/bin/python -m pip install --quiet --quiet --upgrade pip
+	@$(1)/bin/python -m pip install --quiet --quiet --editable '.[emulator]' --group dev -c constraints/airflow-$(2).txt
+	@touch $@
+endef

@@ -1,0 +1,169 @@
+"""Run the example DAGs with Airflow against an emulated Toloka, and show what became of its projects.
+
+``make demo`` runs it. All that it writes is in the folder ``.demo``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_toloka.emulator import TolokaEmulator
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".demo"
+DAGS = ROOT / "example_dags"
+LOG = HOME / "demo.log"
+
+#: Each part has an account of its own: title, seed of the emulator, DAGs with the configuration of their runs. A DAG is
+#: in a file of its name.
+PARTS: tuple[tuple[str, str, tuple[tuple[str, dict[str, Any]], ...]], ...] = (
+    (
+        "A small account",
+        "demo",
+        (
+            ("toloka_archive_project", {}),
+            ("toloka_submit_and_wait", {}),
+            ("toloka_mapped", {}),
+            ("toloka_deferrable", {}),
+            ("toloka_hook", {}),
+        ),
+    ),
+    (
+        "The clean-up of an account",
+        "stale",
+        (("toloka_monthly_cleanup", {"dry_run": True}), ("toloka_monthly_cleanup", {"dry_run": False})),
+    ),
+)
+OPERATION_SECONDS = (0.5, 1.5)
+SHOWN_REQUESTS = 12
+
+Projects = dict[str, tuple[str, str, str]]
+Say = Callable[[str], None]
+
+
+def main() -> int:
+    """Run all parts; give the exit status."""
+    HOME.mkdir(exist_ok=True)
+    # What Airflow says goes into the log file, whichever way it says it; what we say goes to the screen.
+    screen = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    with LOG.open("w") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+
+    def say(text: str) -> None:
+        screen.write(f"{text}\n")
+
+    say(f"Airflow's own log goes to {LOG.relative_to(ROOT)}.")
+    try:
+        failed = run_parts(say)
+    except BaseException as error:
+        say(f"\nThe demo broke off: {error!r}. More is in {LOG.relative_to(ROOT)}.")
+        raise
+    if failed:
+        say(f"\nFailed: {', '.join(failed)}. The reason is in {LOG.relative_to(ROOT)}.")
+    return 1 if failed else 0
+
+
+def run_parts(say: Say) -> list[str]:
+    """Run all DAGs; give those that failed."""
+    prepare_airflow()
+    from airflow import __version__
+
+    say(f"Airflow {__version__} is ready.")
+    return [dag_id for title, seed, runs in PARTS for dag_id in run_part(say, title, seed, runs)]
+
+
+def prepare_airflow() -> None:
+    """Give Airflow a folder and a database of its own, before it is imported."""
+    for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+        del os.environ[name]
+    os.environ.update(
+        AIRFLOW_HOME=str(HOME),
+        AIRFLOW__CORE__DAGS_FOLDER=str(DAGS),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    )
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+def run_part(say: Say, title: str, seed: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """Run some DAGs against an account; give those that failed."""
+    failed = []
+    with TolokaEmulator(seed, operation_seconds=OPERATION_SECONDS) as toloka:
+        os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(toloka.connection)
+        before = projects(toloka)
+        say(f"\n{title}: {len(before)} projects in an emulated Toloka at {toloka.url}")
+        for dag_id, conf in runs:
+            toloka.clear_requests()
+            started = time.monotonic()
+            dag = load_dag(dag_id)
+            say(f"\n{dag_id}: {(dag.doc_md or '').strip().splitlines()[0]}")
+            for name, value in conf.items():
+                say(f"    with {name} = {value}")
+            run = dag.test(run_conf=conf)
+            posts = [request for request in toloka.requests if request.method == "POST"]
+            for request in posts[:SHOWN_REQUESTS]:
+                say(f"    POST {request.path} -> {request.status}")
+            if len(posts) > SHOWN_REQUESTS:
+                say(f"    ... and {len(posts) - SHOWN_REQUESTS} more")
+            tasks = Counter(str(ti.state) for ti in run.get_task_instances())
+            counts = ", ".join(f"{count} {state}" for state, count in tasks.items())
+            say(f"    DAG run: {run.state} (tasks: {counts}; {time.monotonic() - started:.1f} s)")
+            if str(run.state) != "success":
+                failed.append(dag_id)
+        say(f"\n{title}, before and after:\n\n{table(before, projects(toloka))}")
+    return failed
+
+
+def load_dag(dag_id: str) -> Any:
+    """Import the DAG of a file of the same name."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(DAGS / f"{dag_id}.py")
+    if bag.import_errors:
+        raise ImportError(f"{bag.import_errors}")
+    return bag.dags[dag_id]
+
+
+def projects(toloka: TolokaEmulator) -> Projects:
+    """Give name, pools and trainings by status, and own status of each project, by id."""
+    contents: dict[str, Counter[str]] = {id_: Counter() for id_ in toloka.projects}
+    for item in (*toloka.pools.values(), *toloka.trainings.values()):
+        contents[item["project_id"]][item["status"].lower()] += 1
+    return {
+        id_: (
+            project["public_name"],
+            ", ".join(f"{count} {status}" for status, count in sorted(contents[id_].items())) or "none",
+            project["status"],
+        )
+        for id_, project in sorted(toloka.projects.items(), key=lambda item: int(item[0]))
+    }
+
+
+def table(before: Projects, after: Projects) -> str:
+    """Draw a table of the projects."""
+    rows = [("id", "name", "pools and trainings", "project")]
+    for id_, (name, contents, status) in after.items():
+        _, old_contents, old_status = before[id_]
+        rows.append((id_, name, change(old_contents, contents), change(old_status, status)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rows.insert(1, tuple("-" * width for width in widths))  # type: ignore[arg-type]  # four of them
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def change(old: str, new: str) -> str:
+    """Show a value before and after, once if it is the same."""
+    return new if old == new else f"{old} -> {new}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
