@@ -66,15 +66,23 @@ class Reader:
             raise self._invalid(answer, "is no JSON list")
         return [self._make(answer, make, item) for item in items]
 
-    def page(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> tuple[list[T], bool]:
+    def page(
+        self,
+        answer: Response,
+        make: Callable[[Mapping[str, Any]], T],
+        keep: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> tuple[list[T], bool]:
         """Read one page of a list: its items, and whether there are more.
 
+        :param keep: tells which items are of use; the last one, which the next page follows, is read all the same.
         :raises TolokaInvalidAnswerError: it is no such page.
         """
         page = self._json(answer)
         items, has_more = (page.get("items"), page.get("has_more", False)) if isinstance(page, dict) else (None, None)
         if not isinstance(items, list) or not isinstance(has_more, bool):
             raise self._invalid(answer, "is no page of a list")
+        if keep is not None:
+            items = [item for item in items[:-1] if not isinstance(item, dict) or keep(item)] + items[-1:]
         return [self._make(answer, make, item) for item in items], has_more
 
     def error(self, answer: Response | NoAnswer) -> TolokaApiError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from airflow_provider_toloka.answers import Reader
@@ -38,6 +38,7 @@ PAGE_LIMIT = 300
 
 T = TypeVar("T")
 Item = TypeVar("Item", Project, Training, Pool, Operation)
+Keep: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,16 @@ class Page(Generic[T]):
 class Listing(Generic[T]):
     """A list of the API, read page by page in the order of ids.
 
-    :param page: the flow that reads the page after an id; None: the first one.
+    :param read: makes the flow that reads a page.
+    :param keep: tells, from its JSON, whether an item is of use; those that are not cost nothing more.
     """
 
-    page: Callable[[str | None], Flow[Page[T]]]
+    read: Callable[[str | None, Keep | None], Flow[Page[T]]]
+    keep: Keep | None = None
+
+    def page(self, after: str | None) -> Flow[Page[T]]:
+        """Read the page after an id; None: the first one."""
+        return self.read(after, self.keep)
 
 
 class Calls:
@@ -156,13 +163,13 @@ class Calls:
             )
         query = {name: write_filter(value) for name, value in filters.items()}
 
-        def page(after: str | None) -> Flow[Page[Item]]:
+        def read(after: str | None, keep: Keep | None) -> Flow[Page[Item]]:
             turned = {**query, "sort": "id", "limit": str(PAGE_LIMIT)}
             if after is not None:
                 turned.pop("id_gte", None)
                 turned["id_gt"] = after
             reader, answer = yield from self.get(f"/{resource}?{urlencode(turned)}", f"list {resource}")
-            items, has_more = reader.page(answer, make)
+            items, has_more = reader.page(answer, make, keep)
             if has_more and (not items or items[-1].id == after):
                 raise TolokaInvalidAnswerError(
                     f"Could not list {resource} at Toloka ({self.settings.where}): a page says that there is more, "
@@ -171,7 +178,7 @@ class Calls:
                 )
             return Page(items, items[-1].id if has_more else None)
 
-        return Listing(page)
+        return Listing(read)
 
     def change(self, change: Change, object_id: str, *, look_first: bool = True) -> Flow[Operation | None]:
         """Bring an object into a wanted state, submitting an operation only if none does so already.

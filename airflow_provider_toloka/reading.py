@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_toloka.api import TolokaApi
@@ -74,7 +75,7 @@ class _Reader:
         self._found.see_no_more_projects()
 
     async def _read(self, listing: Listing[Any]) -> None:
-        async for items in self._hook.pages_async(listing):
+        async for items in self._hook.pages_async(replace(listing, keep=self._found.may_want)):
             for item in items:
                 self._found.see(item)
 

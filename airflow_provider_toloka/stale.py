@@ -6,7 +6,7 @@ created, started or stopped.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -112,6 +112,11 @@ class Search:
                 self.refused[project.id] = reason
         else:
             self.candidates[project.id] = Candidate(project, project.created)
+
+    def may_want(self, json: Mapping[str, Any]) -> bool:
+        """Tell whether a pool or a training, as it came, may be of use: most of a big account's are not."""
+        project_id = json.get("project_id")
+        return self._early is not None or not isinstance(project_id, str) or project_id in self.candidates
 
     def see_no_more_projects(self) -> None:
         """Take note that all projects have gone by."""
