@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import logging
@@ -101,6 +102,8 @@ def _delay(finished: str) -> float:
 
 def wait(operations: int, *, shared: bool) -> dict[str, Any]:
     """Wait for operations of 30 to 60 seconds."""
+    started = used = 0.0
+    begun = (started, used)
 
     async def note_when_begun() -> None:
         nonlocal begun
@@ -127,7 +130,6 @@ def wait(operations: int, *, shared: bool) -> dict[str, Any]:
         pipe.send("go")
         waits = pipe.recv()
         started, used = time.monotonic(), time.process_time()
-        begun = (started, used)
         delays = sorted(asyncio.run(work(waits)))
         wall = time.monotonic() - started
         cpu = (time.process_time() - begun[1]) / (time.monotonic() - begun[0])
@@ -198,12 +200,12 @@ print(bare - started, time.perf_counter() - bare)
 
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
     **{
-        f"retire {projects} limit {limit} rate {rate}": lambda n=projects, l=limit, r=rate: retire(n, l, r)  # type: ignore[misc]
+        f"retire {projects} limit {limit} rate {rate}": functools.partial(retire, projects, limit, rate)
         for limit, rate in ((300, 240), (300, 260), (60, 240))
         for projects in (50, 1_000)
     },
-    **{f"wait {n}": lambda n=n: wait(n, shared=True) for n in (1, 100, 1_000, 5_000, 10_000)},  # type: ignore[misc]
-    **{f"one by one {n}": lambda n=n: wait(n, shared=False) for n in (100, 1_000)},  # type: ignore[misc]
+    **{f"wait {n}": functools.partial(wait, n, shared=True) for n in (1, 100, 1_000, 5_000, 10_000)},
+    **{f"one by one {n}": functools.partial(wait, n, shared=False) for n in (100, 1_000)},
     "find": find,
     "imports": imports,
 }
