@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import heapq
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from airflow_provider_toloka.api import TolokaApi
 from airflow_provider_toloka.exceptions import TolokaApiError
@@ -32,6 +33,8 @@ OVERLAP = timedelta(seconds=1)
 #: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
 OLDEST = timedelta(minutes=15)
 LIST_GAP = 0.5
+#: Waits with an interval of so many seconds or more fall in with the lists that are read for others.
+SHARED_INTERVAL = 1.0
 ROTATION_SECONDS = 60.0
 ROTATION_PER_SECOND = 5.0
 LONGEST_PAUSE = 60.0
@@ -57,6 +60,16 @@ class _Wait:
     last: Operation | None = None
 
 
+class _Due(NamedTuple):
+    """When a wait is to be looked at, and after what interval; ``number`` breaks ties."""
+
+    time: float
+    number: int
+    wait: _Wait
+    interval: float
+    intervals: Iterator[float]
+
+
 class Poller:
     """Waits for any number of operations of one account. An async context manager.
 
@@ -70,8 +83,8 @@ class Poller:
         self._run = run
         self._list_gap = list_gap
         self._waits: dict[str, _Wait] = {}
-        #: When each wait is to be looked at next: (time, number that breaks ties, wait, its further intervals).
-        self._due: list[tuple[float, int, _Wait, Iterator[float]]] = []
+        #: When each wait is to be looked at next.
+        self._due: list[_Due] = []
         self._number = 0
         #: Operations by the time of their last look by id, the oldest first.
         self._rotation: deque[tuple[float, _Wait]] = deque()
@@ -156,7 +169,7 @@ class Poller:
             wait = self._waits[operation_id] = _Wait(operation_id, loop.create_future())
             oldest = datetime.now(UTC) - OLDEST
             start = max(submitted or oldest, oldest)
-            self._since = min(self._since, start) if self._since else start
+            self._read_since(start)
             if start == submitted:
                 self._rotation.append((loop.time(), wait))
             else:
@@ -168,6 +181,10 @@ class Poller:
         self._joined.set()
         return wait
 
+    def _read_since(self, start: datetime) -> None:
+        """Let the next list begin there at the latest."""
+        self._since = min(self._since, start) if self._since else start
+
     def _leave(self, wait: _Wait, on_change: Callable[[Operation], None]) -> None:
         wait.users -= 1
         wait.on_change.remove(on_change)
@@ -177,15 +194,18 @@ class Poller:
                 # Looked at, so that asyncio does not complain of an error that nobody asked for.
                 wait.finished.exception()
         if len(self._due) > 2 * len(self._waits) + _SPARE:
-            self._due = [entry for entry in self._due if not entry[2].finished.done()]
+            self._due = [entry for entry in self._due if not entry.wait.finished.done()]
             heapq.heapify(self._due)
             self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
 
     def _schedule(self, wait: _Wait, intervals: Iterator[float], start: float) -> None:
-        self._number += 1
+        interval = next(intervals)
         # Not in the past: what an outage has kept from being looked at is looked at once, not as often as it was due.
-        due = max(start + next(intervals), asyncio.get_running_loop().time())
-        heapq.heappush(self._due, (due, self._number, wait, intervals))
+        self._push(max(start + interval, asyncio.get_running_loop().time()), wait, interval, intervals)
+
+    def _push(self, time: float, wait: _Wait, interval: float, intervals: Iterator[float]) -> None:
+        self._number += 1
+        heapq.heappush(self._due, _Due(time, self._number, wait, interval, intervals))
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -201,28 +221,40 @@ class Poller:
 
     async def _look(self) -> None:
         clock = asyncio.get_running_loop().time
+        listed = -math.inf
         while True:
             self._joined.clear()
-            while self._due and self._due[0][2].finished.done():
-                heapq.heappop(self._due)
-            pause = self._due[0][0] - clock() if self._due else None
-            if pause is None or pause > 0:
+            due = self._take_due(clock(), listed)
+            if not due:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._joined.wait(), pause)
+                    await asyncio.wait_for(self._joined.wait(), self._due[0].time - clock() if self._due else None)
                 continue
-            due = []
-            while self._due and self._due[0][0] <= clock():
-                due.append(heapq.heappop(self._due))
             if len(self._waits) > FEW:
+                listed = clock()
                 await self._look_at_list()
                 # Whoever becomes due meanwhile shares the next list.
                 await asyncio.sleep(self._list_gap())
             else:
-                for _, _, wait, _ in due:
-                    await self._look_by_id(wait)
-            for time, _, wait, intervals in due:
-                if not wait.finished.done():
-                    self._schedule(wait, intervals, time)
+                for one in due:
+                    await self._look_by_id(one.wait)
+                # A later list has to begin where these looks may have missed something, and no earlier.
+                self._mark, self._since = None, datetime.now(UTC) - OLDEST
+            for one in due:
+                if not one.wait.finished.done():
+                    self._schedule(one.wait, one.intervals, one.time)
+
+    def _take_due(self, now: float, listed: float) -> list[_Due]:
+        """Take the waits that are due, but for those that a list has just served, whoever it was read for."""
+        due = []
+        while self._due and (self._due[0].time <= now or self._due[0].wait.finished.done()):
+            one = heapq.heappop(self._due)
+            if one.wait.finished.done():
+                continue
+            if one.interval >= SHARED_INTERVAL and listed > one.time - one.interval / 2 and len(self._waits) > FEW:
+                self._push(max(now, listed + one.interval), one.wait, one.interval, one.intervals)
+            else:
+                due.append(one)
+        return due
 
     async def _look_at_list(self) -> None:
         """Read what has finished since the last time, and since the waits that joined were submitted."""
@@ -235,7 +267,7 @@ class Poller:
             try:
                 operations, has_more = await self._run(self._api.list_finished(start))
             except OUTAGE as error:
-                self._since = start
+                self._read_since(start)
                 await self._stay_away(error)
                 return
             except TolokaApiError as error:
@@ -245,8 +277,9 @@ class Poller:
                 self._news(operation)
             last = operations[-1].finished if operations else None
             if last is None:
-                # Toloka has told no later time yet to begin the next list at.
-                self._since = None if self._mark else start
+                if self._mark is None:
+                    # Toloka has told no later time yet to begin the next list at.
+                    self._read_since(start)
                 return
             self._mark = max(self._mark, last) if self._mark else last
             # More than a page of one and the same millisecond: the rotation finds the rest of it.

@@ -2,28 +2,162 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import TYPE_CHECKING, Any
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_2_PLUS
 
+from airflow_provider_toloka.emulator import TolokaEmulator
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from airflow_provider_toloka.emulator import TolokaEmulator
+from tests.running import posts
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
+FOLDER = ROOT / "example_dags"
+#: Of the account "stale": those with closed pools and a training; those whose pools are in the archive.
+FORGOTTEN = {str(986 + 5 * i) for i in range(7)}
+STALE = FORGOTTEN | {str(985 + 5 * i) for i in range(7)}
 
-def run(name: str, **params: Any) -> dict[str, str]:
-    """Run an example DAG; give the states of its tasks."""
-    path = ROOT / "example_dags" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    dag = next(value for value in vars(module).values() if getattr(value, "dag_id", None) == name)
-    dag_run = dag.test(run_conf=params)
-    assert str(dag_run.state) == "success"
-    return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
+APPROVED = "toloka_approved_cleanup"
+needs_approvals = pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="a person is asked since Airflow 3.1 only")
+
+#: What each DAG is run with: the account, the run's parameters, the states of its tasks, and the projects that it
+#: archives.
+RUNS: dict[str, tuple[str, dict[str, Any], dict[str, int], set[str]]] = {
+    "toloka_archive_project": ("demo", {}, {"archive success": 1}, {"1001"}),
+    "toloka_deferrable": ("demo", {"project_id": "1005"}, {"archive_with_pools success": 1}, {"1005"}),
+    "toloka_hook": ("demo", {}, {"count_pools success": 1, "report success": 1}, set()),
+    "toloka_mapped": (
+        "demo",
+        {"project_ids": ["1001", "1006", "1003"]},
+        {"project_ids success": 1, "archive success": 3},
+        {"1001", "1003"},
+    ),
+    "toloka_submit_and_wait": ("demo", {}, {"submit success": 1, "wait success": 1}, {"1002"}),
+    "toloka_mapped_cleanup": ("stale", {}, {"find_stale_projects success": 1, "archive success": 7}, FORGOTTEN),
+    "toloka_monthly_cleanup": ("stale", {"dry_run": False}, {"archive_stale_projects success": 1}, STALE - {"1000"}),
+}
+
+
+@pytest.fixture
+def toloka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
+    """Run a Toloka with the account that the parameter names."""
+    with TolokaEmulator(request.param, operation_seconds=0.2) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection))
+        yield emulator
+
+
+def load(name: str) -> Any:
+    """Give the DAG of a file, as Airflow finds it there."""
+    home: Any = import_module("airflow.dag_processing.dagbag" if AIRFLOW_V_3_2_PLUS else "airflow.models.dagbag")
+    bag = home.DagBag(FOLDER / f"{name}.py")
+    assert bag.import_errors == {}
+    return bag.dags[name]
+
+
+def run(name: str, params: dict[str, Any]) -> tuple[str, dict[str, int]]:
+    """Run an example DAG; give its state, and how many of its tasks ended in which."""
+    dag_run = load(name).test(run_conf=params)
+    return str(dag_run.state), Counter(f"{ti.task_id} {ti.state}" for ti in dag_run.get_task_instances())
+
+
+def archived(toloka: TolokaEmulator) -> set[str]:
+    """Give the projects that were archived since the emulator was started."""
+    done = [one for one in toloka.operations.values() if one["type"] == "PROJECT.ARCHIVE"]
+    assert {one["status"] for one in done} <= {"SUCCESS"}
+    return {one["parameters"]["project_id"] for one in done}
+
+
+def test_each_file_of_the_folder_is_run() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*RUNS, APPROVED}
+
+
+@pytest.mark.parametrize(
+    ("name", "toloka", "params", "states", "projects"),
+    [(name, *rest) for name, rest in RUNS.items()],
+    indirect=["toloka"],
+    ids=list(RUNS),
+)
+def test_it_runs_to_its_end(
+    name: str, toloka: TolokaEmulator, params: dict[str, Any], states: dict[str, int], projects: set[str]
+) -> None:
+    assert run(name, params) == ("success", states)
+    assert archived(toloka) == projects
+    held = [*toloka.pools.values(), *toloka.trainings.values()]
+    assert {row["status"] for row in held if row["project_id"] in projects} <= {"ARCHIVED"}
+
+
+@pytest.mark.parametrize("toloka", ["stale"], indirect=True)
+def test_the_monthly_cleanup_is_a_dry_run_by_default(toloka: TolokaEmulator) -> None:
+    assert run("toloka_monthly_cleanup", {}) == ("success", {"archive_stale_projects success": 1})
+    assert {request.method for request in toloka.requests} == {"GET"}
+
+
+class Person:
+    """Answers what the DAG asks for, as on the page "Required Actions": through Airflow's own REST API.
+
+    :param option: the answer.
+    """
+
+    def __init__(self, option: str) -> None:
+        from airflow.api_fastapi.app import create_app
+        from fastapi.testclient import TestClient
+
+        self.asked: dict[str, Any] = {}
+        self._option = option
+        self._client = TestClient(create_app(apps="core"))
+        token = self._client.get("/auth/token").json()["access_token"]
+        self._client.headers["Authorization"] = f"Bearer {token}"
+        self._thread = threading.Thread(target=self._answer)
+
+    def __enter__(self) -> Person:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._client.close()
+
+    def _answer(self) -> None:
+        runs = f"/api/v2/dags/{APPROVED}/dagRuns"
+        deadline = time.monotonic() + 60
+        try:
+            while not self.asked and time.monotonic() < deadline:
+                time.sleep(0.2)
+                found = self._client.get(f"{runs}/~/hitlDetails?response_received=false").json()
+                for self.asked in found["hitl_details"]:
+                    ti = self.asked["task_instance"]
+                    task = f"{runs}/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/{ti['map_index']}"
+                    given = {"chosen_options": [self._option], "params_input": {}}
+                    self._client.patch(f"{task}/hitlDetails", json=given).raise_for_status()
+        except BaseException:
+            # Nobody will answer: without this, the run would wait for ever.
+            for one in self._client.get(runs).json()["dag_runs"]:
+                self._client.patch(f"{runs}/{one['dag_run_id']}", json={"state": "failed"})
+            raise
+
+
+@needs_approvals
+@pytest.mark.parametrize("toloka", ["stale"], indirect=True)
+@pytest.mark.parametrize(("option", "last", "projects"), [("Approve", "success", STALE), ("Reject", "skipped", set())])
+def test_the_approved_cleanup_does_as_the_person_says(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, option: str, last: str, projects: set[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "made-up" * 10)
+    with Person(option) as person:
+        state, states = run(APPROVED, {})
+    assert person.asked["subject"] == "Archive these Toloka projects? This cannot be undone."
+    assert "- 1016 **Forgotten labelling 36**: no activity for 820 days" in person.asked["body"]
+    assert (state, states) == (
+        "success",
+        {"find_stale_projects success": 1, "ask success": 1, f"archive {last}": 1},
+    )
+    assert archived(toloka) == projects
+    assert bool(posts(toloka)) == bool(projects)

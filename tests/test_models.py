@@ -180,7 +180,7 @@ def test_any_json_object_is_a_model_or_an_error(model: type[Project], data: st.D
         id=st.just("1"),
         type=st.just("T"),
         status=st.sampled_from(["PENDING", "FAIL"]),
-        submitted=st.none() | st.datetimes().map(lambda moment: pendulum.instance(moment, tz="UTC")),
+        submitted=st.none() | st.datetimes(timezones=st.just(UTC)),
         progress=st.none() | st.integers(0, 100) | st.floats(0, 100),
         parameters=st.dictionaries(st.text(), st.none() | st.booleans() | st.text() | st.lists(st.integers())),
     )

@@ -1,0 +1,320 @@
+"""The operators for stale projects, as tasks of real DAG runs against the emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import TolokaError
+from airflow_provider_toloka.operators.stale import (
+    TolokaArchiveStaleProjectsOperator,
+    TolokaFindStaleProjectsOperator,
+)
+from airflow_provider_toloka.reading import FEW_PROJECTS
+from tests.running import Ended, ended_tasks, new_dag, posts, run_logged, run_task, store
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+
+HALF_A_YEAR = timedelta(days=180)
+#: Of the account "stale": those with pools in the archive, and those with closed pools and a training.
+EMPTY = [str(985 + 5 * i) for i in range(7)]
+FULL = [str(986 + 5 * i) for i in range(7)]
+STALE = {*EMPTY, *FULL}
+
+both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferrable"])
+
+
+@pytest.fixture
+def stale(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
+    """Run a Toloka with the account "stale"; an operation takes 0.2 seconds, or as long as parametrized."""
+    with TolokaEmulator("stale", operation_seconds=getattr(request, "param", 0.2)) as emulator:
+        connection = emulator.connection | {"extra": {"retries": 1}}
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(connection))
+        yield emulator
+
+
+def find(**arguments: Any) -> Ended:
+    return run_task(TolokaFindStaleProjectsOperator, **{"inactive_for": HALF_A_YEAR} | arguments)
+
+
+def archive(**arguments: Any) -> Ended:
+    given = {"inactive_for": HALF_A_YEAR, "poll_interval": 0.2, "deferrable": False}
+    if "project_ids" in arguments:
+        del given["inactive_for"]
+    return run_task(TolokaArchiveStaleProjectsOperator, **given | arguments)
+
+
+def ids(projects: list[dict[str, Any]]) -> list[str]:
+    return [project["id"] for project in projects]
+
+
+def archived_since(toloka: TolokaEmulator, before: dict[str, Any]) -> set[Any]:
+    """Give the projects whose state, or whose pools' or trainings' state, is another one than before."""
+    now = toloka.state()
+    return {
+        row.get("project_id", row["id"])
+        for kind in ("projects", "pools", "trainings")
+        for row, was in zip(now[kind], before[kind], strict=True)
+        if row["status"] != was["status"]
+    }
+
+
+def submitted_once(toloka: TolokaEmulator) -> bool:
+    counted = Counter((one["type"], str(one["parameters"])) for one in toloka.operations.values())
+    return set(counted.values()) == {1}
+
+
+# Finding
+
+
+def test_finds_the_stale_projects_the_longest_idle_first(stale: TolokaEmulator) -> None:
+    found = find().result
+    assert set(ids(found)) == STALE
+    assert set(found[0]) == {"id", "name", "last_activity", "pools", "trainings", "reason"}
+    last = [project["last_activity"] for project in found]
+    assert last == sorted(last)
+    by_id = {project["id"]: project for project in found}
+    assert (by_id["1016"]["name"], by_id["1016"]["pools"], by_id["1016"]["trainings"]) == (
+        "Forgotten labelling 36",
+        2,
+        1,
+    )
+    assert by_id["1016"]["reason"] == "no activity for 820 days; 3 pools and trainings to archive first"
+    requests = Counter((request.method, request.path) for request in stale.requests)
+    assert requests == {("GET", path): 1 for path in ("/projects", "/pools", "/trainings")}
+
+
+@pytest.mark.usefixtures("stale")
+def test_gives_only_the_ids_if_asked_to() -> None:
+    task = find(only_ids=True, name_pattern="{{ 'Forgotten' }}*", exclude_project_ids=["{{ 1016 }}"])
+    assert task.result == FULL[-2::-1]
+
+
+NOW = pendulum.now("UTC")
+EARLIER = NOW.subtract(days=400)
+LONG_IDLE = {"1005", "1010", "1015", "1006", "1011", "1016"}
+
+
+@pytest.mark.usefixtures("stale")
+@pytest.mark.parametrize(
+    "as_of",
+    [EARLIER, EARLIER.isoformat(), EARLIER.naive(), "{{ '" + EARLIER.to_iso8601_string() + "' }}"],
+    ids=["datetime", "text", "without a zone", "template"],
+)
+def test_the_reference_time_may_be_given(as_of: datetime | str) -> None:
+    assert set(ids(find(as_of=as_of).result)) == LONG_IDLE
+
+
+@pytest.mark.parametrize("as_of", ["yesterday", "2026-13-01", "P1D"])
+def test_a_reference_time_that_is_none_fails_at_once(stale: TolokaEmulator, as_of: str) -> None:
+    task = find(as_of=as_of, retries=2)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert "as_of should be a time in ISO 8601" in task.error
+    assert stale.requests == []
+
+
+@pytest.mark.usefixtures("stale")
+@pytest.mark.parametrize("has_date", [True, False])
+def test_else_it_is_the_logical_date_or_now(has_date: bool) -> None:
+    if not (has_date or AIRFLOW_V_3_0_PLUS):
+        pytest.skip("in Airflow 2 every run has a logical date")
+    with new_dag() as dag:
+        TolokaFindStaleProjectsOperator(task_id="task", inactive_for=HALF_A_YEAR, as_of="{{ none }}")
+    store(dag)
+    name = "logical_date" if AIRFLOW_V_3_0_PLUS else "execution_date"
+    given: dict[str, Any] = {name: EARLIER if has_date else None}
+    dag_run = dag.test(**given)
+    found = ended_tasks(dag, dag_run)["task"].result
+    assert set(ids(found)) == (LONG_IDLE if has_date else STALE)
+
+
+# Archiving
+
+
+@both_ways
+def test_archives_the_stale_ones_and_leaves_the_others_alone(stale: TolokaEmulator, deferrable: bool) -> None:
+    before = stale.state()
+    task = archive(deferrable=deferrable)
+    assert task.state == "success", task.errors
+    assert set(ids(task.result["archived"])) == archived_since(stale, before) == STALE
+    assert [task.result[name] for name in ("already_archived", "skipped", "failed")] == [[], [], []]
+    assert {tuple(project) for project in task.result["archived"]} == {("id", "name", "reason")}
+    held = [*stale.pools.values(), *stale.trainings.values()]
+    assert {row["status"] for row in held if row["project_id"] in STALE} == {"ARCHIVED"}
+    assert submitted_once(stale)
+
+
+@pytest.mark.parametrize("dry_run", [True, "True", "{{ params.dry_run }}"])
+def test_a_dry_run_reports_and_sends_no_post(stale: TolokaEmulator, dry_run: bool | str) -> None:
+    task = archive(dry_run=dry_run, params={"dry_run": True})
+    assert task.state == "success"
+    assert set(ids(task.result["skipped"])) == STALE
+    assert all(project["reason"].startswith("dry run: would be archived; no ") for project in task.result["skipped"])
+    assert {request.method for request in stale.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("dry_run", ["False", "{{ params.dry_run }}"])
+def test_a_template_may_turn_the_dry_run_off(stale: TolokaEmulator, dry_run: str) -> None:
+    task = archive(dry_run=dry_run, params={"dry_run": False}, name_pattern="Finished survey 35")
+    assert ids(task.result["archived"]) == ["1015"]
+    assert posts(stale) == ["/projects/1015/archive"]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_too_many_projects_stop_it_before_the_first_change(stale: TolokaEmulator, dry_run: bool) -> None:
+    task = archive(max_projects=13, retries=2, dry_run=dry_run)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert "14 projects are selected" in task.error
+    assert "max_projects=14" in task.error
+    assert posts(stale) == []
+
+
+@both_ways
+def test_one_that_fails_does_not_stop_the_others_and_is_told_at_the_end(
+    stale: TolokaEmulator, deferrable: bool
+) -> None:
+    stale.add_pool("985", last_rejected=NOW.subtract(days=8).timestamp(), created=NOW.subtract(days=300).timestamp())
+    stale.fail_next("TRAINING.ARCHIVE", details={"why": "the moon"})
+    stale.add_project("Archived", id="1", status="ARCHIVED")
+    task = archive(deferrable=deferrable, project_ids=[*STALE, "1", "404"], inactive_for=HALF_A_YEAR)
+    assert task.state == "failed"
+    assert isinstance(task.errors[0], TolokaError)
+    assert task.error.startswith("3 of 16 projects could not be archived.")
+    moonstruck = ({*FULL} - {*ids(task.result["archived"])}).pop()
+    reasons = {project["id"]: project["reason"] for project in task.result["failed"]}
+    assert set(reasons) == {"985", moonstruck, "404"}
+    for project_id, told in (
+        ("985", "9 days after the last rejection"),
+        (moonstruck, "the moon"),
+        ("404", "DOES_NOT_EXIST"),
+    ):
+        assert told in reasons[project_id]
+        (row,) = [line for line in task.error.splitlines() if line.split()[:1] == [project_id]]
+        assert told in row
+    assert set(ids(task.result["archived"])) == STALE - {"985", moonstruck}
+    assert ids(task.result["already_archived"]) == ["1"]
+
+
+def test_a_retry_goes_on_where_it_stands(stale: TolokaEmulator) -> None:
+    stale.fail_next("PROJECT.ARCHIVE", times=2)
+    task = archive(retries=1)
+    assert (task.state, task.tries) == ("success", 2)
+    assert len(task.result["archived"]) == 2
+    assert {stale.projects[id_]["status"] for id_ in STALE} == {"ARCHIVED"}
+    counted = Counter((one["type"], str(one["parameters"])) for one in stale.operations.values())
+    assert sorted(counted.values())[-3:] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("count", [2, FEW_PROJECTS + 1])
+def test_given_projects_are_archived_unless_they_are_stale_no_more(stale: TolokaEmulator, count: int) -> None:
+    more = [stale.add_project(created=NOW.subtract(days=300).timestamp())["id"] for _ in range(count)]
+    stale.clear_requests()
+    given = [*more, "982", "1008", "984", "404"]
+    task = archive(project_ids=given, inactive_for=HALF_A_YEAR)
+    result = task.result
+    assert set(ids(result["archived"])) == set(more)
+    assert ids(result["already_archived"]) == ["984"]
+    assert {project["id"]: project["reason"].partition(" at ")[0] for project in result["skipped"]} == {
+        "982": "it was created",
+        "1008": "pool 2281 'Live' is open",
+    }
+    assert ids(result["failed"]) == ["404"]
+    reads = {request.path for request in stale.requests if request.method == "GET"}
+    assert ("/projects/982" in reads) == (count == 2)
+
+
+def test_project_ids_may_come_from_a_template(stale: TolokaEmulator) -> None:
+    task = archive(project_ids=["{{ 1000 + 15 }}"], toloka_conn_id="toloka_{{ 'default' }}")
+    assert ids(task.result["archived"]) == ["1015"]
+    assert posts(stale) == ["/projects/1015/archive"]
+
+
+def test_open_pools_are_closed_only_if_that_is_asked_for(stale: TolokaEmulator) -> None:
+    assert "pool 2031 'Live' is OPEN" in archive(project_ids=["983"]).error
+    assert posts(stale) == []
+    assert ids(archive(project_ids=["983"], pools="close_and_archive").result["archived"]) == ["983"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"inactive_for": None}, "give inactive_for, or project_ids"),
+        ({"inactive_for": 180}, "inactive_for should be a timedelta"),
+        ({"inactive_for": timedelta(0)}, "inactive_for"),
+        ({"project_ids": "985"}, "project_ids should be a list of ids"),
+        ({"project_ids": ["98/5"]}, "project_ids should be an id"),
+        ({"exclude_project_ids": "985"}, "exclude_project_ids should be a list of ids"),
+        ({"dry_run": "perhaps"}, "dry_run should be true or false"),
+        ({"pools": "all"}, "pools should be one of"),
+        ({"max_projects": 0}, "max_projects should be a whole number above 0"),
+        ({"max_projects": timedelta(1)}, "max_projects should be a whole number above 0"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"timeout": -1}, "timeout"),
+        ({"as_of": "soon"}, "as_of should be a time"),
+        ({"toloka_conn_id": "nowhere"}, "nowhere"),
+    ],
+)
+def test_what_no_retry_mends_fails_at_once(stale: TolokaEmulator, arguments: dict[str, Any], told: str) -> None:
+    task = archive(**{"retries": 2} | arguments)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert told in task.error
+    assert posts(stale) == []
+
+
+@pytest.mark.parametrize("is_found_late", [False, True])
+def test_a_refused_token_fails_at_once(
+    stale: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, is_found_late: bool
+) -> None:
+    if is_found_late:
+        stale.fault("POST /**", times=None, status=401)
+    else:
+        accepted = os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"]
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", accepted.replace(stale.token, "another"))
+    task = archive(retries=2)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert "401" in task.error
+    assert stale.operations == {}
+
+
+@pytest.mark.parametrize(("stale", "deferrals"), [(0.3, 0), (2.6, 2)], indirect=["stale"], ids=["quick", "slow"])
+def test_what_finishes_while_the_worker_looks_is_not_deferred(stale: TolokaEmulator, deferrals: int) -> None:
+    stale.add_project("Two stages", id="1")
+    stale.add_pool("1")
+    stale.add_project("One stage", id="2")
+    task, ran = run_logged(
+        TolokaArchiveStaleProjectsOperator, project_ids=["1", "2"], deferrable=True, poll_interval=0.2
+    )
+    assert task.state == "success"
+    assert sorted(ids(task.result["archived"])) == ["1", "2"]
+    assert ran.deferrals == deferrals
+    assert submitted_once(stale)
+
+
+@both_ways
+def test_the_timeout_ends_the_wait_and_tells_what_is_left(stale: TolokaEmulator, deferrable: bool) -> None:
+    running = stale.add_operation("PROJECT.ARCHIVE", status="RUNNING", parameters={"project_id": "985"})
+    task = archive(deferrable=deferrable, timeout=3 if deferrable else 1, project_ids=["985", "990"])
+    assert task.state == "failed"
+    (failed,) = task.result["failed"]
+    assert f"operation {running['id']} (PROJECT.ARCHIVE) is RUNNING" in failed["reason"]
+    assert ids(task.result["archived"]) == ["990"]
+    assert posts(stale) == ["/projects/990/archive"]
+
+
+@pytest.mark.usefixtures("stale")
+def test_how_far_it_came_is_logged() -> None:
+    _, ran = run_logged(TolokaArchiveStaleProjectsOperator, inactive_for=HALF_A_YEAR, deferrable=False)
+    assert "14 of 14 projects are done with, 0 failed" in ran.log
