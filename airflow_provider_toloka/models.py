@@ -40,6 +40,18 @@ def check_id(name: str, value: object) -> str:
     return text
 
 
+def check_truth(name: str, value: object) -> bool:
+    """Give a truth value that may come as a text: from a connection's extra, or from a template.
+
+    :param name: what holds it, for the error.
+    :param value: a bool, or ``true`` or ``false`` in any case.
+    :raises ValueError: it is anything else.
+    """
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError(f"{name} is {value!r}; it should be true or false.")
+    return str(value).lower() == "true"
+
+
 def _text(json: Mapping[str, Any], key: str) -> str:
     value = json.get(key)
     if not isinstance(value, str) or not value:

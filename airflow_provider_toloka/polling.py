@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from airflow_provider_toloka.api import TolokaApi
 from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.flows import Flow
 from airflow_provider_toloka.models import Operation
+from airflow_provider_toloka.scheduling import Schedule, Wait
 from airflow_provider_toloka.waiting import OUTAGE, log_change
 
 log = logging.getLogger(__name__)
@@ -33,8 +32,6 @@ OVERLAP = timedelta(seconds=1)
 #: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
 OLDEST = timedelta(minutes=15)
 LIST_GAP = 0.5
-#: Waits with an interval of so many seconds or more fall in with the lists that are read for others.
-SHARED_INTERVAL = 1.0
 ROTATION_SECONDS = 60.0
 ROTATION_PER_SECOND = 5.0
 LONGEST_PAUSE = 60.0
@@ -49,27 +46,6 @@ class Run(Protocol):
     async def __call__(self, flow: Flow[T]) -> T: ...  # noqa: D102
 
 
-@dataclass(eq=False)
-class _Wait:
-    """What is waited for: one operation, however many wait for it."""
-
-    operation_id: str
-    finished: asyncio.Future[Operation]
-    on_change: list[Callable[[Operation], None]] = field(default_factory=list)
-    users: int = 0
-    last: Operation | None = None
-
-
-class _Due(NamedTuple):
-    """When a wait is to be looked at, and after what interval; ``number`` breaks ties."""
-
-    time: float
-    number: int
-    wait: _Wait
-    interval: float
-    intervals: Iterator[float]
-
-
 class Poller:
     """Waits for any number of operations of one account. An async context manager.
 
@@ -82,12 +58,10 @@ class Poller:
         self._api = api
         self._run = run
         self._list_gap = list_gap
-        self._waits: dict[str, _Wait] = {}
-        #: When each wait is to be looked at next.
-        self._due: list[_Due] = []
-        self._number = 0
+        self._waits: dict[str, Wait] = {}
+        self._schedule = Schedule()
         #: Operations by the time of their last look by id, the oldest first.
-        self._rotation: deque[tuple[float, _Wait]] = deque()
+        self._rotation: deque[tuple[float, Wait]] = deque()
         #: Up to here, in Toloka's time, the list was read.
         self._mark: datetime | None = None
         #: From here, in Toloka's time, the list has to be read for waits that joined since.
@@ -162,11 +136,11 @@ class Poller:
         submitted: datetime | None,
         intervals: Callable[[], Iterator[float]],
         on_change: Callable[[Operation], None],
-    ) -> _Wait:
+    ) -> Wait:
         loop = asyncio.get_running_loop()
         wait = self._waits.get(operation_id)
         if wait is None:
-            wait = self._waits[operation_id] = _Wait(operation_id, loop.create_future())
+            wait = self._waits[operation_id] = Wait(operation_id, loop.create_future())
             oldest = datetime.now(UTC) - OLDEST
             start = max(submitted or oldest, oldest)
             self._read_since(start)
@@ -177,7 +151,7 @@ class Poller:
                 self._rotation.appendleft((loop.time() - ROTATION_SECONDS, wait))
         wait.users += 1
         wait.on_change.append(on_change)
-        self._schedule(wait, intervals(), loop.time())
+        self._schedule.add(wait, intervals(), loop.time(), loop.time())
         self._joined.set()
         return wait
 
@@ -185,7 +159,7 @@ class Poller:
         """Let the next list begin there at the latest."""
         self._since = min(self._since, start) if self._since else start
 
-    def _leave(self, wait: _Wait, on_change: Callable[[Operation], None]) -> None:
+    def _leave(self, wait: Wait, on_change: Callable[[Operation], None]) -> None:
         wait.users -= 1
         wait.on_change.remove(on_change)
         if wait.users == 0:
@@ -193,19 +167,9 @@ class Poller:
             if not wait.finished.cancel() and not wait.finished.cancelled():
                 # Looked at, so that asyncio does not complain of an error that nobody asked for.
                 wait.finished.exception()
-        if len(self._due) > 2 * len(self._waits) + _SPARE:
-            self._due = [entry for entry in self._due if not entry.wait.finished.done()]
-            heapq.heapify(self._due)
+        if len(self._schedule) > 2 * len(self._waits) + _SPARE:
+            self._schedule.forget_finished()
             self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
-
-    def _schedule(self, wait: _Wait, intervals: Iterator[float], start: float) -> None:
-        interval = next(intervals)
-        # Not in the past: what an outage has kept from being looked at is looked at once, not as often as it was due.
-        self._push(max(start + interval, asyncio.get_running_loop().time()), wait, interval, intervals)
-
-    def _push(self, time: float, wait: _Wait, interval: float, intervals: Iterator[float]) -> None:
-        self._number += 1
-        heapq.heappush(self._due, _Due(time, self._number, wait, interval, intervals))
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -224,12 +188,14 @@ class Poller:
         listed = -math.inf
         while True:
             self._joined.clear()
-            due = self._take_due(clock(), listed)
+            is_listing = len(self._waits) > FEW
+            due = self._schedule.take(clock(), listed if is_listing else -math.inf)
             if not due:
+                next_time = self._schedule.next_time
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._joined.wait(), self._due[0].time - clock() if self._due else None)
+                    await asyncio.wait_for(self._joined.wait(), None if next_time is None else next_time - clock())
                 continue
-            if len(self._waits) > FEW:
+            if is_listing:
                 listed = clock()
                 await self._look_at_list()
                 # Whoever becomes due meanwhile shares the next list.
@@ -240,21 +206,7 @@ class Poller:
                 # A later list has to begin where these looks may have missed something, and no earlier.
                 self._mark, self._since = None, datetime.now(UTC) - OLDEST
             for one in due:
-                if not one.wait.finished.done():
-                    self._schedule(one.wait, one.intervals, one.time)
-
-    def _take_due(self, now: float, listed: float) -> list[_Due]:
-        """Take the waits that are due, but for those that a list has just served, whoever it was read for."""
-        due = []
-        while self._due and (self._due[0].time <= now or self._due[0].wait.finished.done()):
-            one = heapq.heappop(self._due)
-            if one.wait.finished.done():
-                continue
-            if one.interval >= SHARED_INTERVAL and listed > one.time - one.interval / 2 and len(self._waits) > FEW:
-                self._push(max(now, listed + one.interval), one.wait, one.interval, one.intervals)
-            else:
-                due.append(one)
-        return due
+                self._schedule.add(one.wait, one.intervals, one.time, clock())
 
     async def _look_at_list(self) -> None:
         """Read what has finished since the last time, and since the waits that joined were submitted."""
@@ -297,7 +249,7 @@ class Poller:
                 await self._look_by_id(wait)
                 self._rotation.append((clock(), wait))
 
-    async def _look_by_id(self, wait: _Wait) -> None:
+    async def _look_by_id(self, wait: Wait) -> None:
         if wait.finished.done():
             return
         try:

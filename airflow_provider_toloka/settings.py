@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_toloka.models import check_id
+from airflow_provider_toloka.models import check_id, check_truth
 
 #: API: "servers". The web interface is the requester's, where a person looks at a project.
 ENVIRONMENTS = {"production": "https://toloka.dev", "sandbox": "https://sandbox.toloka.dev"}
@@ -82,11 +82,12 @@ class Settings:
             raise ValueError(
                 f"The connection's environment is {extra['environment']!r}; it should be {' or '.join(ENVIRONMENTS)}."
             )
+        allow_http = check_truth("The connection's allow_http", extra.get("allow_http", False))
         address = (host or "").strip() or str(extra.get("url", ""))
         account = extra.get("act_under_account_id")
         return cls(
             token=_token(password or extra.get("token")),
-            base_url=_base_url(address or ENVIRONMENTS[environment], port, schema, allow_http=_truth(extra)),
+            base_url=_base_url(address or ENVIRONMENTS[environment], port, schema, allow_http=allow_http),
             environment="custom" if address else environment,
             act_under_account_id=None if account is None else check_id("act_under_account_id", account),
             timeout=_positive("timeout", extra.get("timeout", DEFAULT_TIMEOUT)),
@@ -131,13 +132,6 @@ def _token(value: object) -> str:
             "Paste the token alone, without 'OAuth' or 'ApiKey' before it."
         )
     return token
-
-
-def _truth(extra: Mapping[str, Any]) -> bool:
-    value = extra.get("allow_http", False)
-    if str(value).lower() not in ("true", "false"):
-        raise ValueError(f"The connection's allow_http is {value!r}; it should be true or false.")
-    return str(value).lower() == "true"
 
 
 def _positive(name: str, value: object, *, whole: bool = False) -> float:

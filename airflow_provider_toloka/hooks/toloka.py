@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
@@ -13,6 +12,7 @@ from airflow_provider_toloka.api import TolokaApi
 from airflow_provider_toloka.calls import Listing
 from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.flows import Flow, RetryPolicy
+from airflow_provider_toloka.hooks.twins import async_call, async_list, sync_call, sync_list
 from airflow_provider_toloka.provider_info import get_provider_info
 from airflow_provider_toloka.settings import LEGACY_PREFIX, Settings, legacy_fields
 
@@ -22,56 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka.transport_async import AsyncDriver
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _CONNECTION_TYPE = get_provider_info()["connection-types"][0]
-
-
-def _sync(call: Callable[Concatenate[TolokaApi, P], Flow[T]]) -> Callable[Concatenate[TolokaHook, P], T]:
-    """Make a method of the hook from a call of the API."""
-
-    @functools.wraps(call)
-    def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return hook.run(call(hook.api, *args, **kwargs))
-
-    return method
-
-
-def _async(call: Callable[Concatenate[TolokaApi, P], Flow[T]]) -> Callable[Concatenate[TolokaHook, P], Awaitable[T]]:
-    """Make the async twin of that method."""
-
-    @functools.wraps(call)
-    async def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await hook.run_async(call(await hook.api_async(), *args, **kwargs))
-
-    return method
-
-
-def _sync_list(
-    call: Callable[Concatenate[TolokaApi, P], Listing[T]],
-) -> Callable[Concatenate[TolokaHook, P], Iterator[T]]:
-    """Make a method that goes over a list of the API, reading each page when it is come to."""
-
-    @functools.wraps(call)
-    def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        # Not a generator itself: wrong filters are told of at the call, not at the first item.
-        return hook.items(call(hook.api, *args, **kwargs))
-
-    return method
-
-
-def _async_list(
-    call: Callable[Concatenate[TolokaApi, P], Listing[T]],
-) -> Callable[Concatenate[TolokaHook, P], AsyncIterator[T]]:
-    """Make the async twin of that method."""
-
-    @functools.wraps(call)
-    async def method(hook: TolokaHook, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
-        async for item in hook.items_async(call(await hook.api_async(), *args, **kwargs)):
-            yield item
-
-    return method
 
 
 class TolokaHook(BaseHook):
@@ -105,39 +58,39 @@ class TolokaHook(BaseHook):
         self._session: requests.Session | None = None
         self._driver: AsyncDriver | None = None
 
-    get_requester = _sync(TolokaApi.get_requester)
-    get_project = _sync(TolokaApi.get_project)
-    get_pool = _sync(TolokaApi.get_pool)
-    get_training = _sync(TolokaApi.get_training)
-    get_operation = _sync(TolokaApi.get_operation)
-    get_operation_log = _sync(TolokaApi.get_operation_log)
-    list_projects = _sync_list(TolokaApi.list_projects)
-    list_pools = _sync_list(TolokaApi.list_pools)
-    list_trainings = _sync_list(TolokaApi.list_trainings)
-    list_operations = _sync_list(TolokaApi.list_operations)
-    archive_project = _sync(TolokaApi.archive_project)
-    close_pool = _sync(TolokaApi.close_pool)
-    archive_pool = _sync(TolokaApi.archive_pool)
-    close_training = _sync(TolokaApi.close_training)
-    archive_training = _sync(TolokaApi.archive_training)
-    wait_for_operation = _sync(TolokaApi.wait_for_operation)
+    get_requester = sync_call(TolokaApi.get_requester)
+    get_project = sync_call(TolokaApi.get_project)
+    get_pool = sync_call(TolokaApi.get_pool)
+    get_training = sync_call(TolokaApi.get_training)
+    get_operation = sync_call(TolokaApi.get_operation)
+    get_operation_log = sync_call(TolokaApi.get_operation_log)
+    list_projects = sync_list(TolokaApi.list_projects)
+    list_pools = sync_list(TolokaApi.list_pools)
+    list_trainings = sync_list(TolokaApi.list_trainings)
+    list_operations = sync_list(TolokaApi.list_operations)
+    archive_project = sync_call(TolokaApi.archive_project)
+    close_pool = sync_call(TolokaApi.close_pool)
+    archive_pool = sync_call(TolokaApi.archive_pool)
+    close_training = sync_call(TolokaApi.close_training)
+    archive_training = sync_call(TolokaApi.archive_training)
+    wait_for_operation = sync_call(TolokaApi.wait_for_operation)
 
-    get_requester_async = _async(TolokaApi.get_requester)
-    get_project_async = _async(TolokaApi.get_project)
-    get_pool_async = _async(TolokaApi.get_pool)
-    get_training_async = _async(TolokaApi.get_training)
-    get_operation_async = _async(TolokaApi.get_operation)
-    get_operation_log_async = _async(TolokaApi.get_operation_log)
-    list_projects_async = _async_list(TolokaApi.list_projects)
-    list_pools_async = _async_list(TolokaApi.list_pools)
-    list_trainings_async = _async_list(TolokaApi.list_trainings)
-    list_operations_async = _async_list(TolokaApi.list_operations)
-    archive_project_async = _async(TolokaApi.archive_project)
-    close_pool_async = _async(TolokaApi.close_pool)
-    archive_pool_async = _async(TolokaApi.archive_pool)
-    close_training_async = _async(TolokaApi.close_training)
-    archive_training_async = _async(TolokaApi.archive_training)
-    wait_for_operation_async = _async(TolokaApi.wait_for_operation)
+    get_requester_async = async_call(TolokaApi.get_requester)
+    get_project_async = async_call(TolokaApi.get_project)
+    get_pool_async = async_call(TolokaApi.get_pool)
+    get_training_async = async_call(TolokaApi.get_training)
+    get_operation_async = async_call(TolokaApi.get_operation)
+    get_operation_log_async = async_call(TolokaApi.get_operation_log)
+    list_projects_async = async_list(TolokaApi.list_projects)
+    list_pools_async = async_list(TolokaApi.list_pools)
+    list_trainings_async = async_list(TolokaApi.list_trainings)
+    list_operations_async = async_list(TolokaApi.list_operations)
+    archive_project_async = async_call(TolokaApi.archive_project)
+    close_pool_async = async_call(TolokaApi.close_pool)
+    archive_pool_async = async_call(TolokaApi.archive_pool)
+    close_training_async = async_call(TolokaApi.close_training)
+    archive_training_async = async_call(TolokaApi.archive_training)
+    wait_for_operation_async = async_call(TolokaApi.wait_for_operation)
 
     def get_conn(self) -> requests.Session:
         """Give a session ready to use: the token and the account are in its headers.

@@ -14,7 +14,7 @@ from airflow_provider_toloka.archiving import PoolsRule, check_pools_rule
 from airflow_provider_toloka.batch import Batch, Results
 from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import ARCHIVED, Operation, check_id
+from airflow_provider_toloka.models import ARCHIVED, Operation, check_id, check_truth
 from airflow_provider_toloka.reading import search
 from airflow_provider_toloka.stale import Search, Selection
 from airflow_provider_toloka.tasks import (
@@ -204,7 +204,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             if self.inactive_for is None and self.project_ids is None:
                 raise ValueError("Say which projects to archive: give inactive_for, or project_ids, or both.")
             selection = self._selection(context, self.project_ids)  # type: ignore[arg-type]  # rendered by now
-            dry_run = _truth("dry_run", self.is_dry_run)
+            dry_run = check_truth("dry_run", self.is_dry_run)
             deadline = first_started(context) + seconds(self.timeout)
             results = Results()
             found = self._in_loop(lambda hook: self._select(hook, selection, results))
@@ -313,12 +313,6 @@ def _ids(name: str, given: Any) -> list[str]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ValueError(f"{name} should be a list of ids, but is {given!r}.")
     return [check_id(name, id_) for id_ in given]
-
-
-def _truth(name: str, given: bool | str) -> bool:
-    if str(given).lower() not in ("true", "false"):
-        raise ValueError(f"{name} should be true or false, but is {given!r}.")
-    return str(given).lower() == "true"
 
 
 def _table(projects: Sequence[Mapping[str, Any]]) -> str:
