@@ -16,6 +16,8 @@ from airflow_provider_toloka.stale import Search, Selection
 
 #: Up to so many, projects are read one by one; beyond, the lists of the whole account cost fewer requests.
 FEW_PROJECTS = 50
+#: So many pages of pools and trainings are read before all projects are known.
+PAGES_AHEAD = 20
 
 
 async def search(hook: TolokaHook, selection: Selection, *, with_operations: bool = False) -> Search:
@@ -38,6 +40,7 @@ class _Reader:
         self._api = api
         self._wanted = None if selection.project_ids is None else set(selection.project_ids)
         self._found = found
+        self._projects_are_known = asyncio.Event()
 
     async def read(self, *, with_operations: bool) -> None:
         if self._wanted is not None and len(self._wanted) <= FEW_PROJECTS:
@@ -49,8 +52,8 @@ class _Reader:
             await together(
                 [
                     self._read_projects(with_operations=with_operations),
-                    self._read(self._api.list_pools()),
-                    self._read(self._api.list_trainings()),
+                    self._read(self._api.list_pools(), ahead=PAGES_AHEAD),
+                    self._read(self._api.list_trainings(), ahead=PAGES_AHEAD),
                 ]
             )
 
@@ -73,11 +76,17 @@ class _Reader:
         for project_id in (self._wanted or set()) - self._found.candidates.keys() - self._found.refused.keys():
             self._found.missing[project_id] = f"there is no project {project_id} on this account"
         self._found.see_no_more_projects()
+        self._projects_are_known.set()
 
-    async def _read(self, listing: Listing[Any]) -> None:
+    async def _read(self, listing: Listing[Any], *, ahead: int | None = None) -> None:
+        pages = 0
         async for items in self._hook.pages_async(replace(listing, keep=self._found.may_want)):
             for item in items:
                 self._found.see(item)
+            pages += 1
+            if pages == ahead:
+                # Most of the rest will be of no use, once it is known which projects may be selected.
+                await self._projects_are_known.wait()
 
     async def _read_one(self, project_id: str) -> None:
         try:
