@@ -9,7 +9,7 @@ from collections import deque
 #: none, and as they do not come near its limit of 300 in any second.
 BURST_SECONDS = 0.05
 FIRST_BURST_SECONDS = 0.15
-SAFE_IN_A_SECOND = 285.0
+SAFE_IN_A_SECOND = 275.0
 #: After a refusal, the rate is this part of what Toloka has just accepted, and grows by this part each second.
 CAUTION = 0.9
 RECOVERY = 0.015
