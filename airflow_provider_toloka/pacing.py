@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
-#: After a quiet time, the requests of so many seconds may be sent at once: more of them as long as Toloka has refused
-#: none, and as they do not come near its limit of 300 in any second.
+#: After a quiet time, the requests of so many seconds may be sent at once.
 BURST_SECONDS = 0.05
-FIRST_BURST_SECONDS = 0.15
-SAFE_IN_A_SECOND = 275.0
 #: After a refusal, the rate is this part of what Toloka has just accepted, and grows by this part each second.
 CAUTION = 0.9
 RECOVERY = 0.015
@@ -25,8 +22,6 @@ class Pacer:
     def __init__(self, max_per_second: float) -> None:
         self._highest = max_per_second
         self.rate = max_per_second
-        headroom = SAFE_IN_A_SECOND / max_per_second - 1
-        self._burst = max(BURST_SECONDS, min(FIRST_BURST_SECONDS, headroom))
         self._next = 0.0
         self._calm_from = -math.inf
         self._grown_at = 0.0
@@ -41,7 +36,7 @@ class Pacer:
         if self.rate < self._highest and now > self._grown_at:
             self.rate = min(self._highest, self.rate * (1 + RECOVERY) ** (now - self._grown_at))
             self._grown_at = now
-        start = max(self._next, now - self._burst)
+        start = max(self._next, now - BURST_SECONDS)
         self._next = start + 1 / self.rate
         return max(start, now)
 
@@ -61,7 +56,6 @@ class Pacer:
             return
         self._forget(now)
         self.rate = max(SLOWEST, min(self.rate, CAUTION * len(self._accepted)))
-        self._burst = BURST_SECONDS
         self._next = self._calm_from = self._grown_at = now + pause
 
     def _forget(self, now: float) -> None:
