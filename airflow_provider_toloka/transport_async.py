@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -35,11 +37,11 @@ class AsyncDriver:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            headers=self._settings.headers,
+            headers={**self._settings.headers, "Authorization": self._settings.authorization},
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
-            middlewares=(self._authorize,),
-            trust_env=True,
+            # Not ``trust_env``: that looks for a proxy, and into ~/.netrc, in a thread, anew for each request.
+            proxy=_proxy(self._settings.base_url),
         )
         return self
 
@@ -63,13 +65,6 @@ class AsyncDriver:
         except StopIteration as stop:
             result: T = stop.value
             return result
-
-    async def _authorize(
-        self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        # Not a header of the session: an entry of ~/.netrc would clash with that.
-        request.headers["Authorization"] = self._settings.authorization
-        return await send(request)
 
     async def _send_in_turn(self, request: Request) -> Response | NoAnswer:
         clock = asyncio.get_running_loop().time
@@ -103,3 +98,9 @@ class AsyncDriver:
             return NoAnswer("unreachable", reason(error))
         except (aiohttp.ClientError, OSError) as error:
             return NoAnswer("broken", reason(error))
+
+
+def _proxy(url: str) -> str | None:
+    """Name the proxy that the environment asks for, if any, as ``requests`` does."""
+    target = urlsplit(url)
+    return None if proxy_bypass(target.hostname or "") else getproxies().get(target.scheme)

@@ -239,6 +239,26 @@ def test_an_entry_of_netrc_does_not_replace_the_token(
     assert seen == [["OAuth AQAD-made-up"]]
 
 
+@pytest.mark.parametrize(("bypass", "by_proxy"), [("", True), ("toloka.invalid", False)])
+def test_the_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, drive: Drive, bypass: str, by_proxy: bool
+) -> None:
+    seen = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append((handler.path, handler.headers["Proxy-Authorization"], handler.headers["Authorization"]))
+        reply(handler)
+
+    with serving(record) as url:
+        monkeypatch.setenv("http_proxy", url.replace("//", "//me:mine@"))
+        monkeypatch.setenv("no_proxy", bypass)
+        settings = settings_for("http://toloka.invalid")
+        answer = drive(settings, send(settings, "/requester"))
+    asked = ("http://toloka.invalid/api/v1/requester", "Basic bWU6bWluZQ==", "OAuth AQAD-made-up")
+    assert seen == ([asked] if by_proxy else [])
+    assert isinstance(answer, Response if by_proxy else NoAnswer)
+
+
 def test_the_headers_say_who_asks_for_what(drive: Drive) -> None:
     seen: list[dict[str, str]] = []
 
