@@ -11,6 +11,10 @@ OLDEST_VENV := .venv-2.11
 INSTALLED := $(VENV)/installed
 OLDEST_INSTALLED := $(OLDEST_VENV)/installed
 
+# How many processes the tests are spread over: more than two cores keep busy, since tests wait half of their time.
+WORKERS ?= 4
+PYTEST = pytest -n $(WORKERS) --dist loadgroup
+
 # Airflow 2.11 does not run on Python 3.13: with that one, look for an older one beside it.
 OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
@@ -26,10 +30,10 @@ demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show 
 
 test: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## run all tests, on both Airflow versions
 	rm -f .coverage .coverage.*
-	$(VENV)/bin/coverage run -m pytest
+	$(VENV)/bin/coverage run -m $(PYTEST)
 ifneq ($(OLDEST_PYTHON),)
 	@echo "The same on Airflow $(OLDEST_AIRFLOW), without what does not depend on Airflow:"
-	$(OLDEST_VENV)/bin/coverage run -m pytest --override-ini=testpaths= $(OLDEST_TESTS)
+	$(OLDEST_VENV)/bin/coverage run -m $(PYTEST) --override-ini=testpaths= $(OLDEST_TESTS)
 else
 	@echo "Airflow $(OLDEST_AIRFLOW) was not tested: it needs Python 3.11 or 3.12, and there is none here."
 endif

@@ -31,6 +31,8 @@ DEPENDENCIES = {"apache-airflow", "apache-airflow-providers-common-compat", "aio
 AIRFLOWS = ("3.3.2", "2.11.2")
 TOKEN = "AQAD-a-token-to-look-for"
 
+pytestmark = pytest.mark.xdist_group("package")  # what it builds and installs is built and installed once
+
 
 def execute(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
     """Run a program to its good end; give what it wrote to its standard output."""

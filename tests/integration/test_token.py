@@ -20,6 +20,8 @@ TOKENS = {
     "refused": "AQAD-a-token-that-is-refused",
 }
 
+pytestmark = pytest.mark.xdist_group("token")  # the runs are made once
+
 # One DAG for each connection, in a process of its own, as its logs are set up when Airflow is imported.
 _RUNS = """
 import sys, os
@@ -78,7 +80,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
             env=os.environ | given,
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
     # At DEBUG, dag.test() of Airflow 3 prints its own request to mask a secret. It is not made outside of dag.test().
     stdout = b"\n".join(line for line in ran.stdout.splitlines() if b"msg=MaskSecret(" not in line)

@@ -137,8 +137,8 @@ def test_runs_at_the_same_time_share_one_operation(toloka: TolokaEmulator) -> No
 
         def release_when_both_have_looked() -> None:
             try:
-                looked.wait(60)
-                looked.wait(60)
+                looked.wait(300)
+                looked.wait(300)
             finally:
                 looked.release()
 
@@ -146,7 +146,7 @@ def test_runs_at_the_same_time_share_one_operation(toloka: TolokaEmulator) -> No
         releasing.start()
         task = archive()
         releasing.join()
-        printed, _ = other.communicate(timeout=60)
+        printed, _ = other.communicate(timeout=300)
     assert task.state == "success"
     assert f"ended success {task.result}" in printed
     assert list(toloka.operations) == [task.result]
