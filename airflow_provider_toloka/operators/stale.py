@@ -242,8 +242,8 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         active = [candidate for candidate in found.candidates.values() if candidate.project.status != ARCHIVED]
         if len(active) > self.max_projects:
             raise ValueError(
-                f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. "
-                f"Look at them with dry_run=True; to archive them all, set max_projects={len(active)} or more."
+                f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. Look "
+                f"at them with TolokaFindStaleProjectsOperator; to archive all, set max_projects={len(active)} or more."
             )
         return found
 
