@@ -111,7 +111,8 @@ class TolokaChangeOperator(BaseOperator):
         :param event: the event of ``OperationTrigger``.
         :returns: as :meth:`execute`.
         """
-        return self._go_on(context, event["deadline"], operations_of(event))
+        operations = operations_of(event)
+        return self._go_on(context, event["deadline"], operations)
 
     def _go_on(self, context: Context, deadline: float, waited: Mapping[str, Operation | None]) -> str | None:
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:

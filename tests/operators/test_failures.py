@@ -126,6 +126,15 @@ def test_a_refused_token_fails_at_the_first_try(toloka: TolokaEmulator, monkeypa
     assert "401" in task.error
 
 
+@both_ways
+def test_a_token_that_is_refused_in_the_wait_fails_the_task_at_once(toloka: TolokaEmulator, deferrable: bool) -> None:
+    toloka.fault("GET /operations/*", times=None, status=401)
+    task = archive(deferrable=deferrable, retries=3)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert "Toloka refuses the token" in task.error
+
+
 def test_an_outage_before_the_wait_leaves_the_retries(toloka: TolokaEmulator) -> None:
     toloka.fault("GET /operations", times=2, status=503)
     task = archive(retries=1)
