@@ -40,7 +40,7 @@ endif
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
-OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks integration operators sensors triggers)
+OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks integration links operators sensors triggers)
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

@@ -33,6 +33,11 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "sensors": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.sensors.toloka"]}],
         "triggers": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.triggers.toloka"]}],
+        "extra-links": [
+            f"{_PACKAGE}.links.toloka.TolokaProjectLink",
+            f"{_PACKAGE}.links.toloka.TolokaPoolLink",
+            f"{_PACKAGE}.links.toloka.TolokaTrainingLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "toloka",

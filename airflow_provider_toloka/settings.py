@@ -11,12 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_toloka.models import check_id, check_truth
 
-#: API: "servers". The web interface is the requester's, where a person looks at a project.
+#: API: "servers".
 ENVIRONMENTS = {"production": "https://toloka.dev", "sandbox": "https://sandbox.toloka.dev"}
+#: Where a person looks at a project, by where the API is; another host is taken to have both.
+_WEB = {
+    ENVIRONMENTS["production"]: "https://platform.toloka.ai",
+    ENVIRONMENTS["sandbox"]: "https://platform.sandbox.toloka.ai",
+}
 API_PATH = "/api/v1"
 LEGACY_PREFIX = "extra__toloka__"
 
@@ -115,6 +120,18 @@ class Settings:
     def where(self) -> str:
         """The environment and the host, for messages."""
         return f"{self.environment}, {self.base_url}"
+
+    def web_page(self, project_id: str, kind: str | None = None, object_id: str = "") -> str:
+        """Give the address at which a person sees a project, or what is in it.
+
+        :param project_id: the project's id.
+        :param kind: ``pool`` or ``training``; None: the project itself.
+        :param object_id: the id of that pool or training.
+        """
+        parts = urlsplit(self.base_url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        below = f"/{kind}/{quote(object_id, safe='')}" if kind else ""
+        return f"{_WEB.get(host, host)}/requester/project/{quote(project_id, safe='')}{below}"
 
 
 def legacy_fields(extra: Mapping[str, Any]) -> list[str]:

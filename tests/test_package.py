@@ -179,6 +179,13 @@ def test_modules_named_in_the_metadata_exist() -> None:
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
 
 
+def test_each_extra_link_of_the_package_is_in_the_metadata() -> None:
+    from airflow_provider_toloka.links.toloka import LINKS
+
+    classes = {f"{type(link).__module__}.{type(link).__qualname__}" for link in LINKS.values()}
+    assert set(get_provider_info()["extra-links"]) == classes
+
+
 @pytest.mark.parametrize("module", ["provider_info", "emulator.pytest_plugin"])
 def test_reading_the_metadata_imports_nothing_heavy(module: str) -> None:
     script = f"import sys, {NAME}.{module}; print(*sys.modules)"

@@ -193,3 +193,25 @@ def test_any_address_is_a_url_or_an_error(host: str, port: int | None, schema: s
         told = str(error)
     assert told.startswith(("https://", "http://", "The connection's host "))
     assert TOKEN not in told
+
+
+@pytest.mark.parametrize(
+    ("connection", "site"),
+    [
+        ({}, "https://platform.toloka.ai"),
+        ({"host": "toloka.dev"}, "https://platform.toloka.ai"),
+        ({"extra": {"environment": "sandbox"}}, "https://platform.sandbox.toloka.ai"),
+        ({"host": "https://proxy.example.com/toloka/api"}, "https://proxy.example.com"),
+        ({"host": "http://127.0.0.1", "port": 8765}, "http://127.0.0.1:8765"),
+    ],
+    ids=["production", "production, named", "sandbox", "another host", "another host with a port"],
+)
+def test_pages_are_where_the_environment_has_its_site(connection: dict[str, Any], site: str) -> None:
+    settings = Settings.from_connection(password=TOKEN, **connection)
+    assert settings.web_page("1") == f"{site}/requester/project/1"
+    assert settings.web_page("1", "pool", "21") == f"{site}/requester/project/1/pool/21"
+
+
+def test_an_id_stays_one_part_of_a_pages_address() -> None:
+    settings = Settings.from_connection(password=TOKEN)
+    assert settings.web_page("../?a#b").endswith("/requester/project/..%2F%3Fa%23b")

@@ -20,6 +20,7 @@ from airflow_provider_toloka.calls import (
 )
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.links.toloka import LINKS, push_links
 from airflow_provider_toloka.models import Operation, check_id
 from airflow_provider_toloka.retiring import Progress, change_one, retire_project
 from airflow_provider_toloka.tasks import (
@@ -57,6 +58,7 @@ class TolokaChangeOperator(BaseOperator):
     #: The last change that the operator makes.
     change: ClassVar[Change]
     template_fields: Sequence[str] = ("toloka_conn_id",)
+    operator_extra_links = (LINKS["project"],)
     ui_color: str = "#f5d96b"
 
     def __init__(
@@ -100,7 +102,8 @@ class TolokaChangeOperator(BaseOperator):
         :raises TolokaTimeoutError: the operations did not finish in time.
         :raises TolokaApiError: another of its kinds, by meaning.
         """
-        with failing_at_once():
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            push_links(context, hook, self.change.kind, self.object_id)
             require_positive("timeout", self.timeout)
             require_positive("poll_interval", self.poll_interval)
         return self._go_on(context, first_started(context) + seconds(self.timeout), {})
@@ -220,6 +223,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
 
 class _PoolOperator(TolokaChangeOperator):
     template_fields: Sequence[str] = ("pool_id", "toloka_conn_id")
+    operator_extra_links = (LINKS["pool"], LINKS["project"])
 
     def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -248,6 +252,7 @@ class TolokaArchivePoolOperator(_PoolOperator):
 
 class _TrainingOperator(TolokaChangeOperator):
     template_fields: Sequence[str] = ("training_id", "toloka_conn_id")
+    operator_extra_links = (LINKS["training"], LINKS["project"])
 
     def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -14,8 +14,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_toloka.exceptions import TolokaOperationFailedError
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.links.toloka import LINKS, push_links
 from airflow_provider_toloka.models import Operation, check_id
 from airflow_provider_toloka.tasks import (
     failing_at_once,
@@ -50,6 +51,7 @@ class OperationSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("operation_id", "toloka_conn_id")
+    operator_extra_links = tuple(LINKS.values())
     ui_color: str = "#f5e6a8"
 
     def __init__(
@@ -75,7 +77,7 @@ class OperationSensor(BaseSensorOperator):
         with failing_at_once():
             self._seen: dict[str, Operation | None] = dict.fromkeys(self._operation_ids())
 
-    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - the base class's signature
+    def poke(self, context: Context) -> PokeReturnValue:
         """Look once; defer if that is not enough and the sensor is deferrable.
 
         :returns: with the finished operation, or the list of them, as JSON values; None: there was nothing to wait for.
@@ -85,6 +87,7 @@ class OperationSensor(BaseSensorOperator):
         if self._seen:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
                 hook.run(hook.api.look_at_operations(self._seen))
+            self._push_links(context, self._seen)
         if self._have_succeeded(self._seen, self._deadline):
             return PokeReturnValue(is_done=True, xcom_value=self._result(self._seen))
         if self.deferrable:
@@ -92,13 +95,14 @@ class OperationSensor(BaseSensorOperator):
             self.defer(trigger=self._trigger(), method_name="execute_complete")
         return PokeReturnValue(is_done=False)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:  # noqa: ARG002 - Airflow's signature
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Give the result of the wait on the triggerer.
 
         :param event: the event of ``OperationTrigger``.
         :returns: the same value.
         """
         seen = operations_of(event)
+        self._push_links(context, seen)
         for operation in seen.values():
             if operation:
                 self.log.info("Toloka's %s", operation.summary)
@@ -113,6 +117,19 @@ class OperationSensor(BaseSensorOperator):
     @property
     def _is_list(self) -> bool:
         return not isinstance(self.operation_id, (str, int, type(None)))
+
+    def _push_links(self, context: Context, seen: Mapping[str, Operation | None]) -> None:
+        """Link to what the operation works on, if there is one operation only, and it works on one object."""
+        operation = next(iter(seen.values())) if len(seen) == 1 else None
+        given = operation.parameters if operation else {}
+        kind = next((kind for kind in LINKS if given.get(f"{kind}_id")), None)
+        if kind is None or LINKS["project"].get_link(self, ti_key=context["ti"]):
+            return
+        with TolokaHook(self.toloka_conn_id) as hook:
+            try:
+                push_links(context, hook, kind, check_id(f"{kind}_id", given[f"{kind}_id"]))
+            except (TolokaApiError, ValueError) as error:
+                self.log.info("No link to the %s of operation %s: %s", kind, ", ".join(seen), error)
 
     def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float) -> bool:
         failed = [operation for operation in seen.values() if operation and operation.failed]
