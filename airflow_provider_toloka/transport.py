@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
 import time
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from airflow_provider_toloka.flows import Flow, NoAnswer, Request, Response, Sleep
 from airflow_provider_toloka.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 T = TypeVar("T")
 
@@ -39,6 +46,46 @@ class _Session(requests.Session):
         return None
 
 
+class _Adapter(HTTPAdapter):
+    """Gives each answer a deadline; the library has a timeout for each single read, however many there are."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if not hasattr(pool.ConnectionCls, "gives_a_deadline"):
+            timed = {"response_class": _TimedResponse, "gives_a_deadline": True}
+            pool.ConnectionCls = type("TimedConnection", (pool.ConnectionCls,), timed)
+        return pool
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp: io.BufferedReader = io.BufferedReader(_TimedReader(sock, self.fp.detach()))
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads until the time is over that the connection has for its next read now."""
+
+    def __init__(self, sock: socket.socket, file: io.RawIOBase) -> None:
+        self._sock = sock
+        self._file = file
+        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def open_session(settings: Settings) -> requests.Session:
     """Give a session that speaks as the connection's account, and follows no redirects.
 
@@ -47,6 +94,8 @@ def open_session(settings: Settings) -> requests.Session:
     session = _Session()
     session.headers.update(settings.headers)
     session.auth = _TokenAuth(settings.authorization)
+    for prefix in ("https://", "http://"):
+        session.mount(prefix, _Adapter())
     return session
 
 
@@ -55,7 +104,7 @@ def run(flow: Flow[T], session: requests.Session, timeout: float) -> T:
 
     :param flow: the flow.
     :param session: what its requests go over.
-    :param timeout: how long a request may take to connect, and between two parts of the answer, in seconds.
+    :param timeout: how long a request may take as a whole, to the end of its answer, in seconds.
     :returns: the flow's result.
     """
     try:
@@ -74,7 +123,12 @@ def run(flow: Flow[T], session: requests.Session, timeout: float) -> T:
 def _send(request: Request, session: requests.Session, timeout: float) -> Response | NoAnswer:
     try:
         with session.request(
-            request.method, request.url, timeout=timeout, allow_redirects=False, stream=True
+            request.method,
+            request.url,
+            # What connecting takes is not left for the answer.
+            timeout=urllib3.Timeout(total=timeout),  # type: ignore[arg-type]
+            allow_redirects=False,
+            stream=True,
         ) as answer:
             body = bytearray()
             for chunk in answer.iter_content(_CHUNK):
@@ -94,7 +148,7 @@ def _send(request: Request, session: requests.Session, timeout: float) -> Respon
         if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
             return NoAnswer("timeout", f"{timeout:g} s")
         return NoAnswer("broken" if is_broken else "unreachable", reason(error))
-    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+    except requests.exceptions.RequestException as error:
         return NoAnswer("broken", reason(error))
 
 

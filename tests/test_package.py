@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 
 NAME = "airflow_provider_toloka"
 VERSION = airflow_provider_toloka.__version__
-DEPENDENCIES = {"apache-airflow", "apache-airflow-providers-common-compat", "aiohttp", "pendulum", "requests"}
+DEPENDENCIES = {"apache-airflow", "apache-airflow-providers-common-compat", "aiohttp", "pendulum", "requests", "urllib3"}
 AIRFLOWS = ("3.3.2", "2.11.2")
 TOKEN = "AQAD-a-token-to-look-for"
 

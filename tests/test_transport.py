@@ -7,6 +7,7 @@ import errno
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -136,6 +137,44 @@ def test_a_body_that_stops_coming_is_a_timeout(drive: Drive) -> None:
         answer = drive(settings, send(settings, "/"))
         gone.set()
     assert answer == NoAnswer("timeout", "0.2 s")
+
+
+@pytest.mark.parametrize(
+    ("begin", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Odd: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["headers", "interim answers", "body", "chunks"],
+)
+def test_an_answer_that_comes_bit_by_bit_has_to_be_there_in_time(drive: Drive, begin: bytes, part: bytes) -> None:
+    gone = threading.Event()
+
+    def dribble(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(begin)
+        for _ in range(250):  # some five seconds
+            if not gone.wait(0.02):
+                handler.wfile.write(part)
+
+    started = time.monotonic()
+    with serving(dribble) as url:
+        settings = settings_for(url, timeout=0.5)
+        answer = drive(settings, send(settings, "/"))
+        gone.set()
+    assert answer == NoAnswer("timeout", "0.5 s")
+    assert 0.5 <= time.monotonic() - started < 4
+
+
+def test_two_lengths_that_differ_are_no_answer(drive: Drive) -> None:
+    def contradict(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 2\r\n\r\n{}")
+
+    with serving(contradict) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/"))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
 
 
 def test_a_refused_connection_is_unreachable(drive: Drive) -> None:
