@@ -5,6 +5,7 @@ API: "HTTP status codes", "Rate limiting".
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from airflow_provider_toloka.exceptions import (
     TolokaUnavailableError,
 )
 from airflow_provider_toloka.flows import NoAnswer, Response
-from airflow_provider_toloka.models import InvalidModelError
+from airflow_provider_toloka.models import InvalidModelError, storable
 from airflow_provider_toloka.settings import Settings
+from airflow_provider_toloka.showing import one_line, shown, without
 
 #: The API's quotas without ``Retry-After`` name the interval that they are counted over.
 QUOTA_SECONDS = {"MIN": 60.0, "HOUR": 3_600.0, "DAY": 86_400.0}
@@ -88,13 +90,12 @@ class Reader:
     def error(self, answer: Response | NoAnswer) -> TolokaApiError:
         """Give the error that the answer means."""
         if isinstance(answer, NoAnswer):
-            return TolokaUnavailableError(self._summary(_NO_ANSWER[answer.kind].format(reason=answer.reason)))
+            reason = one_line(self._hide(answer.reason))
+            return TolokaUnavailableError(self._summary(_NO_ANSWER[answer.kind].format(reason=reason)))
         if answer.status < HTTPStatus.BAD_REQUEST:
-            target = _short(answer.headers.get("location", ""))
-            told = (
-                f"is a redirect to {target!r}, which is not followed" if target else "is not one that the API describes"
-            )
-            return self._invalid(answer, told)
+            target = self._hide(answer.headers.get("location", ""))
+            followed = f"is a redirect to {shown(target)}, which is not followed"
+            return self._invalid(answer, followed if target else "is not one that the API describes")
         return self._error_class(answer.status)(
             self._summary(_meaning(answer) + _come_back(answer)),
             status=answer.status,
@@ -105,7 +106,7 @@ class Reader:
     def _told(self, answer: Response) -> dict[str, Any]:
         """Read what Toloka says of the error; a gateway in between may say anything."""
         try:
-            told = self._hide(json.loads(answer.body))
+            told = self._hide(storable(json.loads(answer.body)))
         except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
@@ -117,10 +118,10 @@ class Reader:
         }
 
     def _json(self, answer: Response) -> Any:
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             return json.loads(answer.body, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            raise self._invalid(answer, "is no JSON" if answer.body else "is empty") from None
+        # Raised out here: the decoder's error holds the whole answer, and would come along as the context.
+        raise self._invalid(answer, "is no JSON" if answer.body else "is empty")
 
     def _make(self, answer: Response, make: Callable[[Mapping[str, Any]], T], item: Any) -> T:
         if not isinstance(item, dict):
@@ -128,7 +129,8 @@ class Reader:
         try:
             return make(item)
         except InvalidModelError as error:
-            raise self._invalid(answer, f"does not fit the API's description: {_short(str(error))}") from None
+            wrong = InvalidModelError(error.field, error.expected, self._hide(storable(error.value)))
+        raise self._invalid(answer, f"does not fit the API's description: {wrong}")
 
     def _invalid(self, answer: Response, told: str) -> TolokaInvalidAnswerError:
         return TolokaInvalidAnswerError(
@@ -138,15 +140,19 @@ class Reader:
         )
 
     def _summary(self, meaning: str) -> str:
-        return f"Could not {self.subject} at Toloka ({self.settings.where}): {self._hide(meaning)}."
+        return f"Could not {self.subject} at Toloka ({self.settings.where}): {meaning}."
 
     def _excerpt(self, answer: Response) -> str:
-        return _short(self._hide(answer.body.decode("utf-8", "replace")))
+        try:
+            text = answer.body.decode(json.detect_encoding(answer.body))
+        except UnicodeDecodeError:
+            text = answer.body.decode("utf-8", "replace")
+        return _short(self._hide(text))
 
     def _hide(self, told: Any) -> Any:
         # A proxy's answer may echo the request with its headers.
         if isinstance(told, str):
-            return told.replace(self.settings.token, "***")
+            return without(self.settings.token, told)
         if isinstance(told, list):
             return [self._hide(item) for item in told]
         if isinstance(told, dict):

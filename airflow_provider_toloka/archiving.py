@@ -19,6 +19,7 @@ from airflow_provider_toloka.calls import (
     Change,
 )
 from airflow_provider_toloka.models import ARCHIVED, CLOSED, LOCKED, OPEN, Operation, Pool, Project, Training
+from airflow_provider_toloka.showing import shown
 
 Item = TypeVar("Item", Pool, Training)
 
@@ -175,7 +176,7 @@ def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
 def describe(item: Pool | Training) -> str:
     """Name a pool or a training, for a person."""
     kind = "pool" if isinstance(item, Pool) else "training"
-    return f"{kind} {item.id} {item.private_name or ''!r}"
+    return f"{kind} {item.id} {shown(item.private_name or '')}"
 
 
 def _blocked(

@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_toloka.showing import shown
+
 if TYPE_CHECKING:
     from airflow_provider_toloka.models import Operation
 
@@ -71,7 +73,7 @@ class TolokaApiError(TolokaError):
             "request id": self.request_id,
             "payload": self.payload,
         }
-        told = ", ".join(f"{name} {value!r}" for name, value in facts.items() if value not in (None, "", {}, []))
+        told = ", ".join(f"{name} {shown(value)}" for name, value in facts.items() if value not in (None, "", {}, []))
         return f"{self.summary} [{told}]" if told else self.summary
 
 
@@ -121,11 +123,11 @@ class TolokaOperationFailedError(TolokaError):
 
     def __str__(self) -> str:
         operation = self.operation
-        parameters = dict(operation.parameters)
+        parameters = shown(dict(operation.parameters))
         told = f"Toloka's operation {operation.id} ({operation.type}, parameters {parameters}) ended as FAIL."
-        told += f" Details: {dict(operation.details)}." if operation.details else " Toloka gave no details."
+        told += f" Details: {shown(dict(operation.details))}." if operation.details else " Toloka gave no details."
         if self.log:
-            told += f" Log: {[dict(entry) for entry in self.log]}."
+            told += f" Log: {shown([dict(entry) for entry in self.log])}."
         return told
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_toloka.models import check_id, check_truth
+from airflow_provider_toloka.showing import one_line
 
 #: API: "servers".
 ENVIRONMENTS = {"production": "https://toloka.dev", "sandbox": "https://sandbox.toloka.dev"}
@@ -31,6 +32,8 @@ DEFAULT_RETRIES = 5
 DEFAULT_MAX_REQUESTS_PER_SECOND = 240.0
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+#: API paths are put behind it, and it is told in messages: nothing in it is left to be escaped.
+_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?", re.ASCII)
 
 
@@ -171,8 +174,10 @@ def _base_url(address: str, port: int | None, schema: str | None, *, allow_http:
         parts = urlsplit(url)
         host, own_port = parts.hostname, parts.port
     except ValueError as error:
-        reason = _shown(str(error))
+        reason = one_line(_shown(str(error)))
         raise ValueError(f"The connection's host {_shown(address)!r} is no valid URL: {reason}.") from None
+    if not _PATH.fullmatch(parts.path) or ".." in parts.path.split("/"):
+        raise ValueError(f"The connection's host {_shown(address)!r} holds a path that does not belong into a URL.")
     if parts.scheme not in ("http", "https"):
         raise ValueError(
             f"The connection's host gives a URL that starts with {parts.scheme!r}; it should be https (or http)."

@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_provider_toloka.archiving import Snapshot, describe
 from airflow_provider_toloka.models import ACTIVE, ARCHIVED, OPEN, Operation, Pool, Project, Training
+from airflow_provider_toloka.showing import shown
 
 _A_DAY = 86_400
 
@@ -38,7 +39,7 @@ class Selection:
         if project.id in self.exclude_project_ids:
             return "it is excluded"
         if self.name_pattern is not None and not fnmatchcase(project.public_name or "", self.name_pattern):
-            return f"its name {project.public_name!r} does not fit {self.name_pattern!r}"
+            return f"its name {shown(project.public_name)} does not fit {shown(self.name_pattern)}"
         if self.before is None or (project.created and project.created < self.before):
             return ""
         return f"it was created at {_told(project.created)}, not before {_told(self.before)}"

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, TolokaRequestError
 from airflow_provider_toloka.models import Operation
+from airflow_provider_toloka.showing import shown
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,7 +48,7 @@ def require_positive(name: str, duration: float | timedelta) -> None:
     :param duration: seconds, or a timedelta.
     """
     if type(duration) not in (int, float, timedelta) or not seconds(duration) > 0:
-        raise ValueError(f"{name} should be a number of seconds above 0, or a timedelta, but is {duration!r}.")
+        raise ValueError(f"{name} should be a number of seconds above 0, or a timedelta, but is {shown(duration)}.")
 
 
 def first_started(context: Context) -> float:

@@ -18,7 +18,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaUnavailableError,
 )
 from airflow_provider_toloka.flows import Flow, Sleep
-from airflow_provider_toloka.models import Operation, check_id
+from airflow_provider_toloka.models import Operation, check_id, storable
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Waits(Calls):
         """
         path = f"/operations/{check_id('operation_id', operation_id)}/log"
         reader, answer = yield from self.get(path, f"read the log of operation {operation_id}")
-        return reader.models(answer, dict)
+        return reader.models(answer, storable)
 
     def wait_for_operation(
         self,

@@ -35,7 +35,7 @@ class Admin:
             return reply(404, {"message": f"There are only {', '.join(_ROUTES)}"})
         try:
             return handler(self.emulator, dict(json.loads(body or b"{}")))
-        except (TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             return reply(400, {"message": str(error)})
 
 

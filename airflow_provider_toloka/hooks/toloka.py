@@ -15,6 +15,7 @@ from airflow_provider_toloka.flows import Flow, RetryPolicy
 from airflow_provider_toloka.hooks.twins import async_call, async_list, sync_call, sync_list
 from airflow_provider_toloka.provider_info import get_provider_info
 from airflow_provider_toloka.settings import LEGACY_PREFIX, Settings, legacy_fields
+from airflow_provider_toloka.showing import shown
 
 if TYPE_CHECKING:
     import requests
@@ -115,7 +116,7 @@ class TolokaHook(BaseHook):
                 requester = self.get_requester()
         except (TolokaApiError, ValueError) as error:
             return False, str(error)
-        name = f" ({requester.name})" if requester.name else ""
+        name = f" ({shown(requester.name)})" if requester.name else ""
         return True, f"Connected to Toloka as account {requester.id}{name}: {self.api.settings.where}."
 
     @property

@@ -16,6 +16,7 @@ from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import ARCHIVED, Operation, check_id, check_truth
 from airflow_provider_toloka.reading import search
+from airflow_provider_toloka.showing import shown
 from airflow_provider_toloka.stale import Search, Selection
 from airflow_provider_toloka.tasks import (
     failing_at_once,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 #: With ``deferrable``, the worker looks at an operation for so many seconds before it leaves it to the triggerer.
 PATIENCE = 2.0
 _SHOWN = 50
+#: Matching takes time with the length of the pattern as well as that of the name.
+_LONGEST_PATTERN = 500
 
 T = TypeVar("T")
 
@@ -69,7 +72,7 @@ class _SelectingOperator(BaseOperator):
             except ValueError:
                 as_of = None
             if not isinstance(as_of, datetime):
-                raise ValueError(f"as_of should be a time in ISO 8601, but is {self.as_of!r}.")
+                raise ValueError(f"as_of should be a time in ISO 8601, but is {shown(self.as_of)}.")
         as_of = as_of or pendulum.now("UTC")
         return as_of if as_of.tzinfo else as_of.replace(tzinfo=pendulum.UTC)
 
@@ -87,12 +90,23 @@ class _SelectingOperator(BaseOperator):
 
     def _selection(self, context: Context, project_ids: Sequence[str] | None) -> Selection:
         if self.inactive_for is not None and not isinstance(self.inactive_for, timedelta):
-            raise ValueError(f"inactive_for should be a timedelta, but is {self.inactive_for!r}.")
+            raise ValueError(f"inactive_for should be a timedelta, but is {shown(self.inactive_for)}.")
+        pattern: Any = self.name_pattern
+        if pattern is not None and not (isinstance(pattern, str) and len(pattern) <= _LONGEST_PATTERN):
+            raise ValueError(
+                f"name_pattern should be a glob such as 'test *', of at most {_LONGEST_PATTERN} characters, "
+                f"but is {shown(pattern)}."
+            )
+        before = None
         if self.inactive_for is not None:
             require_positive("inactive_for", self.inactive_for)
+            try:
+                before = self._reference_time(context) - self.inactive_for
+            except OverflowError:
+                raise ValueError(f"inactive_for reaches back too far: {self.inactive_for}.") from None
         return Selection(
             project_ids=None if project_ids is None else _ids("project_ids", project_ids),
-            before=None if self.inactive_for is None else self._reference_time(context) - self.inactive_for,
+            before=before,
             name_pattern=self.name_pattern,
             exclude_project_ids=_ids("exclude_project_ids", self.exclude_project_ids),
         )
@@ -200,7 +214,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             for name in ("poll_interval", "timeout"):
                 require_positive(name, getattr(self, name))
             if type(self.max_projects) is not int or self.max_projects < 1:
-                raise ValueError(f"max_projects should be a whole number above 0, but is {self.max_projects!r}.")
+                raise ValueError(f"max_projects should be a whole number above 0, but is {shown(self.max_projects)}.")
             if self.inactive_for is None and self.project_ids is None:
                 raise ValueError("Say which projects to archive: give inactive_for, or project_ids, or both.")
             selection = self._selection(context, self.project_ids)  # type: ignore[arg-type]  # rendered by now
@@ -311,13 +325,14 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
 
 def _ids(name: str, given: Any) -> list[str]:
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise ValueError(f"{name} should be a list of ids, but is {given!r}.")
+        raise ValueError(f"{name} should be a list of ids, but is {shown(given)}.")
     return [check_id(name, id_) for id_ in given]
 
 
 def _table(projects: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        f"  {project['id']:>10}  {project['name'] or ''!r:<42}  {project['reason']}" for project in projects[:_SHOWN]
+        f"  {project['id']:>10}  {shown(project['name'] or ''):<42}  {project['reason']}"
+        for project in projects[:_SHOWN]
     ]
     more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
     return "\n".join(rows + more)
