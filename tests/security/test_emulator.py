@@ -128,7 +128,7 @@ FIELD_NAMES = (
     "projects pools trainings operations rule type details created status finishes_in "
 )
 FIELDS = st.sampled_from(FIELD_NAMES.split())
-LIKELY = st.sampled_from(
+LIKELY: Any = st.sampled_from(
     ["1001", "GET /x", "ACTIVE", "RUNNING", "2020-01-01T00:00:00", 1, 0.5, True, {}, [], None, "x"]
 )
 FORMS: Any = st.dictionaries(FIELDS, LIKELY | JSON | st.lists(st.dictionaries(FIELDS, LIKELY | JSON), max_size=2))
