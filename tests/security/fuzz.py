@@ -1,8 +1,8 @@
 """Whatever bytes come back, a call gives its typed result or raises one of this package's errors: nothing else.
 
 ``make fuzz INPUTS=200000`` runs it: ``python -m tests.security.fuzz INPUTS [SEED]``. Most answers are mutations of
-valid ones; the rest comes from JSON's darker corners, or is no JSON at all. Each input goes the whole way: the flow of a call
-with its retries and pages, the typed result, and what the operators do with that: select, store, tell.
+valid ones; the rest comes from JSON's darker corners, or is no JSON at all. Each input goes the whole way: the flow of
+a call with its retries and pages, the typed result, and what the operators do with that: select, store, tell.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_toloka.api import TolokaApi
-from airflow_provider_toloka.archiving import next_steps
+from airflow_provider_toloka.archiving import Snapshot, next_steps
 from airflow_provider_toloka.calls import ARCHIVE_PROJECT
 from airflow_provider_toloka.exceptions import TolokaError, TolokaOperationFailedError
 from airflow_provider_toloka.flows import Flow, NoAnswer, Request, Response
@@ -56,7 +56,7 @@ CALLS: dict[str, Call] = {
     "change_one": lambda api: change_one(api, ARCHIVE_PROJECT, "1"),
     "retire_project": lambda api: retire_project(api, "1", "close_and_archive"),
 }
-TYPES = (Requester, Project, Pool, Training, Operation, Progress, list, dict, tuple)
+TYPES = (Requester, Project, Pool, Training, Operation, Progress, Snapshot, list, dict, tuple)
 
 STATUSES = [200] * 12 + [202, 202, 204, 201, 206, 301, 302, 304, 307, 400, 401, 403, 404, 408, 409, 409, 413, 415, 418]
 STATUSES += [429, 429, 500, 502, 503, 504, 599, 600, 999, 100, 0]
@@ -85,33 +85,6 @@ HEADERS = {
     "content-type": ["text/html", "application/json; charset=utf-7", "\xff", ""],
     "content-encoding": ["gzip", "br", "\x00"],
 }
-ODD: list[Callable[[random.Random], Any]] = [
-    lambda _: None,
-    lambda _: True,
-    lambda _: False,
-    lambda draw: draw.randint(-5, 300),
-    lambda draw: draw.choice([1, -1]) * 10 ** draw.randint(1, 400),
-    lambda draw: draw.choice([1, -1]) * 2 ** draw.randint(50, 70),
-    lambda draw: draw.choice([0.0, -0.0, 1e308, -1e308, 5e-324, 1.5, float("inf"), float("-inf"), float("nan")]),
-    lambda draw: "".join(chr(draw.choice(RANGES)(draw)) for _ in range(draw.randint(0, 12))),
-    lambda draw: draw.choice(TEXTS),
-    lambda draw: draw.choice(TIMES),
-    lambda draw: draw.choice(IDS),
-    lambda draw: "x" * draw.choice([100, 101, 1_000, 20_000]),
-    lambda _: [],
-    lambda _: {},
-    lambda draw: [value(draw) for _ in range(draw.randint(1, 3))],
-    lambda draw: {str(value(draw)): value(draw) for _ in range(draw.randint(1, 3))},
-    lambda draw: nest(draw, draw.choice([5, 25, 100, 400])),
-]
-RANGES: list[Callable[[random.Random], int]] = [
-    lambda draw: draw.randint(0, 0x1F),
-    lambda draw: draw.randint(0x20, 0x7E),
-    lambda draw: draw.randint(0x80, 0x7FF),
-    lambda draw: draw.randint(0xD800, 0xDFFF),
-    lambda draw: draw.randint(0xE000, 0x10FFFF),
-    lambda draw: draw.choice([0x2028, 0x202E, 0xFEFF, 0xFFFD, 0x1B, 0]),
-]
 TEXTS = [
     TOKEN,
     f"OAuth {TOKEN}",
@@ -175,6 +148,33 @@ CODES = [
     "UNARCHIVED_POOLS_CONFLICT",
     "\r\n",
 ]
+ODD: list[Callable[[random.Random], Any]] = [
+    lambda _: None,
+    lambda _: True,
+    lambda _: False,
+    lambda draw: draw.randint(-5, 300),
+    lambda draw: draw.choice([1, -1]) * 10 ** draw.randint(1, 400),
+    lambda draw: draw.choice([1, -1]) * 2 ** draw.randint(50, 70),
+    lambda draw: draw.choice([0.0, -0.0, 1e308, -1e308, 5e-324, 1.5, float("inf"), float("-inf"), float("nan")]),
+    lambda draw: "".join(chr(draw.choice(RANGES)(draw)) for _ in range(draw.randint(0, 12))),
+    lambda draw: draw.choice(TEXTS),
+    lambda draw: draw.choice(TIMES),
+    lambda draw: draw.choice(IDS),
+    lambda draw: "x" * draw.choice([100, 101, 1_000, 20_000]),
+    lambda _: [],
+    lambda _: {},
+    lambda draw: [value(draw) for _ in range(draw.randint(1, 3))],
+    lambda draw: {str(value(draw)): value(draw) for _ in range(draw.randint(1, 3))},
+    lambda draw: nest(draw, draw.choice([5, 25, 100, 400])),
+]
+RANGES: list[Callable[[random.Random], int]] = [
+    lambda draw: draw.randint(0, 0x1F),
+    lambda draw: draw.randint(0x20, 0x7E),
+    lambda draw: draw.randint(0x80, 0x7FF),
+    lambda draw: draw.randint(0xD800, 0xDFFF),
+    lambda draw: draw.randint(0xE000, 0x10FFFF),
+    lambda draw: draw.choice([0x2028, 0x202E, 0xFEFF, 0xFFFD, 0x1B, 0]),
+]
 
 
 def value(draw: random.Random) -> Any:
@@ -205,15 +205,15 @@ def _samples() -> dict[str, Any]:
 SAMPLES = _samples()
 
 
-def mutated(draw: random.Random, told: Any) -> Any:
-    """Change a valid answer in one to four places."""
+def mutated(draw: random.Random, told: Any, changes: int) -> Any:
+    """Change a valid answer in so many places."""
     told = copy.deepcopy(told)
-    for _ in range(draw.choice([0, 0, 1, 1, 1, 2, 4])):
+    for _ in range(changes):
         where = told
         while isinstance(where, (dict, list)) and where:
             key: Any = draw.choice(list(where)) if isinstance(where, dict) else draw.randrange(len(where))
             inner = where[key]
-            if isinstance(inner, (dict, list)) and inner and draw.random() < 0.6:
+            if isinstance(inner, (dict, list)) and inner and draw.random() < 0.8:
                 where = inner
                 continue
             change = draw.random()
@@ -237,9 +237,9 @@ def body_of(draw: random.Random, example: str) -> bytes:
     if kind < 0.6:
         # What a call reads in between is more likely to be another object.
         name = example if draw.random() < 0.5 else draw.choice(list(SAMPLES))
-        told = json.dumps(mutated(draw, SAMPLES[name]), ensure_ascii=draw.random() < 0.5)
+        told = json.dumps(mutated(draw, SAMPLES[name], draw.choice([0, 1, 1, 2, 4])), ensure_ascii=draw.random() < 0.5)
     elif kind < 0.75:
-        told = json.dumps(mutated(draw, SAMPLES["error"]))
+        told = json.dumps(mutated(draw, SAMPLES["error"], draw.choice([0, 1, 1, 2])))
     elif kind < 0.85:
         told = json.dumps(value(draw))
     elif kind < 0.87:
@@ -317,7 +317,7 @@ def answer_of(draw: random.Random, request: Request, *, calm: bool) -> Response 
     """Draw what comes back; when it is calm, a valid answer with a few changes."""
     example = example_of(request)
     if calm and draw.random() < 0.97:
-        body = json.dumps(mutated(draw, SAMPLES[example])).encode()
+        body = json.dumps(mutated(draw, SAMPLES[example], draw.choice([0, 0, 0, 0, 1, 2]))).encode()
         return Response(200 if request.method == "GET" else 202, {}, body, NOW)
     if draw.random() < 0.03:
         kind: Any = draw.choice(["unreachable", "tls", "timeout", "broken", "too large"])

@@ -129,7 +129,7 @@ def test_words_of_toloka_are_words(field: str) -> None:
 
 
 def test_what_is_kept_can_be_stored() -> None:
-    evil = {EVIL: [EVIL, 10**30, float("inf"), "\ud800", {"a": 1.5, "b": 7, "c": True}]}
+    evil: Any = {EVIL: [EVIL, 10**30, float("inf"), "\ud800", {"a": 1.5, "b": 7, "c": True}]}
     for _ in range(500):
         evil = {"deeper": evil}
     kept = Operation.from_json({**operation(), "details": {"deep": evil, "flat": [EVIL, 10**30, 1e999, "\ud800", 7]}})
