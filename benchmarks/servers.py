@@ -73,6 +73,25 @@ def operations_to_wait_for(pipe: Connection, *, operations: int, seed: int = 1) 
             pipe.send(len(toloka.requests))
 
 
+def operations_that_run_on(pipe: Connection, *, operations: int) -> None:
+    """Serve operations that do not finish, among others that do: a few each second, as on a busy account."""
+    toloka = TolokaEmulator(requests_per_second=0)
+    with toloka:
+        pipe.send(toloka.connection)
+        pipe.recv()
+        added = [toloka.add_operation("ANALYTICS", status="RUNNING") for _ in range(operations)]
+        pipe.send([(operation["id"], operation["submitted"]) for operation in added])
+        count = 0
+        while True:
+            if pipe.poll(0.2):
+                pipe.recv()
+                pipe.send(count + len(toloka.requests))
+            toloka.add_operation("POOL.ARCHIVE")
+            # The record of requests would grow with the time; so do the finished operations, a little.
+            count += len(toloka.requests)
+            toloka.clear_requests()
+
+
 def big_account(pipe: Connection, *, projects: int, pools: int) -> None:
     """Serve the lists of a big account, each page written beforehand: the emulator would be the bottleneck here."""
     idle, busy = "2024-01-01T00:00:00.000", time.strftime("%Y-%m-%dT%H:%M:%S.000", time.gmtime())

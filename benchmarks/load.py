@@ -1,0 +1,272 @@
+"""A real triggerer with thousands of waits for minutes: its memory, its event loop's lag, its requests, its warnings.
+
+``make test-load`` runs it. The triggerer is Airflow's own, with a metadata database of its own (SQLite: no other
+program uses it). The waits are rows of deferred, mapped tasks and their triggers, put into the database as a scheduler
+and its workers would have left them: to let ten thousand task processes do that takes hours, and measures those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HOME = os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
+MINUTES = float(os.environ.get("MINUTES", "10"))
+WAITS = int(os.environ.get("WAITS", "10000"))
+LOG = Path(HOME) / "triggerer.log"
+PROBE = Path(HOME) / "probe.jsonl"
+ROOT = Path(__file__).parent.parent
+DAG_ID = "load"
+
+#: More triggers in one go than by default: otherwise it takes minutes until all have begun.
+AT_ONCE = 200
+LOOK_SECONDS = 0.05
+WRITE_SECONDS = 5.0
+#: How much of an event loop's time may be lost at once, and how much memory may come after the first minute.
+LONGEST_LAG = 0.5
+MOST_GROWTH = 0.10
+TROUBLE = re.compile(rb"(?i)unclosed|never retrieved|never awaited|traceback|too many open|\[(warning|error|critical)")
+BLOCKED = re.compile(rb"async thread was blocked for ([0-9.]+) seconds")
+#: What Airflow says of itself, whatever its triggers do.
+USUAL = re.compile(rb"empty cryptography key|ASGI app factory detected")
+
+os.environ.update(
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(HOME) / "dags"),
+    AIRFLOW__TRIGGERER__CAPACITY=str(WAITS + 100),
+    AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP=str(AT_ONCE),
+    AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT="0",
+    PYTHONPATH=str(ROOT),
+)
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: E402 - not before the environment is made
+
+from benchmarks import servers  # noqa: E402
+
+
+def resident(pid: int | str = "self") -> float:
+    """Give a process's memory in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class ProbeTrigger(BaseTrigger):
+    """Measures the event loop that it runs in, and its process, until that ends."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the path of the class; it has no arguments."""
+        return "benchmarks.load.ProbeTrigger", {}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Measure, without end."""
+        loop = asyncio.get_running_loop()
+        worst, written, goes_on = 0.0, loop.time(), True
+        while goes_on:
+            before = loop.time()
+            await asyncio.sleep(LOOK_SECONDS)
+            worst = max(worst, loop.time() - before - LOOK_SECONDS)
+            if loop.time() - written >= WRITE_SECONDS:
+                goes_on = self._write(worst)
+                worst, written = 0.0, loop.time()
+        yield TriggerEvent(None)
+
+    @staticmethod
+    def _write(lag: float) -> bool:
+        # It waits itself, as a triggerer's own log does: a line every few seconds.
+        line = {
+            "at": time.time(),
+            "lag": lag,
+            "memory": resident(),
+            "cpu": time.process_time(),
+            "tasks": len(asyncio.all_tasks()),
+        }
+        with PROBE.open("a") as file:
+            return file.write(json.dumps(line) + "\n") > 0
+
+
+def fill(operation_ids: list[tuple[str, str]]) -> None:
+    """Make a database with one DAG run, whose mapped tasks wait for the operations."""
+    from airflow.models.trigger import Trigger
+    from airflow.providers.common.compat.sdk import DAG
+    from airflow.utils.db import initdb
+    from airflow.utils.session import create_session
+
+    from airflow_provider_toloka.sensors.toloka import OperationSensor
+    from airflow_provider_toloka.triggers.toloka import OperationTrigger
+
+    Path(HOME, "dags").mkdir(exist_ok=True)
+    initdb()
+    with DAG(DAG_ID, schedule=None) as dag:
+        OperationSensor.partial(task_id="wait", deferrable=True).expand(operation_id=["a"])
+    task_instances = add_run(dag, len(operation_ids) + 1)
+    deadline = time.time() + 86_400
+    probe: Any = ProbeTrigger
+    triggers: list[BaseTrigger] = [
+        OperationTrigger(
+            toloka_conn_id="toloka_default",
+            operation_ids=[id_],
+            submitted=f"{submitted}+00:00",
+            poll_interval=5.0,
+            deadline=deadline,
+        )
+        for id_, submitted in operation_ids
+    ]
+    with create_session() as session:
+        rows = [Trigger.from_object(trigger) for trigger in (probe(), *triggers)]
+        session.add_all(rows)
+        session.flush()
+        for instance, row in zip(task_instances, rows, strict=True):
+            instance.trigger_id = row.id
+            instance.state = "deferred"
+        session.add_all(task_instances)
+
+
+def add_run(dag: Any, count: int) -> list[Any]:
+    """Put a DAG and a run of it into the database; give its task's instances."""
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+
+    with create_session() as session:
+        session.add(DagBundleModel(name=DAG_ID))
+        session.flush()
+        SerializedDAG.bulk_write_to_db(DAG_ID, None, [dag], session=session)
+        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name=DAG_ID, session=session)
+        session.flush()
+        version: Any = DagVersion.get_latest_version(DAG_ID, session=session)
+        run = DagRun(
+            dag_id=DAG_ID, run_id="load", run_type="manual", state=DagRunState.RUNNING, run_after=datetime.now(UTC)
+        )
+        run.created_dag_version_id = version.id
+        # As of a versioned bundle: otherwise the triggerer looks for the latest version for each of its waits.
+        run.bundle_version = "1"
+        session.add(run)
+        session.flush()
+        task = dag.get_task("wait")
+        return [TaskInstance(task, run_id="load", map_index=index, dag_version_id=version.id) for index in range(count)]
+
+
+@contextlib.contextmanager
+def triggerer() -> Iterator[subprocess.Popen[bytes]]:
+    """Run Airflow's triggerer; end it, and all that it has started."""
+    command = [str(Path(sys.executable).parent / "airflow"), "triggerer"]
+    with LOG.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+
+
+def probed() -> list[dict[str, float]]:
+    """Read what the probe has written."""
+    return [json.loads(line) for line in PROBE.read_text().splitlines()] if PROBE.exists() else []
+
+
+def until_begun(process: subprocess.Popen[bytes]) -> float:
+    """Wait until all waits run; give how long that took, in seconds."""
+    started = time.monotonic()
+    while True:
+        seen = probed()
+        if seen and seen[-1]["tasks"] > WAITS:
+            return time.monotonic() - started
+        if process.poll() is not None or time.monotonic() > started + 900:
+            raise RuntimeError(f"the triggerer has not begun all waits: {seen[-1:]}; its log is {LOG}")
+        time.sleep(1)
+
+
+def main() -> int:
+    """Measure, print, and give the exit status."""
+    with servers.serving(servers.operations_that_run_on, operations=WAITS) as (connection, pipe):
+        os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(connection)
+        pipe.send("go")
+        fill(pipe.recv())
+        with triggerer() as process:
+            begun = until_begun(process)
+            begun_at = len(LOG.read_bytes().splitlines())
+            print(f"{WAITS} waits have begun, {begun:.0f} s after the start", flush=True)
+            time.sleep(60)
+            pipe.send("count")
+            requests, began, supervisor = pipe.recv(), time.time(), resident(process.pid)
+            first = probed()[-1]
+            print(f"after a minute: {first['memory']:.0f} MB, and {supervisor:.0f} MB its supervisor", flush=True)
+            time.sleep(max(0.0, (MINUTES - 1) * 60))
+            pipe.send("count")
+            requests, seconds = pipe.recv() - requests, time.time() - began
+            supervisor_at_end = resident(process.pid)
+            runs = process.poll() is None
+    measured = [line for line in probed() if line["at"] >= first["at"]]
+    last = measured[-1]
+    lags = sorted(line["lag"] for line in measured)
+    said = LOG.read_bytes().splitlines()
+    trouble = [line for line in said if TROUBLE.search(line) and not USUAL.search(line)]
+    blocked = [float(found[1]) for line in said[begun_at:] if (found := BLOCKED.search(line))]
+    blocked_before = [float(found[1]) for line in said[:begun_at] if (found := BLOCKED.search(line))]
+    growth = last["memory"] / first["memory"] - 1
+    supervisor_growth = supervisor_at_end / supervisor - 1
+    figures = {
+        "waits, at the end": f"{last['tasks']:.0f} tasks in the event loop, {WAITS} of them waits",
+        "measured, after the first minute": f"{seconds:.0f} s",
+        "memory after a minute, at the end": f"{first['memory']:.0f} MB, {last['memory']:.0f} MB ({growth:+.1%})",
+        "its supervisor's": f"{supervisor:.0f} MB, {supervisor_at_end:.0f} MB ({supervisor_growth:+.1%})",
+        "event loop's lag: median, worst of 5 s": f"{lags[len(lags) // 2] * 1e3:.0f} ms, {lags[-1] * 1e3:.0f} ms",
+        "CPU": f"{(last['cpu'] - first['cpu']) / (last['at'] - first['at']):.1%} of a core",
+        "requests": f"{requests / seconds:.2f} per second",
+        "blocked-loop warnings, once all had begun": str(len(blocked)),
+        "the same while they began": f"{len(blocked_before)}, of at most {max(blocked_before, default=0):.2f} s",
+        "lines in the log that tell of other trouble": str(len(trouble)),
+    }
+    text = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
+    print(text)
+    for line in trouble[:20]:
+        print(line.decode(errors="replace")[:300])
+    checks = {
+        "the triggerer runs": runs,
+        "all waits are there": last["tasks"] > WAITS,
+        "its memory stays": max(growth, supervisor_growth) <= MOST_GROWTH,
+        "its event loop is not blocked": lags[-1] <= LONGEST_LAG and not blocked,
+        "its log tells of no trouble": not trouble,
+    }
+    for name, is_so in checks.items():
+        print(f"{'yes' if is_so else 'NO '}  {name}")
+    if os.environ.get("WRITE_TABLES") == "1":
+        write(text)
+    return 0 if all(checks.values()) else 1
+
+
+def write(text: str) -> None:
+    """Write the table."""
+    from airflow import __version__
+
+    made = f"`make test-load WRITE_TABLES=1` wrote this on {datetime.now(UTC):%Y-%m-%d}"
+    how = f"Airflow {__version__}, {MINUTES:g} minutes, {os.cpu_count()} cores"
+    table = f"| | |\n|---|---|\n{text}"
+    (ROOT / "benchmarks" / "LOAD.md").write_text(f"# A triggerer with {WAITS} waits\n\n{made}: {how}.\n\n{table}\n")
+
+
+if __name__ == "__main__":
+    from benchmarks.load import main as run
+
+    sys.exit(run())
