@@ -62,7 +62,9 @@ class TolokaTrainingLink(TolokaLink):
 
 
 #: By what they lead to.
-LINKS = {link.kind: link for link in (TolokaProjectLink(), TolokaPoolLink(), TolokaTrainingLink())}
+LINKS: dict[str, TolokaLink] = {
+    link.kind: link for link in (TolokaProjectLink(), TolokaPoolLink(), TolokaTrainingLink())
+}
 
 
 def push_links(context: Context, hook: TolokaHook, kind: str, object_id: str) -> None:

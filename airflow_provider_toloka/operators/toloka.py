@@ -20,7 +20,7 @@ from airflow_provider_toloka.calls import (
 )
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.links.toloka import LINKS, push_links
+from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
 from airflow_provider_toloka.models import Operation, check_id
 from airflow_provider_toloka.retiring import Progress, change_one, retire_project
 from airflow_provider_toloka.tasks import (
@@ -58,7 +58,7 @@ class TolokaChangeOperator(BaseOperator):
     #: The last change that the operator makes.
     change: ClassVar[Change]
     template_fields: Sequence[str] = ("toloka_conn_id",)
-    operator_extra_links = (LINKS["project"],)
+    operator_extra_links: Sequence[TolokaLink] = (LINKS["project"],)
     ui_color: str = "#f5d96b"
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -55,10 +56,9 @@ def shown(dag: Any, ran: Run) -> dict[str, str]:
         path = f"/api/v2/dags/{dag.dag_id}/dagRuns/{ran.dag_run.run_id}/taskInstances/task/links"
         found = rest_api().get(path).json()["extra_links"]
     else:
-        from airflow.serialization.serialized_objects import SerializedDAG
-
         # The web server knows the DAG only so.
-        task: Any = SerializedDAG.from_dict(json.loads(json.dumps(SerializedDAG.to_dict(dag)))).get_task("task")
+        serialized: Any = import_module("airflow.serialization.serialized_objects").SerializedDAG
+        task = serialized.from_dict(json.loads(json.dumps(serialized.to_dict(dag)))).get_task("task")
         [ti] = ran.dag_run.get_task_instances()
         found = {name: task.get_extra_links(ti, name) for name in task.extra_links}
     return {name: url for name, url in found.items() if url}
@@ -68,7 +68,7 @@ def links_of(operator: type[BaseOperator], *, state: str = "success", **argument
     """Run a task; give the links that its page shows then."""
     with new_dag() as dag:
         interval = "poke_interval" if operator is OperationSensor else "poll_interval"
-        operator(task_id="task", **{interval: 0.1}, **arguments)
+        operator(task_id="task", **{interval: 0.1, **arguments})
     ran = run(dag)
     assert ran.tasks["task"].state == state
     return shown(dag, ran)
