@@ -2,13 +2,14 @@
 
 While there are few waits, each operation is looked at by its id. Beyond that, one list of what has finished lately
 serves them all, at the pace of the wait that is due first. So that no wait depends on the list alone, operations are
-looked at by id too, in a slow rotation.
+looked at by id too, in a slow rotation. Listeners, who want to hear of whatever finishes, share that list.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 from collections import deque
@@ -19,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 from airflow_provider_toloka.api import TolokaApi
 from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.flows import Flow
+from airflow_provider_toloka.listening import OVERLAP, Listener
 from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.scheduling import Schedule, Wait
 from airflow_provider_toloka.waiting import OUTAGE, log_change
@@ -27,8 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Up to so many waits, it is cheaper to look at each operation by its id.
 FEW = 3
-#: An operation may show in the list a little after its finish: each list begins so long before the end of the last.
-OVERLAP = timedelta(seconds=1)
 #: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
 OLDEST = timedelta(minutes=15)
 LIST_GAP = 0.5
@@ -59,6 +59,8 @@ class Poller:
         self._run = run
         self._list_gap = list_gap
         self._waits: dict[str, Wait] = {}
+        #: Those who hear of the list, and whether one was begun since they have joined.
+        self._listeners: dict[Listener, bool] = {}
         self._schedule = Schedule()
         #: Operations by the time of their last look by id, the oldest first.
         self._rotation: deque[tuple[float, Wait]] = deque()
@@ -130,6 +132,25 @@ class Poller:
         # An error comes from here; a wait that was left is cancelled, unless others are in it.
         return {wait.operation_id: wait.last if _is_open(wait.finished) else wait.finished.result() for wait in waits}
 
+    @contextlib.contextmanager
+    def listen(self, since: datetime, interval: float) -> Iterator[Listener]:
+        """Hear of every operation that finishes, whoever started it.
+
+        :param since: from when on, in Toloka's time.
+        :param interval: seconds between two lists.
+        """
+        clock = asyncio.get_running_loop().time
+        listener = Listener(since)
+        self._listeners[listener] = False
+        # The first list is due at once.
+        self._schedule.add(listener, itertools.chain((0.0,), itertools.repeat(interval)), clock(), clock())
+        self._joined.set()
+        try:
+            yield listener
+        finally:
+            del self._listeners[listener]
+            _close(listener)
+
     def _join(
         self,
         operation_id: str,
@@ -164,9 +185,7 @@ class Poller:
         wait.on_change.remove(on_change)
         if wait.users == 0:
             self._waits.pop(wait.operation_id, None)
-            if not wait.finished.cancel() and not wait.finished.cancelled():
-                # Looked at, so that asyncio does not complain of an error that nobody asked for.
-                wait.finished.exception()
+            _close(wait)
         if len(self._schedule) > 2 * len(self._waits) + _SPARE:
             self._schedule.forget_finished()
             self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
@@ -179,7 +198,7 @@ class Poller:
                 self._fail_all(error)
 
     def _fail_all(self, error: Exception) -> None:
-        for wait in self._waits.values():
+        for wait in (*self._waits.values(), *self._listeners):
             if not wait.finished.done():
                 wait.finished.set_exception(error)
 
@@ -188,7 +207,7 @@ class Poller:
         listed = -math.inf
         while True:
             self._joined.clear()
-            is_listing = len(self._waits) > FEW
+            is_listing = len(self._waits) > FEW or bool(self._listeners)
             due = self._schedule.take(clock(), listed if is_listing else -math.inf)
             if not due:
                 next_time = self._schedule.next_time
@@ -210,10 +229,14 @@ class Poller:
 
     async def _look_at_list(self) -> None:
         """Read what has finished since the last time, and since the waits that joined were submitted."""
-        starts = [time for time in (self._mark and self._mark - OVERLAP, self._since) if time]
+        joined = [listener.since for listener, has_begun in self._listeners.items() if not has_begun]
+        starts = [time for time in (self._mark and self._mark - OVERLAP, self._since, *joined) if time]
         if not starts:
             return
         start, self._since = min(starts), None
+        # Whoever joins while the list is read hears of the next one only, which begins where it has to for that one.
+        listeners = list(self._listeners)
+        self._listeners = dict.fromkeys(listeners, True)
         has_more = True
         while has_more:
             try:
@@ -227,6 +250,8 @@ class Poller:
                 return
             for operation in operations:
                 self._news(operation)
+            for listener in listeners:
+                listener.hear(operations)
             last = operations[-1].finished if operations else None
             if last is None:
                 if self._mark is None:
@@ -272,12 +297,16 @@ class Poller:
             wait.finished.set_result(operation)
 
     async def _stay_away(self, error: Any) -> None:
-        log.warning("No news of %d operations, the wait goes on: %s", len(self._waits), error)
+        log.warning(
+            "No news of Toloka's operations, %d waits go on: %s", len(self._waits) + len(self._listeners), error
+        )
         await asyncio.sleep(min(error.retry_after or 0.0, LONGEST_PAUSE))
 
 
-def _has_failed(future: asyncio.Future[Operation]) -> bool:
-    return not future.cancelled() and (future.exception() is not None or future.result().failed)
+def _close(wait: Wait) -> None:
+    if not wait.finished.cancel() and not wait.finished.cancelled():
+        # Looked at, so that asyncio does not complain of an error that nobody asked for.
+        wait.finished.exception()
 
 
 def _is_open(future: asyncio.Future[Operation]) -> bool:

@@ -32,7 +32,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.sensors.toloka"]}],
-        "triggers": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.triggers.toloka"]}],
+        "triggers": [
+            {
+                "integration-name": "Toloka",
+                "python-modules": [f"{_PACKAGE}.triggers.toloka", f"{_PACKAGE}.triggers.events"],
+            }
+        ],
         "extra-links": [
             f"{_PACKAGE}.links.toloka.TolokaProjectLink",
             f"{_PACKAGE}.links.toloka.TolokaPoolLink",

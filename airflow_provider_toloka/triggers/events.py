@@ -1,0 +1,183 @@
+"""Starting DAGs when something happens at Toloka, whoever did it. Nothing is changed at Toloka from here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.triggers import BaseEventTrigger
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_toloka.listening import Cursor
+from airflow_provider_toloka.models import FAIL, SUCCESS, Operation
+from airflow_provider_toloka.triggers.toloka import shared_poller
+from airflow_provider_toloka.waiting import backing_off
+
+LONGEST_PAUSE = 300.0
+#: So many seconds after its events, a cursor is kept: Airflow has them in its database by then.
+SETTLED = 10.0
+
+_TYPE = re.compile(r"[A-Z_]+(\.[A-Z_]+)?", re.ASCII)
+_OBJECTS = ("project_id", "pool_id", "training_id")
+
+
+class OperationFinishedTrigger(BaseEventTrigger):
+    """Fires for each operation that finishes on the account, for an ``AssetWatcher`` (API: ``GET /operations``).
+
+    An event is plain JSON: ``{"operation_id", "type", "status", "finished", "project_id", "pool_id", "training_id"}``;
+    of the last three, those that the operation does not name are null. It goes on for as long as the watcher is there;
+    what goes wrong is logged, and tried again. From Airflow 3.3 on, it goes on after a restart where it was: each
+    operation comes once, and those of the last seconds before a crash may come twice. Before 3.3, it begins anew.
+
+    :param operation_types: of which types, such as ``["POOL.CLOSE"]``.
+    :param statuses: how they have ended: ``SUCCESS``, ``FAIL``, or both; default: ``["SUCCESS"]``.
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
+    :param poll_interval: seconds between two looks, which all triggers of a connection share; default 10.
+    :param look_back: where to begin when there is nothing to go on from: so many seconds ago; default 0.
+    :raises ValueError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        operation_types: Sequence[str],
+        statuses: Sequence[str] = (SUCCESS,),
+        toloka_conn_id: str = "toloka_default",
+        poll_interval: float = 10.0,
+        look_back: float = 0.0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operation_types = _texts("operation_types", operation_types)
+        for one in self.operation_types:
+            if not _TYPE.fullmatch(one):
+                raise ValueError(f"operation_types should be types of operations such as POOL.CLOSE, but has {one!r}.")
+        self.statuses = _texts("statuses", statuses)
+        if not {*self.statuses} <= {SUCCESS, FAIL}:
+            raise ValueError(f"statuses should be of SUCCESS and FAIL, but is {statuses!r}.")
+        if type(toloka_conn_id) is not str or not toloka_conn_id:
+            raise ValueError(f"toloka_conn_id should be the id of a connection, but is {toloka_conn_id!r}.")
+        self.toloka_conn_id = toloka_conn_id
+        if type(poll_interval) not in (int, float) or not poll_interval > 0:
+            raise ValueError(f"poll_interval should be a number of seconds above 0, but is {poll_interval!r}.")
+        self.poll_interval = poll_interval
+        if type(look_back) not in (int, float) or not look_back >= 0:
+            raise ValueError(f"look_back should be a number of seconds, 0 or more, but is {look_back!r}.")
+        self.look_back = look_back
+        #: Where Airflow 3.3 keeps what belongs to the watched asset; None: nowhere.
+        self._store: Any = None
+        self._cursor: Cursor | None = None
+        #: What is to be kept of the cursor, and from when on.
+        self._unsaved: tuple[float, dict[str, Any]] | None = None
+        self._saved: dict[str, Any] | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give the path of the class, and its arguments as plain JSON values."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "operation_types": self.operation_types,
+                "statuses": self.statuses,
+                "toloka_conn_id": self.toloka_conn_id,
+                "poll_interval": self.poll_interval,
+                "look_back": self.look_back,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Give an event for each operation, without an end."""
+        pauses = backing_off(self.poll_interval, LONGEST_PAUSE)
+        while True:
+            try:
+                if self._cursor is None:
+                    self._cursor = await self._begin()
+                async with shared_poller(self.toloka_conn_id) as poller:
+                    with poller.listen(self._cursor.since, self.poll_interval) as listener:
+                        while True:
+                            operations = await listener.news()
+                            pauses = backing_off(self.poll_interval, LONGEST_PAUSE)
+                            for operation in operations:
+                                if self._cursor.is_new(operation) and self._is_wanted(operation):
+                                    self.log.info("Toloka's %s", operation.summary)
+                                    yield TriggerEvent(_payload(operation))
+                            await self._keep(self._cursor)
+            except Exception as error:  # noqa: BLE001 - a watcher that has ended would stay ended until a restart
+                pause = next(pauses)
+                self.log.warning(
+                    "No news of operations over connection %r, looking again in %.1f s: %s: %s",
+                    self.toloka_conn_id,
+                    pause,
+                    type(error).__name__,
+                    error,
+                )
+                await asyncio.sleep(pause)
+
+    def _is_wanted(self, operation: Operation) -> bool:
+        return operation.type in self.operation_types and operation.status in self.statuses
+
+    async def _begin(self) -> Cursor:
+        """Give the cursor that was kept before, or a new one."""
+        self._store = getattr(self, "asset_state_store", None)
+        if self._store is not None:
+            try:
+                self._saved = await self._store.aget(self._key)
+            except ValueError:
+                # One trigger for several assets: Airflow does not tell it which.
+                self._store = None
+        if self._saved is not None:
+            return Cursor.from_json(self._saved)
+        cursor = Cursor(datetime.now(UTC) - timedelta(seconds=self.look_back))
+        if self._store is None:
+            self.log.warning(
+                "No cursor is kept: after a restart, this begins %g s (look_back) before its start, and misses what "
+                "finished earlier. Airflow keeps one from 3.3 on, for a trigger that watches one asset: let those of "
+                "several assets differ, such as in their poll_interval.",
+                self.look_back,
+            )
+        else:
+            await self._save(cursor.to_json())
+        return cursor
+
+    async def _keep(self, cursor: Cursor) -> None:
+        """Let Airflow keep the cursor, when the events up to there are sure to be in its database."""
+        if self._store is None:
+            return
+        if self._unsaved is not None and time.monotonic() >= self._unsaved[0]:
+            await self._save(self._unsaved[1])
+            self._unsaved = None
+        state = cursor.to_json()
+        if self._unsaved is None and state != self._saved:
+            self._unsaved = (time.monotonic() + SETTLED, state)
+
+    async def _save(self, state: dict[str, Any]) -> None:
+        await self._store.aset(self._key, state)
+        self._saved = state
+
+    @property
+    def _key(self) -> str:
+        """The cursor's name: an asset may have several watchers."""
+        given = (self.toloka_conn_id, *sorted(self.operation_types), *sorted(self.statuses))
+        return f"OperationFinishedTrigger {' '.join(given)}"
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise ValueError(f"{name} should be a list of at least one text, but is {given!r}.")
+    for one in given:
+        if not isinstance(one, str):
+            raise ValueError(f"{name} should be a list of texts, but has {one!r}.")
+    return list(given)
+
+
+def _payload(operation: Operation) -> dict[str, Any]:
+    named = {name: operation.parameters.get(name) for name in _OBJECTS}
+    return {
+        "operation_id": operation.id,
+        "type": operation.type,
+        "status": operation.status,
+        "finished": operation.finished.isoformat() if operation.finished else None,
+        **{name: value if isinstance(value, str) else None for name, value in named.items()},
+    }
