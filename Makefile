@@ -20,10 +20,10 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint ui bench dist constraints clean
+.PHONY: help demo test test-events lint ui bench dist constraints clean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
 
 demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show what became of its projects
 	@$(VENV)/bin/python demo/run.py
@@ -41,6 +41,9 @@ endif
 	$(VENV)/bin/coverage report
 
 OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks integration links operators sensors triggers)
+
+test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes (some two minutes)
+	$(VENV)/bin/python -m pytest tests/events
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

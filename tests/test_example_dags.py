@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_2_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from tests.conftest import ROOT
@@ -25,6 +25,8 @@ FORGOTTEN = {str(986 + 5 * i) for i in range(7)}
 STALE = FORGOTTEN | {str(985 + 5 * i) for i in range(7)}
 
 APPROVED = "toloka_approved_cleanup"
+#: This one is run in tests/events, by a real scheduler and triggerer.
+FINISHED = "toloka_archive_finished"
 needs_approvals = pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="a person is asked since Airflow 3.1 only")
 
 #: What each DAG is run with: the account, the run's parameters, the states of its tasks, and the projects that it
@@ -75,7 +77,7 @@ def archived(toloka: TolokaEmulator) -> set[str]:
 
 
 def test_each_file_of_the_folder_is_run() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*RUNS, APPROVED}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*RUNS, APPROVED, FINISHED}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,20 @@ def test_it_runs_to_its_end(
     assert archived(toloka) == projects
     held = [*toloka.pools.values(), *toloka.trainings.values()]
     assert {row["status"] for row in held if row["project_id"] in projects} <= {"ARCHIVED"}
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="there it holds a DAG")
+def test_a_file_of_what_airflow_2_does_not_have_holds_no_dag_there() -> None:
+    home: Any = import_module("airflow.models.dagbag")
+    bag = home.DagBag(FOLDER / f"{FINISHED}.py")
+    assert (bag.import_errors, bag.dags) == ({}, {})
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 has no events")
+@pytest.mark.parametrize("toloka", ["demo"], indirect=True)
+def test_what_starts_by_an_event_changes_nothing_when_it_is_started_by_hand(toloka: TolokaEmulator) -> None:
+    assert run(FINISHED, {}) == ("success", {"projects_without_an_open_pool success": 1, "archive skipped": 1})
+    assert toloka.requests == []
 
 
 @pytest.mark.parametrize("toloka", ["stale"], indirect=True)
