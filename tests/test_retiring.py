@@ -65,6 +65,27 @@ def test_an_archived_project_is_left_alone(rule: PoolsRule) -> None:
     assert world.driver.changes == []
 
 
+def test_a_project_that_another_has_just_archived_needs_no_wait() -> None:
+    world = World()
+    before = world.driver.run(look_at_project(API, "1"))
+    world.account.tables["projects"].update("1", status="ARCHIVED")
+    progress = world.driver.run(retire_project(API, "1", "require_archived", snapshot=before))
+    assert progress == Progress(is_last=True)
+    assert world.driver.changes == ["/projects/1/archive"]
+
+
+def test_a_project_that_is_not_shown_as_archived_yet_is_looked_at_again() -> None:
+    world = World(lag=True)
+    before = world.driver.run(look_at_project(API, "1"))
+    world.account.tables["projects"].update("1", status="ARCHIVED")
+    world._shown = {kind: [dict(row) for row in rows] for kind, rows in world._shown.items()}
+    world._shown["projects"][0]["status"] = "ACTIVE"
+    progress = world.driver.run(retire_project(API, "1", "require_archived", snapshot=before))
+    assert progress.locked == ("project 1 is not shown as archived yet",)
+    assert not progress.is_last
+    assert world.driver.changes == ["/projects/1/archive"]
+
+
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
