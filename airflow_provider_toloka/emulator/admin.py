@@ -44,6 +44,10 @@ def _add_fault(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
     return reply(201, {"id": fault.id})
 
 
+def _faults(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
+    return reply(200, [{"id": fault.id, "rule": fault.rule, "arrived": fault.arrived} for fault in emulator.faults])
+
+
 def _clear_faults(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
     emulator.clear_faults()
     return Response(status_code=204)
@@ -58,8 +62,18 @@ def _requests(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
     return reply(200, [asdict(record) for record in emulator.requests])
 
 
-def _release(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
-    emulator.release()
+def _release(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+    if not given:
+        emulator.release()
+    for fault in emulator.faults:
+        if fault.id in given.get("ids", ()):
+            fault.release()
+    return Response(status_code=204)
+
+
+def _finish(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+    for operation_id in given["ids"]:
+        emulator.finish(operation_id)
     return Response(status_code=204)
 
 
@@ -73,11 +87,13 @@ def _load(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
 
 
 _ROUTES: dict[str, Callable[[TolokaEmulator, dict[str, Any]], Response]] = {
+    "GET /admin/faults": _faults,
     "POST /admin/faults": _add_fault,
     "DELETE /admin/faults": _clear_faults,
     "POST /admin/failures": _fail_next,
     "GET /admin/requests": _requests,
     "POST /admin/release": _release,
+    "POST /admin/finish": _finish,
     "GET /admin/state": _state,
     "POST /admin/state": _load,
 }

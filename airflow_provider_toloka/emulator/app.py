@@ -78,7 +78,7 @@ class Api:
             return
         path = path.removeprefix(PREFIX)
         record = self._record(request, path)
-        fault = self.faults.take(request.method, path)
+        fault = self.faults.take(request.method, path, record.account)
         if fault is None:
             response = self.answer(request, body, path)
         else:
@@ -135,17 +135,18 @@ class Api:
             fault.arrive()
             return None
         response = None
+        if fault.hold == "before":
+            fault.arrive()
+            await _released(fault)
         if fault.status is None or fault.carry_out:
             response = self.answer(request, body, path)
         if response is None or fault.status is not None:
             response = Response(fault.content(), fault.status or 200, fault.headers, "application/json")
         else:
             response.headers.update(fault.headers)
-        fault.arrive()
-        until = time.monotonic() + fault.delay
-        # Released from another thread: an asyncio.Event is not made for that.
-        while not fault.released and (fault.hold or time.monotonic() < until):  # noqa: ASYNC110
-            await asyncio.sleep(_HELD_PAUSE)
+        if fault.hold != "before":
+            fault.arrive()
+            await _released(fault)
         return None if fault.disconnect == "after" else response
 
     async def _drop(self, scope: Scope, receive: Receive) -> None:
@@ -160,6 +161,13 @@ class Api:
         half = bytes(response.body)[: len(response.body) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         await self._drop(scope, receive)
+
+
+async def _released(fault: Fault) -> None:
+    until = time.monotonic() + fault.delay
+    # Released from another thread: an asyncio.Event is not made for that.
+    while not fault.released and (fault.hold or time.monotonic() < until):  # noqa: ASYNC110
+        await asyncio.sleep(_HELD_PAUSE)
 
 
 def _nothing_at(path: str) -> Response:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from airflow_provider_toloka.emulator.errors import ApiError
 
 Disconnect = Literal["before", "after", "cut"]
+Hold = Literal["before", "after"]
 
 
 class Fault:
@@ -29,7 +30,9 @@ class Fault:
     :param delay: seconds before the answer; the request is carried out first.
     :param disconnect: ``before``: the connection is closed and the request not carried out; ``after``: it is carried
         out, and the connection closed without an answer; ``cut``: the connection is closed amid the answer's body.
-    :param hold: carry the request out, and hold the answer back until ``release`` is called.
+    :param hold: ``after``, or true: carry the request out, and hold the answer back until ``release`` is called;
+        ``before``: hold the request back, and carry it out then, whether its sender still waits or not.
+    :param account: only requests with this header ``X-Act-Under-Account-ID``.
     """
 
     _ids = itertools.count(1)
@@ -45,13 +48,16 @@ class Fault:
         carry_out: bool = False,
         delay: float = 0,
         disconnect: Disconnect | None = None,
-        hold: bool = False,
+        hold: Hold | bool = False,
+        account: str | None = None,
     ) -> None:
         method, _, path = rule.partition(" ")
         if not path.startswith("/"):
             raise ValueError(f"a fault is for a method and a path, as in 'POST /projects/*/archive', not {rule!r}")
         if disconnect not in (None, "before", "after", "cut"):
             raise ValueError(f"disconnect is 'before', 'after' or 'cut', not {disconnect!r}")
+        if hold not in (False, True, "before", "after"):
+            raise ValueError(f"hold is 'before' or 'after', not {hold!r}")
         self.id = str(next(self._ids))
         self.rule = rule
         self.remaining = times
@@ -60,7 +66,9 @@ class Fault:
         self.carry_out = carry_out
         self.delay = delay
         self.disconnect = disconnect
-        self.hold = hold
+        self.hold = "after" if hold is True else hold
+        self.account = account
+        self.arrived = 0
         self._body = body
         self._method = method.upper()
         parts = (re.escape(part).replace(r"\*\*", ".*").replace(r"\*", "[^/]+") for part in path.split("/"))
@@ -68,9 +76,14 @@ class Fault:
         self._arrived = threading.Semaphore(0)
         self._released = threading.Event()
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str, account: str | None) -> bool:
         """Tell whether the rule is for this request, and has not been used up."""
-        return self.remaining != 0 and self._method in ("*", method) and self._path.fullmatch(path) is not None
+        return (
+            self.remaining != 0
+            and self._method in ("*", method)
+            and self.account in (None, account)
+            and self._path.fullmatch(path) is not None
+        )
 
     def content(self) -> bytes:
         """Return the body of the answer that stands in for the request's own."""
@@ -103,6 +116,7 @@ class Fault:
 
     def arrive(self) -> None:
         """Note that a request has met the rule. For the server."""
+        self.arrived += 1
         self._arrived.release()
 
 
@@ -118,21 +132,25 @@ class Faults:
         with self._lock:
             self._all.append(fault)
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, account: str | None) -> Fault | None:
         """Return the rule for a request, one use of it less, or ``None``."""
         with self._lock:
             for fault in self._all:
-                if fault.matches(method, path):
+                if fault.matches(method, path, account):
                     if fault.remaining is not None:
                         fault.remaining -= 1
                     return fault
         return None
 
+    def all(self) -> list[Fault]:
+        """Return the rules, those that are used up too."""
+        with self._lock:
+            return list(self._all)
+
     def release(self) -> None:
         """Let all held and delayed answers go."""
-        with self._lock:
-            for fault in self._all:
-                fault.release()
+        for fault in self.all():
+            fault.release()
 
     def clear(self) -> None:
         """Withdraw all rules, and let the held answers go."""

@@ -109,13 +109,23 @@ class Operations:
         """Let everything happen that has come due."""
         while self._moments and self._moments[0][0] <= now:
             _, _, operation_id = heappop(self._moments)
-            course = self.courses[operation_id]
+            course = self.courses.get(operation_id)
+            if course is None:  # it was finished before its time
+                continue
             view = self.table.get(operation_id) or {}
             if view["status"] == "PENDING":
                 self.table.update(operation_id, status="RUNNING", started=stamp(course.starts))
                 self._plan(course.finishes, operation_id)
             else:
                 self._finish(operation_id, course)
+
+    def finish(self, operation_id: str, now: float) -> None:
+        """Let an operation finish now, if it is under way and was to finish later."""
+        course = self.courses.get(operation_id)
+        if course:
+            course.starts, course.finishes = min(course.starts, now), now
+            self._plan(now, operation_id)
+            self.settle(now)
 
     def present(self, view: View, now: float) -> View:
         """Return an operation as the API shows it now: a running one with its progress."""

@@ -291,6 +291,11 @@ class TolokaEmulator:
         self._faults.add(fault)
         return fault
 
+    @property
+    def faults(self) -> list[Fault]:
+        """The faults, those that are used up too, until they are cleared."""
+        return self._faults.all()
+
     def clear_faults(self) -> None:
         """Withdraw all faults, and let the held answers go."""
         self._faults.clear()
@@ -308,3 +313,11 @@ class TolokaEmulator:
         """
         with self._account.lock:
             self._account.operations.fail_next(type, times, details)
+
+    def finish(self, operation_id: str) -> None:
+        """Let an operation that is under way finish now, however long it was to take.
+
+        :param operation_id: its id; one that has finished stays as it is.
+        """
+        with self._account.lock:
+            self._account.operations.finish(operation_id, self._account.settle())

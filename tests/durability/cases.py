@@ -1,0 +1,227 @@
+"""What is done to which way of waiting, and how it has to end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+ARCHIVING = ("archive_wait", "archive_deferrable")
+WITH_STAGES = ("pools_wait", "pools_deferrable", "cleanup_wait", "cleanup_deferrable")
+CHANGING = (*ARCHIVING, *WITH_STAGES)
+SENSORS = ("sensor_poke", "sensor_reschedule", "sensor_deferrable")
+ALL = (*CHANGING, *SENSORS)
+DEFERRABLE = tuple(variant for variant in ALL if variant.endswith("deferrable"))
+WAITING = tuple(variant for variant in ALL if variant.endswith(("wait", "poke")))
+
+#: How the variants are called in the table.
+TITLES = {
+    "archive_wait": "archive, wait",
+    "archive_deferrable": "archive, deferrable",
+    "pools_wait": "project with pools, wait",
+    "pools_deferrable": "project with pools, deferrable",
+    "cleanup_wait": "clean-up, wait",
+    "cleanup_deferrable": "clean-up, deferrable",
+    "sensor_poke": "sensor, poke",
+    "sensor_reschedule": "sensor, reschedule",
+    "sensor_deferrable": "sensor, deferrable",
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens to a task.
+
+    :param name: for the test's id.
+    :param text: for the table.
+    :param instant: when: a key of ``INSTANTS``.
+    :param act: what is done then: see ``campaign.py``.
+    :param variants: to which ways of waiting.
+    :param tries: how many tries the task takes, with it; None: one or two, as it comes.
+    :param state: how the task ends.
+    """
+
+    name: str
+    text: str
+    instant: str
+    act: str
+    variants: tuple[str, ...]
+    tries: int | None = 2
+    state: str = "success"
+
+
+EVENTS = (
+    Event("killed-before-post", "task process killed before the POST", "before", "kill task", CHANGING),
+    Event("killed-post-on-its-way", "… while the POST is on its way; it arrives later", "sent", "kill task", CHANGING),
+    Event("killed-before-answer", "… between POST and answer", "unanswered", "kill task", CHANGING),
+    Event("killed-after-answer", "… after the answer", "answered", "kill task", CHANGING),
+    Event("killed-between-stages", "… between pools and project", "stage", "kill task", WITH_STAGES),
+    Event("killed-looking", "… at its first look", "looking", "kill task", SENSORS),
+    Event("killed-waiting", "… while it waits", "waiting", "kill task", (*WAITING, "sensor_reschedule")),
+    Event("worker-killed", "executor's worker killed while the task waits", "waiting", "kill worker", WAITING),
+    Event(
+        "worker-killed-before-answer",
+        "executor's worker killed between POST and answer",
+        "unanswered",
+        "kill worker",
+        tuple(variant for variant in CHANGING if variant in DEFERRABLE),
+        None,
+    ),
+    Event("cleared-deferred", "cleared while deferred", "deferred", "clear", DEFERRABLE),
+    Event("cleared-after-success", "cleared after its success", "ended", "clear", ALL),
+    Event("marked-failed-deferred", "marked failed while deferred", "deferred", "mark failed", DEFERRABLE, 1, "failed"),
+    Event("marked-failed-running", "marked failed while it waits", "waiting", "mark failed", WAITING, 1, "failed"),
+    Event("paused", "DAG paused while it waits, and unpaused", "waiting", "pause", ALL, 1),
+    Event("triggerer-taken-over", "triggerer killed, another takes over", "deferred", "take over", DEFERRABLE, 1),
+    Event("triggerer-restarted", "triggerer killed and started again", "deferred", "restart triggerer", DEFERRABLE, 1),
+    Event("scheduler-restarted", "scheduler killed and started again", "waiting", "restart scheduler", ALL, None),
+    Event("toloka-restarted", "Toloka gone while it waits, and back", "waiting", "restart toloka", ALL, 1),
+    Event(
+        "toloka-restarted-before-answer",
+        "Toloka gone between POST and answer, and back",
+        "unanswered",
+        "restart toloka",
+        CHANGING,
+        1,
+    ),
+)
+
+#: What disturbs all cases at once, in this order, after those that are disturbed one by one.
+SHARED = ("take over", "restart triggerer", "restart scheduler", "restart toloka")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One event that happens to one way of waiting.
+
+    :param number: tells its projects and its requests from those of other cases.
+    """
+
+    event: Event
+    variant: str
+    number: int
+
+    @property
+    def id(self) -> str:
+        """The test's id."""
+        return f"{self.event.name}-{self.variant}"
+
+    @property
+    def name(self) -> str:
+        """The connection, the account and the run; the project's name begins with it."""
+        return f"case_{self.number}"
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG that is run: one of its own, if it is to be paused."""
+        return f"{self.variant}_paused" if self.event.act == "pause" else self.variant
+
+    @property
+    def project_id(self) -> str:
+        """The project that is archived, or that the awaited operation archives."""
+        return str(10_000 + self.number)
+
+    @property
+    def pool_ids(self) -> tuple[str, ...]:
+        """The pools that are archived before."""
+        first = 20_000 + 10 * self.number
+        if self.variant.startswith("pools"):
+            return str(first), str(first + 1)
+        return (str(first),) if self.variant.startswith("cleanup") else ()
+
+    @property
+    def operation_id(self) -> str | None:
+        """The operation that is waited for, if the task submits none."""
+        return f"{self.number:024x}" if self.variant in SENSORS else None
+
+    @property
+    def first_post(self) -> str:
+        """The path of the first change; with several pools, of any of them."""
+        if self.variant.startswith("pools"):
+            return f"/pools/{self.pool_ids[0]}/close"
+        return f"/pools/{self.pool_ids[0]}/archive" if self.pool_ids else self.last_post
+
+    @property
+    def last_post(self) -> str:
+        """The path of the last change."""
+        return f"/projects/{self.project_id}/archive"
+
+    @property
+    def conf(self) -> dict[str, Any]:
+        """What the run is started with."""
+        return {"case": self.name, "project_id": self.project_id, "operation_id": self.operation_id}
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """All that is archived in the end."""
+        return (self.project_id, *self.pool_ids)
+
+    @property
+    def wanted_operations(self) -> Counter[str]:
+        """All operations that there may be on them, whoever submitted them."""
+        closed = [f"POOL.CLOSE {self.pool_ids[0]}"] if self.variant.startswith("pools") else []
+        pools = [f"POOL.ARCHIVE {pool_id}" for pool_id in self.pool_ids]
+        return Counter([*closed, *pools, f"PROJECT.ARCHIVE {self.project_id}"])
+
+
+#: What the emulator holds back so that the task stands still at an instant, one after the other: a request's path
+#: (with the case's own ones filled in), how many are let through before, and on which side of carrying it out.
+INSTANTS: dict[str, tuple[tuple[str, int, str], ...]] = {
+    "before": (("GET /operations", 0, "after"),),
+    "sent": (("POST {first}", 0, "before"),),
+    "unanswered": (("POST {first}", 0, "after"),),
+    "stage": (("POST {last}", 0, "before"),),
+    "looking": (("GET /operations/*", 0, "after"),),
+    "ended": (),
+    "deferred": (),
+}
+
+
+def holds(case: Case) -> tuple[tuple[str, int, str], ...]:
+    """Give what is held back for a case."""
+    instant = case.event.instant
+    if instant == "answered":
+        # A deferrable task stands still before Airflow hears of the deferral; another at its first look.
+        return (("GET /deferring" if case.variant in DEFERRABLE else "GET /operations/*", 0, "after"),)
+    if instant == "waiting":
+        passes = 1 if case.variant == "sensor_reschedule" else 2
+        return () if case.variant in DEFERRABLE else (("GET /operations/*", passes, "after"),)
+    return INSTANTS[instant]
+
+
+def all_cases() -> list[Case]:
+    """Give all cases."""
+    pairs = [(event, variant) for event in EVENTS for variant in event.variants]
+    return [Case(event, variant, number) for number, (event, variant) in enumerate(pairs, 1)]
+
+
+def account(cases: list[Case], now: datetime | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Give an account with what the cases need, long idle."""
+    now = now or datetime.now(UTC)
+    created = (now - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    state: dict[str, list[dict[str, Any]]] = {"projects": [], "pools": [], "operations": []}
+    for case in cases:
+        project = {"id": case.project_id, "public_name": f"{case.name} project", "created": created}
+        state["projects"].append(project)
+        for pool_id in case.pool_ids:
+            is_open = case.variant.startswith("pools") and pool_id == case.pool_ids[0]
+            state["pools"].append(
+                {
+                    "project_id": case.project_id,
+                    "id": pool_id,
+                    "status": "OPEN" if is_open else "CLOSED",
+                    "created": created,
+                }
+            )
+        if case.operation_id:
+            state["operations"].append(
+                {
+                    "id": case.operation_id,
+                    "type": "PROJECT.ARCHIVE",
+                    "status": "RUNNING",
+                    "finishes_in": 1_000_000,
+                    "parameters": {"project_id": case.project_id},
+                }
+            )
+    return state

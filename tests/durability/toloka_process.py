@@ -1,0 +1,124 @@
+"""The emulator as a process of its own, that can be killed and started again with its state."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from airflow_provider_toloka.emulator import DEFAULT_TOKEN
+from tests.durability.processes import Program, free_port, until
+
+#: No operation finishes by itself: the tests say when.
+NEVER = 1_000_000
+
+
+class TolokaProcess:
+    """A Toloka in a process of its own.
+
+    :param folder: where it keeps its state and its log.
+    :param state: what is in the account.
+    """
+
+    def __init__(self, folder: Path, state: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._state = folder / "toloka.json"
+        self._state.write_text(json.dumps(state))
+        self.start()
+
+    def start(self) -> None:
+        """Start it, with the state that it had."""
+        options = {"port": self._port, "state": self._state, "operation-seconds": NEVER, "requests-per-second": 0}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self._program = Program(
+            [sys.executable, "-m", "airflow_provider_toloka.emulator", "--admin", *words],
+            {},
+            self._folder / "toloka.log",
+        )
+        until("the emulator answers", self._answers, 60)
+
+    def kill(self) -> None:
+        """Kill it; its state is kept as it was just before.
+
+        What its clients were about to change then would be lost: at that time, none of them may be about to.
+        """
+        self._state.write_text(json.dumps(self.state()))
+        self._program.kill_all()
+
+    def stop(self) -> None:
+        """End it."""
+        self._program.kill_all()
+
+    def connection(self, account: str) -> str:
+        """Give an Airflow connection, in JSON, whose requests can be told from others by an account's id."""
+        extra = {"act_under_account_id": account}
+        return json.dumps(
+            {
+                "conn_type": "toloka",
+                "host": "http://127.0.0.1",
+                "port": self._port,
+                "password": DEFAULT_TOKEN,
+                "extra": extra,
+            }
+        )
+
+    def state(self) -> dict[str, list[dict[str, Any]]]:
+        """Give all that is in the account."""
+        state: dict[str, list[dict[str, Any]]] = self._ask("GET", "/admin/state").json()
+        return state
+
+    def arrived(self) -> Counter[str]:
+        """Give how many requests have met each fault, by its id."""
+        return Counter({fault["id"]: fault["arrived"] for fault in self._ask("GET", "/admin/faults").json()})
+
+    def answers(self, account: str) -> list[int | None]:
+        """Give the status of the answers to an account's requests; None: there is none yet."""
+        requests_ = self._ask("GET", "/admin/requests").json()
+        return [request["status"] for request in requests_ if request["account"] == account]
+
+    def fault(self, rule: str, account: str, **what: Any) -> str:
+        """Let the answers to some requests of an account go wrong; give the fault's id."""
+        return str(self._ask("POST", "/admin/faults", {"rule": rule, "account": account, **what}).json()["id"])
+
+    def release(self, faults: Sequence[str]) -> None:
+        """Let go what these faults hold."""
+        self._ask("POST", "/admin/release", {"ids": list(faults)})
+
+    def finish(self, operations: Sequence[str]) -> None:
+        """Let operations finish now."""
+        self._ask("POST", "/admin/finish", {"ids": list(operations)})
+
+    def change(self, path: str) -> None:
+        """Change something at Toloka, as a person does who uses it beside Airflow."""
+        self._ask("POST", f"/api/v1{path}")
+
+    def _ask(self, method: str, path: str, given: Any = None) -> requests.Response:
+        headers = {"Authorization": f"OAuth {DEFAULT_TOKEN}"}
+        answer = requests.request(
+            method, f"http://127.0.0.1:{self._port}{path}", json=given, headers=headers, timeout=60
+        )
+        answer.raise_for_status()
+        return answer
+
+    def _answers(self) -> bool:
+        try:
+            self.arrived()
+        except requests.ConnectionError:
+            return False
+        return True
+
+
+def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -> Counter[str]:
+    """Count the operations on some objects, such as ``POOL.CLOSE 2001``, whoever has submitted them."""
+    return Counter(
+        f"{operation['type']} {object_id}"
+        for operation in operations
+        for object_id in operation["parameters"].values()
+        if object_id in objects
+    )
