@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import urlencode
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: API: "Filtering requests": the most that a page holds.
 PAGE_LIMIT = 300
+#: How far Toloka's clock and this machine's may be apart.
+CLOCKS_APART = timedelta(minutes=10)
 
 T = TypeVar("T")
 Item = TypeVar("Item", Project, Training, Pool, Operation)
@@ -192,11 +194,17 @@ class Calls:
         request = Request("POST", f"{self.settings.base_url}/{change.resource}/{object_id}/{change.action}")
         reader = Reader(self.settings, f"{change.action} {change.kind} {object_id}")
         patience = Patience(self.retry)
+        sent: float | None = None
         while True:
             if look_first:
                 is_done, operation = yield from self._look(change, object_id)
+                if is_done and sent is not None:
+                    # The answer was lost, and the operation has finished since.
+                    operation = yield from self._find(change, object_id, sent)
                 if is_done or operation:
                     return operation
+            if sent is None:
+                sent = yield Sleep(0)
             answer = yield request
             if isinstance(answer, Response) and answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
                 return reader.model(answer, Operation.from_json)
@@ -235,6 +243,27 @@ class Calls:
                     break
         found = yield from self.get_one(change.resource, change.id_name, object_id, change.stateful)
         return found.status in change.wanted, None
+
+    def _find(self, change: Change, object_id: str, since: float) -> Flow[Operation | None]:
+        """Find the operation that has carried out a change.
+
+        :param since: when it was submitted, in seconds since the epoch, by this machine's clock.
+        """
+        filters = {"type": change.operation_type, "submitted_gte": datetime.fromtimestamp(since, UTC) - CLOCKS_APART}
+        operations = self.list_all("operations", Operation.from_json, filters, ("type",), ("submitted",))
+        last_id, found = None, None
+        while True:
+            page = yield from operations.page(last_id)
+            for operation in page.items:
+                if (
+                    operation.type == change.operation_type
+                    and operation.parameters.get(change.id_name) == object_id
+                    and not operation.failed
+                ):
+                    found = operation
+            last_id = page.last_id
+            if last_id is None:
+                return found
 
     def _pause(self, reader: Reader, answer: Response | NoAnswer, patience: Patience | None) -> Flow[None]:
         """Wait until a failed request may be sent again.

@@ -53,6 +53,7 @@ POST = "POST /projects/1/archive"
 IDLE = [page(), page()]
 RUNNING = ok({"items": [operation()], "has_more": False})
 ACCEPTED = answer(202, operation())
+DONE = [*IDLE, ok(project(status="ARCHIVED"))]
 
 
 def query(request: Request) -> dict[str, str]:
@@ -224,7 +225,8 @@ def test_no_content_means_that_nothing_is_left() -> None:
     [
         pytest.param([page(operation(status="PENDING"))], "op1", 1, id="pending"),
         pytest.param([page(), RUNNING], "op1", 1, id="running"),
-        pytest.param([*IDLE, ok(project(status="ARCHIVED"))], None, 1, id="done"),
+        pytest.param([*DONE, page(operation(status="SUCCESS"))], "op1", 1, id="done"),
+        pytest.param([*DONE, page(operation(status="FAIL"), operation("POOL.CLOSE"))], None, 1, id="done by another"),
         pytest.param([*IDLE, ok(project()), ACCEPTED], "op1", 2, id="really lost"),
     ],
 )
@@ -235,6 +237,20 @@ def test_a_lost_answer_is_settled_by_looking(
     assert getattr(driver.run(api().archive_project("1")), "id", None) == result
     assert driver.changes == ["/projects/1/archive"] * posts
     assert driver.sleeps == [1.0]
+
+
+def test_the_operation_behind_a_lost_answer_is_looked_for_on_all_pages() -> None:
+    others = [operation(id_=id_, parameters={"project_id": "2"}) for id_ in ("a", "b")]
+    found = page(operation(status="SUCCESS"))
+    driver = Driver([*IDLE, ok(project()), lost(), *DONE, page(*others, has_more=True), found])
+    assert getattr(driver.run(api().archive_project("1")), "id", None) == "op1"
+    assert query(driver.requests[-1]) == {
+        "type": "PROJECT.ARCHIVE",
+        "submitted_gte": "2023-11-14T22:03:20.000",
+        "sort": "id",
+        "limit": "300",
+        "id_gt": "b",
+    }
 
 
 def test_a_change_is_never_posted_twice_in_a_row() -> None:
