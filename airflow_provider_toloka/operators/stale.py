@@ -309,6 +309,8 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
 
     def _end(self, context: Context, results: Results) -> dict[str, list[dict[str, Any]]]:
         ended = results.to_json()
+        if not any(ended.values()):
+            self.log.info("No project is selected: there is nothing to do.")
         for outcome, projects in ended.items():
             if projects:
                 self.log.info("%s: %d projects\n%s", outcome, len(projects), _table(projects))

@@ -319,3 +319,9 @@ def test_the_timeout_ends_the_wait_and_tells_what_is_left(stale: TolokaEmulator,
 def test_how_far_it_came_is_logged() -> None:
     _, ran = run_logged(TolokaArchiveStaleProjectsOperator, inactive_for=HALF_A_YEAR, deferrable=False)
     assert "14 of 14 projects are done with, 0 failed" in ran.log
+
+
+@pytest.mark.usefixtures("stale")
+def test_that_there_is_nothing_to_do_is_logged() -> None:
+    _, ran = run_logged(TolokaArchiveStaleProjectsOperator, inactive_for=HALF_A_YEAR, name_pattern="no such name")
+    assert "No project is selected: there is nothing to do." in ran.log
