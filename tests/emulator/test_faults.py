@@ -152,3 +152,26 @@ def test_the_record_of_requests(toloka: TolokaEmulator, client: Client) -> None:
     assert toloka.token not in repr(toloka.requests)
     toloka.clear_requests()
     assert toloka.requests == []
+
+
+def test_a_request_that_is_held_back_is_carried_out_later(toloka: TolokaEmulator, client: Client) -> None:
+    project = toloka.add_project()["id"]
+    fault = toloka.fault("POST /projects/*/archive", hold="before")
+    with pytest.raises(requests.Timeout):
+        client.session.post(f"{client.url}/projects/{project}/archive", timeout=0.3)
+    fault.wait()
+    assert toloka.operations == {}
+    fault.release()
+    while toloka.requests[0].status is None:
+        time.sleep(0.001)
+    assert len(toloka.operations) == 1
+    with pytest.raises(ValueError, match="hold"):
+        toloka.fault("GET /projects", hold="sometimes")
+
+
+def test_a_rule_for_one_account(toloka: TolokaEmulator, client: Client) -> None:
+    toloka.fault("GET /projects", status=500, account="one", times=None)
+    assert client.get("/projects").status_code == 200
+    for account, status in (("one", 500), ("two", 200)):
+        client.session.headers["X-Act-Under-Account-ID"] = account
+        assert client.get("/projects").status_code == status

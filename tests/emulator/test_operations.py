@@ -104,3 +104,22 @@ def test_added_operations_go_on(toloka: TolokaEmulator, client: Client, clock: C
     assert client.get(f"/pools/{pool}").json()["status"] == "CLOSED"
     view = client.get(f"/operations/{stuck['id']}").json()
     assert (view["status"], view["progress"], view["details"]) == ("RUNNING", 12.5, None)
+
+
+def test_an_operation_can_be_finished_before_its_time(clock: Clock, connect: Connect) -> None:
+    with TolokaEmulator(clock=clock, operation_seconds=1000) as toloka:
+        client = connect(toloka)
+        projects = [toloka.add_project()["id"] for _ in range(2)]
+        pending, running = (client.post(f"/projects/{project}/archive").json()["id"] for project in projects)
+        toloka.finish(pending)
+        clock.advance(300)
+        assert client.get(f"/operations/{running}").json()["status"] == "RUNNING"
+        for operation in (running, pending):
+            toloka.finish(operation)
+            clock.advance(1)
+        views = [client.get(f"/operations/{operation}").json() for operation in (pending, running)]
+        assert [view["status"] for view in views] == ["SUCCESS"] * 2
+        assert [view["finished"] for view in views] == ["2023-11-14T22:13:20.000", "2023-11-14T22:18:20.000"]
+        clock.advance(1000)
+        assert [client.get(f"/operations/{view['id']}").json() for view in views] == views
+        assert {toloka.projects[project]["status"] for project in projects} == {"ARCHIVED"}

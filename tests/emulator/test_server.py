@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,31 @@ def test_admin_routes(connect: Connect) -> None:
         assert client.get("/projects/5").status_code == 200
         records = requests.get(f"{admin}/requests", timeout=10).json()
         assert [record["status"] for record in records] == [202, 500, 200]
+
+
+def test_admin_routes_for_one_fault_and_one_operation(connect: Connect) -> None:
+    with TolokaEmulator(admin=True, operation_seconds=1000) as toloka, ThreadPoolExecutor() as pool:
+        client = connect(toloka)
+        admin = f"{toloka.url}/admin"
+        project = toloka.add_project()["id"]
+        rules = [{"rule": f"GET /{kind}", "hold": True} for kind in ("pools", "trainings")]
+        pools, trainings = (requests.post(f"{admin}/faults", json=rule, timeout=10).json()["id"] for rule in rules)
+        held = pool.submit(connect(toloka).get, "/pools")
+        toloka.faults[0].wait()
+        known = requests.get(f"{admin}/faults", timeout=10).json()
+        assert known == [
+            {"id": pools, "rule": "GET /pools", "arrived": 1},
+            {"id": trainings, "rule": "GET /trainings", "arrived": 0},
+        ]
+        requests.post(f"{admin}/release", json={"ids": [trainings]}, timeout=10)
+        assert client.get("/trainings").status_code == 200
+        assert not held.done()
+        requests.post(f"{admin}/release", json={"ids": [pools]}, timeout=10)
+        assert held.result().status_code == 200
+        operation = client.post(f"/projects/{project}/archive").json()["id"]
+        assert requests.post(f"{admin}/finish", json={"ids": [operation]}, timeout=10).status_code == 204
+        assert client.get(f"/projects/{project}").json()["status"] == "ARCHIVED"
+        assert requests.post(f"{admin}/finish", json={}, timeout=10).status_code == 400
 
 
 def test_there_is_no_admin_unless_asked_for(toloka: TolokaEmulator) -> None:
