@@ -20,7 +20,7 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-events lint ui bench dist constraints clean
+.PHONY: help demo test test-events test-faults test-security test-durability durability-table test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -44,6 +44,15 @@ OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks inte
 
 test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes (some two minutes)
 	$(VENV)/bin/python -m pytest tests/events
+
+# An interrupt lets the tests end what they have started.
+DURABILITY = timeout --signal=INT --kill-after=60 900 $(VENV)/bin/python -m pytest tests/durability
+
+test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill all that can die of a running Airflow, on both versions: needs PostgreSQL
+	$(DURABILITY)
+
+durability-table: $(INSTALLED) $(OLDEST_INSTALLED) ## the same, and write its table into docs/durability.md
+	$(DURABILITY) --write-table
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ _NEW = {
     "API_AUTH__JWT_SECRET": "a secret of the tests, long enough for its kind of signature: 0123456789 0123456789",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": f"{LOST_AFTER}",
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
 }
 _OLD = {
@@ -55,7 +56,7 @@ _OLD = {
     "WEBSERVER__SECRET_KEY": "a secret of the tests",
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "2",
     "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": f"{LOST_AFTER}",
-    "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "3",
+    "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "10",
     "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "60",
 }
 
@@ -143,6 +144,10 @@ class Airflow:
         log = self._home / f"{name}.log"
         self._parts[name] = Program([self._programs / "airflow", part], self._environment, log)
 
+    def has(self, name: str) -> bool:
+        """Tell whether a part was started, and not killed with all its processes."""
+        return name in self._parts
+
     def kill(self, name: str) -> None:
         """Kill a part, but not the tasks that it has started."""
         self._parts[name].kill()
@@ -170,6 +175,15 @@ class Airflow:
         """Give what a task without map index has logged, in all tries."""
         folder = self._home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / "task_id=task"
         return "\n".join(path.read_text() for path in sorted(folder.glob("attempt=*")))
+
+    def errors_about(self, run_id: str) -> str:
+        """Give the errors about a run in the logs of the schedulers."""
+        return "\n".join(
+            line
+            for path in sorted(self._home.glob("*scheduler.log"))
+            for line in path.read_text().splitlines()
+            if "error" in line.lower() and re.search(rf"\b{run_id}\b", line)
+        )
 
     def await_triggerers(self, count: int) -> None:
         """Wait until so many triggerers give signs of life."""
@@ -221,9 +235,7 @@ class Airflow:
             cursor.execute("SELECT count(*) FROM serialized_dag")
             known = cursor.fetchone()[0]
         try:
-            health = self._session.get(
-                self._api.replace("/v2", "/v2/monitor") + "/health", timeout=20
-            ).json()
+            health = self._session.get(self._api.replace("/v2", "/v2/monitor") + "/health", timeout=20).json()
         except (OSError, json.JSONDecodeError):
             return False
         return known > 0 and all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer"))

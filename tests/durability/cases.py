@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +39,7 @@ class Event:
     :param instant: when: a key of ``INSTANTS``.
     :param act: what is done then: see ``campaign.py``.
     :param variants: to which ways of waiting.
-    :param tries: how many tries the task takes, with it; None: one or two, as it comes.
+    :param tries: how many tries the task takes at least.
     :param state: how the task ends.
     """
 
@@ -47,7 +48,7 @@ class Event:
     instant: str
     act: str
     variants: tuple[str, ...]
-    tries: int | None = 2
+    tries: int = 2
     state: str = "success"
 
 
@@ -66,7 +67,7 @@ EVENTS = (
         "unanswered",
         "kill worker",
         tuple(variant for variant in CHANGING if variant in DEFERRABLE),
-        None,
+        1,
     ),
     Event("cleared-deferred", "cleared while deferred", "deferred", "clear", DEFERRABLE),
     Event("cleared-after-success", "cleared after its success", "ended", "clear", ALL),
@@ -75,7 +76,7 @@ EVENTS = (
     Event("paused", "DAG paused while it waits, and unpaused", "waiting", "pause", ALL, 1),
     Event("triggerer-taken-over", "triggerer killed, another takes over", "deferred", "take over", DEFERRABLE, 1),
     Event("triggerer-restarted", "triggerer killed and started again", "deferred", "restart triggerer", DEFERRABLE, 1),
-    Event("scheduler-restarted", "scheduler killed and started again", "waiting", "restart scheduler", ALL, None),
+    Event("scheduler-restarted", "scheduler killed and started again", "waiting", "restart scheduler", ALL, 1),
     Event("toloka-restarted", "Toloka gone while it waits, and back", "waiting", "restart toloka", ALL, 1),
     Event(
         "toloka-restarted-before-answer",
@@ -196,10 +197,9 @@ def all_cases() -> list[Case]:
     return [Case(event, variant, number) for number, (event, variant) in enumerate(pairs, 1)]
 
 
-def account(cases: list[Case], now: datetime | None = None) -> dict[str, list[dict[str, Any]]]:
+def account(cases: Sequence[Case]) -> dict[str, list[dict[str, Any]]]:
     """Give an account with what the cases need, long idle."""
-    now = now or datetime.now(UTC)
-    created = (now - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    created = (datetime.now(UTC) - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
     state: dict[str, list[dict[str, Any]]] = {"projects": [], "pools": [], "operations": []}
     for case in cases:
         project = {"id": case.project_id, "public_name": f"{case.name} project", "created": created}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -15,6 +14,36 @@ from tests.durability.postgres import Postgres
 AIRFLOWS = {"3.3": ROOT / ".venv" / "bin", "2.11": ROOT / ".venv-2.11" / "bin"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", action="store_true", help="write the table of cases into docs/durability.md")
+
+
+class Outcomes:
+    """How cases have ended; the first question starts Airflow, and plays all that were asked for.
+
+    :param asked: the cases, by version of Airflow.
+    """
+
+    def __init__(self, asked: dict[str, list[Case]], postgres: Postgres) -> None:
+        self._asked = asked
+        self._campaigns: dict[str, Campaign] = {}
+        for airflow, cases in asked.items():
+            self._campaigns[airflow] = Campaign(AIRFLOWS[airflow], cases, postgres)
+
+    def of(self, airflow: str, case: Case) -> str:
+        """Give how a case has ended; raises what it has failed with."""
+        return self._campaigns[airflow].outcome(case)
+
+    def are_complete(self, airflows: Iterable[str], cases: Iterable[Case]) -> bool:
+        """Tell whether all of these were asked for."""
+        return all(set(cases) <= set(self._asked.get(airflow, ())) for airflow in airflows)
+
+    def stop(self) -> None:
+        """End all processes."""
+        for campaign in self._campaigns.values():
+            campaign.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     server = Postgres()
@@ -23,16 +52,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def outcome(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Callable[[str, Case], str]]:
-    """Give how a case has ended on a version of Airflow; it raises what it has failed with."""
+def outcomes(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Outcomes]:
     asked: dict[str, list[Case]] = {}
     for item in request.session.items:
         callspec = getattr(item, "callspec", None)
         if callspec and {"airflow", "case"} <= callspec.params.keys():
             asked.setdefault(callspec.params["airflow"], []).append(callspec.params["case"])
-    with ExitStack() as stack:
-        campaigns = {}
-        for airflow, cases in asked.items():
-            campaigns[airflow] = Campaign(AIRFLOWS[airflow], cases, postgres)
-            stack.callback(campaigns[airflow].stop)
-        yield lambda airflow, case: campaigns[airflow].outcome(case)
+    played = Outcomes(asked, postgres)
+    yield played
+    played.stop()

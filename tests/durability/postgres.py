@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -33,6 +34,7 @@ class Postgres:
             shutil.chown(self._folder, "postgres")
         self._data = self._folder / "data"
         self._port = free_port()
+        self._numbers = itertools.count(1)
         self._run(programs / "initdb", "--auth=trust", "--no-sync", "--encoding=UTF8", "--pgdata", self._data)
         options = {
             "listen_addresses": "127.0.0.1",
@@ -52,11 +54,12 @@ class Postgres:
         self._client = programs / "psql"
         until("PostgreSQL answers", lambda: self._ask("SELECT 1").returncode == 0, 60)
 
-    def create(self, name: str) -> str:
-        """Make a database.
+    def create(self) -> str:
+        """Make an empty database.
 
         :returns: its address, for SQLAlchemy.
         """
+        name = f"airflow_{next(self._numbers)}"
         made = self._ask(f"CREATE DATABASE {name}")
         if made.returncode:
             raise OSError(made.stderr)
@@ -68,8 +71,8 @@ class Postgres:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ask(self, sql: str) -> subprocess.CompletedProcess[str]:
-        command = [self._client, "-h", "127.0.0.1", "-p", str(self._port), "-U", self._user, "-c", sql, "postgres"]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        where = ["-h", "127.0.0.1", "-p", str(self._port), "-U", self._user, "postgres"]
+        return subprocess.run([self._client, "-c", sql, *where], capture_output=True, text=True, check=False)
 
     def _run(self, *command: str | Path) -> None:
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -82,28 +83,17 @@ class Program:
             time.sleep(0.02)
         self._popen.wait()
 
-    def stop(self, seconds: float = 10) -> None:
-        """Ask the program to end, and kill what is left after that time."""
-        self._popen.terminate()
-        try:
-            self._popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
-        self.kill_all()
-
 
 def kill(pid: int) -> None:
     """Send SIGKILL to one process; one that has ended already is no error."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def has_ended(pid: int) -> bool:
     """Tell whether a process runs no longer."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

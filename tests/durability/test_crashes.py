@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.durability import table
 from tests.durability.cases import Case, all_cases
-from tests.durability.conftest import AIRFLOWS
+from tests.durability.conftest import AIRFLOWS, Outcomes
+
+INSTALLED = [version for version, programs in AIRFLOWS.items() if (programs / "airflow").exists()]
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
-@pytest.mark.parametrize("airflow", AIRFLOWS)
-def test_all_ends_well(airflow: str, case: Case, outcome: Callable[[str, Case], str]) -> None:
-    assert outcome(airflow, case)
+@pytest.mark.parametrize("airflow", INSTALLED)
+def test_all_ends_well(airflow: str, case: Case, outcomes: Outcomes) -> None:
+    assert outcomes.of(airflow, case)
+
+
+def test_the_table_in_the_documentation(outcomes: Outcomes, request: pytest.FixtureRequest) -> None:
+    cases = all_cases()
+    if not outcomes.are_complete(AIRFLOWS, cases):
+        pytest.skip("the table is made of all cases, on all versions of Airflow")
+    made = table.make(cases, outcomes.of, list(AIRFLOWS))
+    if request.config.getoption("--write-table"):
+        table.write(made)
+    assert table.read() == made, "make durability-table writes it anew"

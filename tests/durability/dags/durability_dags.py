@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import requests
 from airflow.providers.common.compat.sdk import DAG, BaseHook
@@ -23,7 +23,7 @@ class _StoppedBeforeDeferral:
 
     toloka_conn_id: str
 
-    def defer(self, **kwargs: Any) -> None:
+    def defer(self, **kwargs: Any) -> NoReturn:
         connection = BaseHook.get_connection(self.toloka_conn_id)
         requests.get(
             f"{connection.host}:{connection.port}/api/v1/deferring",
@@ -31,6 +31,7 @@ class _StoppedBeforeDeferral:
             timeout=600,
         )
         super().defer(**kwargs)  # type: ignore[misc]
+        raise AssertionError
 
 
 class ArchiveProject(_StoppedBeforeDeferral, TolokaArchiveProjectOperator):
@@ -71,7 +72,7 @@ for _variant, (_operator, _arguments) in VARIANTS.items():
             schedule=None,
             max_active_runs=200,
             max_active_tasks=200,
-            default_args={"retries": 2, "retry_delay": timedelta(0)},
+            default_args={"retries": 5, "retry_delay": timedelta(0)},
         ) as _dag:
             _operator(task_id="task", **_CONN, **_arguments)
         globals()[_dag_id] = _dag
