@@ -46,13 +46,16 @@ test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool close
 	$(VENV)/bin/python -m pytest tests/events
 
 # An interrupt lets the tests end what they have started.
-DURABILITY = timeout --signal=INT --kill-after=60 900 $(VENV)/bin/python -m pytest tests/durability
+DURABILITY = timeout --signal=INT --kill-after=60 900 $(VENV)/bin/python -m pytest
 
 test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill all that can die of a running Airflow, on both versions: needs PostgreSQL
-	$(DURABILITY)
+	$(DURABILITY) tests/durability/test_crashes.py
 
 durability-table: $(INSTALLED) $(OLDEST_INSTALLED) ## the same, and write its table into docs/durability.md
-	$(DURABILITY) --write-table
+	$(DURABILITY) tests/durability/test_crashes.py --write-table
+
+test-mapped: $(INSTALLED) ## two hundred mapped tasks at once on a running Airflow: needs PostgreSQL
+	$(DURABILITY) tests/durability/test_mapped.py
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

@@ -249,7 +249,8 @@ class Calls:
 
         :param since: when it was submitted, in seconds since the epoch, by this machine's clock.
         """
-        filters = {"type": change.operation_type, "submitted_gte": datetime.fromtimestamp(since, UTC) - CLOCKS_APART}
+        earliest = write_filter(datetime.fromtimestamp(since, UTC) - CLOCKS_APART)
+        filters = {"type": change.operation_type, "submitted_gte": earliest}
         operations = self.list_all("operations", Operation.from_json, filters, ("type",), ("submitted",))
         last_id, found = None, None
         while True:

@@ -84,9 +84,8 @@ class Campaign:
         try:
             result = work(*arguments)
         except BaseException as error:  # noqa: BLE001 - it is raised again in the test
-            error.add_note(
-                f"Airflow {self._airflow.version}, {case.name}:\n{self._log(case)[-_LOG_SHOWN:]}\n{self._airflow.errors_about(case.name)}"
-            )
+            log, errors = self._log(case)[-_LOG_SHOWN:], self._airflow.errors_about(case.name)
+            error.add_note(f"Airflow {self._airflow.version}, {case.name}:\n{log}\n{errors}")
             outcome.set_exception(error)
         else:
             if result is not None:

@@ -1,0 +1,68 @@
+"""Two hundred mapped tasks wait at once on the triggerer, and leave the slots to others."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.durability.airflow_processes import Airflow
+from tests.durability.conftest import AIRFLOWS
+from tests.durability.postgres import Postgres
+from tests.durability.processes import until
+from tests.durability.toloka_process import TolokaProcess
+
+TASKS = 200
+#: So many tasks can run at once: far fewer than there are to wait.
+SLOTS = 8
+SECONDS = 600
+IDS = [str(number) for number in range(1000, 1000 + TASKS)]
+BESIDE = "999"
+
+
+@pytest.fixture
+def toloka(tmp_path: Path) -> TolokaProcess:
+    return TolokaProcess(tmp_path, {"projects": [{"id": id_} for id_ in (*IDS, BESIDE)]})
+
+
+def test_two_hundred_mapped_tasks_wait_without_slots(postgres: Postgres, toloka: TolokaProcess, tmp_path: Path) -> None:
+    environment = {
+        "AIRFLOW_CONN_TOLOKA_DEFAULT": toloka.connection("mapped"),
+        "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
+        "DURABILITY_PROJECTS": json.dumps(IDS),
+    }
+    airflow = Airflow(AIRFLOWS["3.3"], tmp_path, postgres.create(), environment)
+
+    def states(dag_id: str) -> Counter[str | None]:
+        return Counter(task.state for key, task in airflow.tasks().items() if key[0] == dag_id)
+
+    def finish(*project_ids: str) -> None:
+        operations = toloka.state()["operations"]
+        toloka.finish([one["id"] for one in operations if one["parameters"]["project_id"] in project_ids])
+
+    try:
+        airflow.start()
+        airflow.trigger("two_hundred", "all", {})
+        until("all wait", lambda: states("two_hundred") == {"deferred": TASKS}, SECONDS)
+
+        # All have submitted, none holds a slot: another task, which waits on a worker, runs to its end.
+        airflow.trigger("beside", "one", {"project_id": BESIDE})
+
+        def beside_ends() -> bool:
+            finish(BESIDE)
+            return states("beside") == {"success": 1}
+
+        until("the other task has run", beside_ends)
+        assert states("two_hundred") == {"deferred": TASKS}
+
+        finish(*IDS)
+        until("all have ended", lambda: not states("two_hundred").keys() - {"success", "failed"}, SECONDS)
+        assert states("two_hundred") == {"success": TASKS}
+        state = toloka.state()
+        assert {project["status"] for project in state["projects"]} == {"ARCHIVED"}
+        assert Counter(one["parameters"]["project_id"] for one in state["operations"]) == Counter([*IDS, BESIDE])
+    finally:
+        airflow.stop()
+        toloka.stop()
