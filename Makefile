@@ -10,6 +10,7 @@ VENV := .venv
 OLDEST_VENV := .venv-2.11
 INSTALLED := $(VENV)/installed
 OLDEST_INSTALLED := $(OLDEST_VENV)/installed
+DOCS_INSTALLED := .venv-docs/installed
 
 # How many processes the tests are spread over: more than two cores keep busy, since tests wait half of their time.
 WORKERS ?= 4
@@ -68,6 +69,9 @@ ui: $(INSTALLED) ## run Airflow with the example DAGs and an emulated Toloka, to
 bench: $(INSTALLED) ## measure what it costs, and write benchmarks/RESULTS.md (some ten minutes)
 	$(VENV)/bin/python -m benchmarks.run
 
+docs: $(DOCS_INSTALLED) ## build the documentation in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --clean
+
 dist: $(INSTALLED) ## build the wheel and the source archive in dist/
 	rm -rf dist
 	$(VENV)/bin/python -m build
@@ -83,10 +87,16 @@ constraints: ## write constraints/ anew, from what an index gives today (needs P
 		{ echo "# Made by \`make constraints\`: the package, its extra emulator and group dev, Airflow $$airflow, Python 3.11."; \
 		.venv-constraints/bin/python -m pip freeze --exclude airflow-provider-toloka; } > constraints/airflow-$$airflow.txt || exit 1; \
 	done
+	@echo "Resolving for the documentation" && \
+		$(PYTHON) -m venv --clear .venv-constraints && \
+		.venv-constraints/bin/python -m pip install --quiet --quiet --upgrade pip && \
+		.venv-constraints/bin/python -m pip install --quiet --quiet --group docs && \
+		{ echo "# Made by \`make constraints\`: group docs, Python 3.11."; \
+		.venv-constraints/bin/python -m pip freeze; } > constraints/docs.txt
 	@rm -rf .venv-constraints build
 
 clean: ## remove all that make has made
-	rm -rf .venv .venv-* .demo .airflow build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .demo .airflow build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find airflow_provider_toloka tests example_dags demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt
@@ -94,6 +104,13 @@ $(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt
 
 $(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt
 	$(call install,$(OLDEST_VENV),$(OLDEST_AIRFLOW),$(OLDEST_PYTHON))
+
+$(DOCS_INSTALLED): pyproject.toml constraints/docs.txt
+	@echo "Installing what builds the documentation into .venv-docs"
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --quiet --upgrade pip
+	@.venv-docs/bin/python -m pip install --quiet --quiet --group docs -c constraints/docs.txt
+	@touch $@
 
 # $(call install,virtual environment,Airflow version,interpreter)
 define install

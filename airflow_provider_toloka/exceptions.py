@@ -1,7 +1,5 @@
 """The errors of this package, by meaning.
 
-::
-
     TolokaError
     ├── TolokaApiError                 an answer, or its absence, from the API
     │   ├── TolokaAuthenticationError  401, 403: the token is refused, or may not do this
@@ -15,7 +13,7 @@
     ├── TolokaOperationFailedError     an operation ended as FAIL
     └── TolokaTimeoutError             an operation did not finish within the wait's timeout
 
-Wrong arguments and wrong connection settings are a plain :class:`ValueError`.
+Wrong arguments and wrong connection settings are a plain ``ValueError``.
 """
 
 from __future__ import annotations

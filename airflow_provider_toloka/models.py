@@ -1,7 +1,7 @@
 """What Toloka's API speaks of, as frozen dataclasses made from its JSON. No I/O.
 
 Fields are those this package uses; all others of an answer are passed over. A value of the wrong type is an
-:class:`InvalidModelError`, an unknown status or type is kept as it is: Toloka may add some. Times are in UTC, and plain
+``InvalidModelError``, an unknown status or type is kept as it is: Toloka may add some. Times are in UTC, and plain
 datetimes: a big account has hundreds of thousands, and these are made and collected fastest.
 """
 
@@ -165,7 +165,18 @@ def _storable_text(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
-    """One asynchronous operation (API: ``GET /operations/{id}``)."""
+    """One asynchronous operation (API: ``GET /operations/{id}``).
+
+    :param id: 24 hexadecimal digits, or a UUID.
+    :param type: such as ``PROJECT.ARCHIVE``.
+    :param status: ``PENDING``, ``RUNNING``, ``SUCCESS`` or ``FAIL``.
+    :param submitted: when it was; None: Toloka does not tell.
+    :param started: when it was; None: not yet, or Toloka does not tell.
+    :param finished: when it was; None: not yet, or Toloka does not tell.
+    :param progress: in percent; None: Toloka does not tell.
+    :param parameters: what it works on, such as ``{"project_id": "1001"}``.
+    :param details: what Toloka tells of its outcome.
+    """
 
     id: str
     type: str
@@ -179,7 +190,7 @@ class Operation:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON, or from :meth:`to_json`'s."""
+        """Make it from the API's JSON, or from ``to_json``'s."""
         return cls(
             id=_id(json),
             type=_word(json, "type"),
@@ -224,7 +235,12 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
-    """The account that the token belongs to (API: ``GET /requester``)."""
+    """The account that the token belongs to (API: ``GET /requester``).
+
+    :param id: the account's id.
+    :param name: its public name, in English if there is one.
+    :param balance: in US dollars.
+    """
 
     id: str
     name: str | None = None
@@ -242,7 +258,14 @@ class Requester:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
-    """A project (API: ``GET /projects/{id}``)."""
+    """A project (API: ``GET /projects/{id}``).
+
+    :param id: the project's id.
+    :param status: ``ACTIVE`` or ``ARCHIVED``.
+    :param public_name: the name that Tolokers see.
+    :param private_comment: the comment that only the requester sees.
+    :param created: when it was.
+    """
 
     id: str
     status: str
@@ -264,7 +287,17 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """A training (API: ``GET /trainings/{id}``)."""
+    """A training (API: ``GET /trainings/{id}``).
+
+    :param id: the training's id.
+    :param project_id: the project that it belongs to.
+    :param status: ``OPEN``, ``CLOSED``, ``LOCKED`` or ``ARCHIVED``.
+    :param private_name: the name that only the requester sees.
+    :param created: when it was.
+    :param last_started: when it was last opened; None: never.
+    :param last_stopped: when it was last closed; None: never.
+    :param last_close_reason: such as ``MANUAL``; None: it was never closed.
+    """
 
     id: str
     project_id: str
@@ -292,7 +325,10 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pool(Training):
-    """A pool (API: ``GET /pools/{id}``): all that a training has, and the training that it requires, if any."""
+    """A pool (API: ``GET /pools/{id}``): all that a training has, and the training that it requires, if any.
+
+    :param training_id: the training that Tolokers have to pass before; None: none.
+    """
 
     training_id: str | None = None
 

@@ -27,7 +27,14 @@ from tests.conftest import ROOT
 
 NAME = "airflow_provider_toloka"
 VERSION = airflow_provider_toloka.__version__
-DEPENDENCIES = {"apache-airflow", "apache-airflow-providers-common-compat", "aiohttp", "pendulum", "requests", "urllib3"}
+DEPENDENCIES = {
+    "apache-airflow",
+    "apache-airflow-providers-common-compat",
+    "aiohttp",
+    "pendulum",
+    "requests",
+    "urllib3",
+}
 AIRFLOWS = ("3.3.2", "2.11.2")
 TOKEN = "AQAD-a-token-to-look-for"
 
@@ -97,7 +104,8 @@ def test_source_archive_holds_what_it_takes_to_test_it(dist: Path) -> None:
     with tarfile.open(dist / f"{NAME}-{VERSION}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     files = {"pyproject.toml", "setup.cfg", "Makefile", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO"}
-    folders = (f"{NAME}/", "constraints/", "demo/", "example_dags/", "tests/")
+    files |= {"CONTRIBUTING.md", "mkdocs.yml", "mkdocs_hooks.py"}
+    folders = (f"{NAME}/", "benchmarks/", "constraints/", "demo/", "docs/", "example_dags/", "tests/")
     assert files <= names
     assert {name for name in names if not name.startswith(folders)} <= files | {".gitignore"}
     assert {"tests/test_package.py", "example_dags/toloka_archive_project.py", f"{NAME}/py.typed"} <= names

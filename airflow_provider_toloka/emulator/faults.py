@@ -77,7 +77,12 @@ class Fault:
         self._released = threading.Event()
 
     def matches(self, method: str, path: str, account: str | None) -> bool:
-        """Tell whether the rule is for this request, and has not been used up."""
+        """Tell whether the rule is for this request, and has not been used up.
+
+        :param method: the request's method.
+        :param path: its path, as under ``/api/v1``.
+        :param account: its header ``X-Act-Under-Account-ID``.
+        """
         return (
             self.remaining != 0
             and self._method in ("*", method)

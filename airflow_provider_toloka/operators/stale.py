@@ -125,7 +125,7 @@ class TolokaFindStaleProjectsOperator(_SelectingOperator):
     :param name_pattern: only projects whose name fits this glob, such as ``"test *"``; upper and lower case differ.
         (templated)
     :param exclude_project_ids: ids of projects to leave out. (templated)
-    :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``.
+    :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``; default False.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
@@ -156,23 +156,24 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
     One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: it looks
     again, and does what is missing. An archived project can be read, but not be brought back.
 
-    :param inactive_for: how long nothing has happened to a project: see :class:`TolokaFindStaleProjectsOperator`.
+    :param inactive_for: how long nothing has happened to a project: see ``TolokaFindStaleProjectsOperator``.
         None: whatever its activity; then ``project_ids`` is needed.
     :param project_ids: ids of the projects to archive; None: search the whole account. With ``inactive_for`` as well,
         those that are not stale (any more) are skipped. (templated)
-    :param pools: what may be done to the projects' pools and trainings: see :class:`TolokaArchiveProjectOperator`;
+    :param pools: what may be done to the projects' pools and trainings: see ``TolokaArchiveProjectOperator``;
         default ``"archive_closed"``.
     :param as_of: the reference time, as a datetime or in ISO 8601; default: the run's logical date, else now.
         (templated)
     :param name_pattern: only projects whose name fits this glob, such as ``"test *"``; upper and lower case differ.
         (templated)
     :param exclude_project_ids: ids of projects to leave out. (templated)
-    :param dry_run: whether only to report what would happen: nothing is changed at Toloka. (templated)
-    :param max_projects: if more are selected, the task fails before the first change.
+    :param dry_run: whether only to report what would happen, default False: nothing is changed at Toloka. (templated)
+    :param max_projects: if more are selected, default 100, the task fails before the first change.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
-    :param poll_interval: seconds between two looks at an operation; the first ones come more quickly.
-    :param timeout: how long the waits may take as a whole, over all tries: seconds or a timedelta.
+    :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
+    :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
+        tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
@@ -234,7 +235,9 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         """Go on where the wait on the triggerer ended.
 
         :param event: the event of ``OperationTrigger``.
-        :returns: as :meth:`execute`.
+        :returns: what ``execute`` returns.
+        :raises AirflowFailException: as ``execute``, or the wait met what no waiting mends.
+        :raises TolokaError: as ``execute``.
         """
         operations = operations_of(event)
         carry = event["carry"]
@@ -256,8 +259,8 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         active = [candidate for candidate in found.candidates.values() if candidate.project.status != ARCHIVED]
         if len(active) > self.max_projects:
             raise ValueError(
-                f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. Look "
-                f"at them with TolokaFindStaleProjectsOperator; to archive all, set max_projects={len(active)} or more."
+                f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. "
+                f"TolokaFindStaleProjectsOperator shows them; to archive all, set max_projects={len(active)} or more."
             )
         return found
 

@@ -47,12 +47,13 @@ class TolokaChangeOperator(BaseOperator):
     task may be retried, cleared, and run twice at the same time, and nothing is submitted twice.
 
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param wait_for_completion: whether to wait until the last operation has succeeded; False: the task ends when that
-        is submitted.
+    :param wait_for_completion: whether to wait until the last operation has succeeded; default True. False: the task
+        ends when that is submitted.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param poll_interval: seconds between two looks at an operation; the first ones come more quickly.
-    :param timeout: how long the waits may take as a whole, over all tries: seconds or a timedelta.
+    :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
+    :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
+        tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
     """
 
     #: The last change that the operator makes.
@@ -112,7 +113,9 @@ class TolokaChangeOperator(BaseOperator):
         """Go on where the wait on the triggerer ended.
 
         :param event: the event of ``OperationTrigger``.
-        :returns: as :meth:`execute`.
+        :returns: what ``execute`` returns.
+        :raises AirflowFailException: as ``execute``, or the wait met what no waiting mends.
+        :raises TolokaError: as ``execute``.
         """
         operations = operations_of(event)
         return self._go_on(context, event["deadline"], operations)
@@ -195,12 +198,13 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         one fails the task before anything is changed. ``"close_and_archive"``: close the open ones as well, which
         stops paid work. These are waited for even with ``wait_for_completion=False``.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param wait_for_completion: whether to wait until the project is archived; False: the task ends when that is
-        submitted.
+    :param wait_for_completion: whether to wait until the project is archived; default True. False: the task ends when
+        that is submitted.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param poll_interval: seconds between two looks at an operation; the first ones come more quickly.
-    :param timeout: how long the waits may take as a whole, over all tries: seconds or a timedelta.
+    :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
+    :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
+        tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
     """
 
     change = ARCHIVE_PROJECT
@@ -234,7 +238,8 @@ class TolokaClosePoolOperator(_PoolOperator):
     """Closes a pool: paid work on it stops (API: ``POST /pools/{id}/close``).
 
     :param pool_id: the pool's id. (templated)
-    :param kwargs: as those of :class:`TolokaChangeOperator`.
+    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
+        ``TolokaChangeOperator``, and those of every operator.
     """
 
     change = CLOSE_POOL
@@ -244,7 +249,8 @@ class TolokaArchivePoolOperator(_PoolOperator):
     """Archives a closed pool (API: ``POST /pools/{id}/archive``).
 
     :param pool_id: the pool's id. (templated)
-    :param kwargs: as those of :class:`TolokaChangeOperator`.
+    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
+        ``TolokaChangeOperator``, and those of every operator.
     """
 
     change = ARCHIVE_POOL
@@ -263,7 +269,8 @@ class TolokaCloseTrainingOperator(_TrainingOperator):
     """Closes a training (API: ``POST /trainings/{id}/close``).
 
     :param training_id: the training's id. (templated)
-    :param kwargs: as those of :class:`TolokaChangeOperator`.
+    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
+        ``TolokaChangeOperator``, and those of every operator.
     """
 
     change = CLOSE_TRAINING
@@ -273,7 +280,8 @@ class TolokaArchiveTrainingOperator(_TrainingOperator):
     """Archives a closed training that no active pool requires (API: ``POST /trainings/{id}/archive``).
 
     :param training_id: the training's id. (templated)
-    :param kwargs: as those of :class:`TolokaChangeOperator`.
+    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
+        ``TolokaChangeOperator``, and those of every operator.
     """
 
     change = ARCHIVE_TRAINING

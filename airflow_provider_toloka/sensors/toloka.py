@@ -39,15 +39,15 @@ class OperationSensor(BaseSensorOperator):
 
     Returns the finished operation, or the list of them, as XCom. An operation that ended as ``FAIL`` fails the task at
     once. An outage of the API is no failure: the sensor goes on until its ``timeout``, which counts from the first try
-    in all three modes.
+    in all three modes (on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, from each try).
 
     :param operation_id: the id of an operation, or a list of ids; None, also in the list: nothing to wait for, as
-        :class:`TolokaArchiveProjectOperator` returns it for a project archived before. (templated)
+        ``TolokaArchiveProjectOperator`` returns it for a project archived before. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param kwargs: as those of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds), ``mode``,
-        ``soft_fail``, ``exponential_backoff``, ``max_wait``.
+    :param kwargs: as those of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's setting
+        ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``, ``exponential_backoff``, ``max_wait``.
     """
 
     template_fields: Sequence[str] = ("operation_id", "toloka_conn_id")
@@ -99,7 +99,9 @@ class OperationSensor(BaseSensorOperator):
         """Give the result of the wait on the triggerer.
 
         :param event: the event of ``OperationTrigger``.
-        :returns: the same value.
+        :returns: the finished operation, or the list of them, as JSON values.
+        :raises AirflowFailException: one ended as ``FAIL``, or no waiting mends it.
+        :raises AirflowSensorTimeout: they did not finish in time.
         """
         seen = operations_of(event)
         self._push_links(context, seen)

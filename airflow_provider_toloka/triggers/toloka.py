@@ -24,16 +24,16 @@ class OperationTrigger(BaseTrigger):
     """Waits until all operations have finished, or one has failed, or the deadline has passed.
 
     It always ends with one event: ``{"operations": {id: operation}, "deadline": …, "carry": …}`` with what is known of
-    each operation, finished or not; or ``{"error": "…"}`` for what no waiting mends. An outage of the API is none of
-    both. All triggers of one connection share one poller, so that many cost hardly more requests than one.
+    each operation, finished or not; or ``{"error": "…"}`` for what no waiting mends. An outage of the API ends no
+    wait. All triggers of one connection share one poller, so that many cost hardly more requests than one.
 
     :param toloka_conn_id: the id of the Toloka connection.
-    :param operation_ids: the operations; none at all: it pauses for one interval.
+    :param operation_ids: the operations' ids; none at all: it pauses for one interval.
     :param submitted: when Toloka says the first of them was submitted, in ISO 8601; None: not known.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks; default 5.
     :param longest_interval: seconds; the interval doubles with each look until it is as long as this; None: it stays.
     :param deadline: when to give up, in seconds since the epoch; None: never.
-    :param fail_fast: whether an operation that has failed ends the wait.
+    :param fail_fast: whether an operation that has failed ends the wait; default True.
     :param carry: any JSON value, which comes back in the event.
     """
 

@@ -176,7 +176,7 @@ def test_too_many_projects_stop_it_before_the_first_change(stale: TolokaEmulator
     assert (task.state, task.tries) == ("failed", 1)
     assert isinstance(task.errors[0], AirflowFailException)
     assert "14 projects are selected" in task.error
-    assert "Look at them with TolokaFindStaleProjectsOperator" in task.error
+    assert "TolokaFindStaleProjectsOperator shows them" in task.error
     assert "max_projects=14" in task.error
     assert posts(stale) == []
 
