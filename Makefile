@@ -58,6 +58,24 @@ durability-table: $(INSTALLED) $(OLDEST_INSTALLED) ## the same, and write its ta
 test-mapped: $(INSTALLED) ## two hundred mapped tasks at once on a running Airflow: needs PostgreSQL
 	$(DURABILITY) tests/durability/test_mapped.py
 
+test-security: $(INSTALLED) ## look for the token in all that a running Airflow writes, for injections, and for errors that escape
+	$(VENV)/bin/python -m pytest tests/security
+
+INPUTS ?= 200000
+SEED ?= 1
+fuzz: $(INSTALLED) ## let the API answer anything: INPUTS=200000 times, or as often as you like
+	$(VENV)/bin/python -m tests.security.fuzz $(INPUTS) $(SEED)
+
+test-load: $(INSTALLED) ## let a real triggerer wait for 10,000 operations (MINUTES=10; WRITE_TABLES=1 writes benchmarks/LOAD.md)
+	MINUTES=$(or $(MINUTES),10) WAITS=$(or $(WAITS),10000) $(VENV)/bin/python -m benchmarks.load
+
+audit: ## ask PyPI for known weaknesses of what the package is tested with
+	$(PYTHON) -m venv --clear .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --quiet pip-audit
+	for constraints in constraints/airflow-*.txt; do \
+		.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $$constraints || failed=1; \
+	done; exit $${failed:-0}
+
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check

@@ -199,6 +199,8 @@ def until_begun(process: subprocess.Popen[bytes]) -> float:
 
 def main() -> int:
     """Measure, print, and give the exit status."""
+    # Ended from outside, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with servers.serving(servers.operations_that_run_on, operations=WAITS) as (connection, pipe):
         os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(connection)
         pipe.send("go")

@@ -1,0 +1,139 @@
+"""All parts of an Airflow, as ``airflow standalone`` runs them, on SQLite; each of them tells all that it can."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+#: It costs time only when something is broken, or the machine is busy with other things.
+PATIENCE = 600.0
+_PROGRAMS = Path(sys.executable).parent
+
+
+def free_port() -> str:
+    """Give a port of this machine that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+def until(what: str, look: Callable[[], bool]) -> None:
+    """Look again and again until something is so.
+
+    :raises TimeoutError: it does not come.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not look():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not in {PATIENCE:.0f} seconds")
+        time.sleep(0.5)
+
+
+class Standalone:
+    """A running Airflow.
+
+    :param home: an empty folder.
+    :param dags: the folder of the DAG files.
+    :param environment: what they need, such as connections.
+    """
+
+    def __init__(self, home: Path, dags: Path, environment: Mapping[str, str]) -> None:
+        self.home = home
+        self.log = home / "standalone.log"
+        self.fernet_key = Fernet.generate_key().decode()
+        self.port = free_port()
+        self.environment = {
+            "PATH": os.pathsep.join([str(_PROGRAMS), os.environ.get("PATH", os.defpath)]),
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__FERNET_KEY": self.fernet_key,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__WEBSERVER__WORKERS": "1",
+            # On a busy machine, a part may be late with a sign of life.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "1200",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            "AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD": "1200",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "1200",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://localhost:{self.port}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": self.port,
+            "AIRFLOW__API__BASE_URL": f"http://localhost:{self.port}",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": self.port,
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            "AIRFLOW__LOGGING__FAB_LOGGING_LEVEL": "DEBUG",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": free_port(),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": free_port(),
+            "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",
+            **environment,
+        }
+
+    def command(self, *arguments: str) -> str:
+        """Run a command of Airflow; give what it says."""
+        ran = subprocess.run(
+            [_PROGRAMS / "airflow", *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        if ran.returncode:
+            raise RuntimeError(f"airflow {arguments[0]} {arguments[1]}: {ran.stdout}")
+        return ran.stdout
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it; leave none of its processes."""
+        with self.log.open("wb") as log:
+            process = subprocess.Popen(
+                [_PROGRAMS / "airflow", "standalone"],
+                env=self.environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(15)
+            # Airflow gives its tasks sessions of their own; the folder that they were started in they keep.
+            for folder in Path("/proc").glob("[0-9]*/cwd"):
+                with contextlib.suppress(OSError):
+                    if folder.readlink() == self.home:
+                        os.kill(int(folder.parent.name), signal.SIGKILL)
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        """Ask the metadata database."""
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as database:
+            return database.execute(query).fetchall()
+
+    def tables(self) -> dict[str, list[tuple[object, ...]]]:
+        """Give all rows of all tables."""
+        names = self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {str(name): self.rows(f'SELECT * FROM "{name}"') for (name,) in names}  # noqa: S608
