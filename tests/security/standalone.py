@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import requests
 from cryptography.fernet import Fernet
 
 #: It costs time only when something is broken, or the machine is busy with other things.
@@ -60,7 +61,6 @@ class Standalone:
             "AIRFLOW__CORE__FERNET_KEY": self.fernet_key,
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__API__WORKERS": "1",
@@ -101,6 +101,21 @@ class Standalone:
             raise RuntimeError(f"airflow {arguments[0]} {arguments[1]}: {ran.stdout}")
         return ran.stdout
 
+    def unpause(self) -> None:
+        """Let the DAGs run, as soon as all parts are there: a task that comes too early fails."""
+
+        def is_healthy() -> bool:
+            with contextlib.suppress(requests.RequestException):
+                is_new = not (self.home / "webserver_config.py").exists()
+                path = "api/v2/monitor/health" if is_new else "health"
+                parts = requests.get(f"http://127.0.0.1:{self.port}/{path}", timeout=10).json()
+                return all(parts[part]["status"] == "healthy" for part in ("scheduler", "triggerer"))
+            return False
+
+        until("Airflow is healthy", is_healthy)
+        until("there are DAGs", lambda: bool(self.rows("SELECT dag_id FROM dag")))
+        self.rows("UPDATE dag SET is_paused = 0")
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run it; leave none of its processes."""
@@ -130,7 +145,7 @@ class Standalone:
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         """Ask the metadata database."""
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=30)) as database:
+        with contextlib.closing(sqlite3.connect(self.home / "airflow.db", timeout=60)) as database, database:
             return database.execute(query).fetchall()
 
     def tables(self) -> dict[str, list[tuple[object, ...]]]:

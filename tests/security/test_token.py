@@ -93,6 +93,7 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
         in_database = {**toloka.connection, "password": TOKENS["of_database"]}
         airflow.command("connections", "add", "of_database", "--conn-json", json.dumps(in_database))
         with airflow.running():
+            airflow.unpause()
             waiting = "SELECT count(*) FROM task_instance WHERE task_id LIKE '%_waits' AND state = 'deferred'"
             # Those with a refused token never come to wait: the trigger tells that at once.
             until("the sensors wait", lambda: _is(airflow, waiting, len(NAMES) - 1))
