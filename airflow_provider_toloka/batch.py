@@ -170,7 +170,7 @@ class Batch:
                 if self._patience is not None:
                     return [operation for operation in seen if not operation.is_finished]
             if progress.locked:
-                await asyncio.sleep(self._poll_interval)
+                await asyncio.sleep(min(self._poll_interval, max(0.0, self._deadline - time.time())))
             known = progress.snapshot
 
     async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:

@@ -50,7 +50,7 @@ def quick_first(poll_interval: float) -> Iterator[float]:
 
 def backing_off(first: float, longest: float) -> Iterator[float]:
     """Give the seconds between looks, doubling from the first to the longest."""
-    interval = first
+    interval = min(first, longest)
     while True:
         yield interval
         interval = min(interval * 2, longest)

@@ -49,6 +49,6 @@ if AIRFLOW_V_3_0_PLUS:
                 project_ids = {hook.get_pool(pool_id).project_id for pool_id in pool_ids}
                 return sorted(id_ for id_ in project_ids if not any(hook.list_pools(project_id=id_, status=OPEN)))
 
-        TolokaArchiveProjectOperator.partial(task_id="archive", pools="archive_closed", deferrable=True).expand(
+        TolokaArchiveProjectOperator.partial(task_id="archive", pools="archive_closed", retries=2).expand(
             project_id=projects_without_an_open_pool()
         )

@@ -159,7 +159,7 @@ class TolokaChangeOperator(BaseOperator):
         if self.deferrable:
             self._defer(progress.operations, deadline)
         if not ids:
-            time.sleep(self.poll_interval)
+            time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
             return {}
         self.log.info("Waiting for: %s", "; ".join(operation.summary for operation in progress.operations))
         intervals = quick_first(self.poll_interval)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,7 +29,7 @@ class OperationTrigger(BaseTrigger):
     wait. All triggers of one connection share one poller, so that many cost hardly more requests than one.
 
     :param toloka_conn_id: the id of the Toloka connection.
-    :param operation_ids: the operations' ids; none at all: it pauses for one interval.
+    :param operation_ids: the operations' ids; none at all: it pauses for one interval, or until the deadline.
     :param submitted: when Toloka says the first of them was submitted, in ISO 8601; None: not known.
     :param poll_interval: seconds between two looks; default 5.
     :param longest_interval: seconds; the interval doubles with each look until it is as long as this; None: it stays.
@@ -78,7 +79,8 @@ class OperationTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and give the event."""
         if not self.operation_ids:
-            await asyncio.sleep(self.poll_interval)
+            left = math.inf if self.deadline is None else max(0.0, self.deadline - time.time())
+            await asyncio.sleep(min(self.poll_interval, left))
         submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
         try:
             async with shared_poller(self.toloka_conn_id) as poller:

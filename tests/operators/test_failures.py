@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +45,18 @@ def test_open_pools_stop_the_archiving_of_closed_ones_before_anything_is_changed
     assert "Berlin" not in task.error
     assert "pools='close_and_archive'" in task.error
     assert posts(toloka) == []
+
+
+@both_ways
+def test_a_wait_for_a_lock_ends_at_the_timeout_however_long_the_interval(
+    toloka: TolokaEmulator, deferrable: bool
+) -> None:
+    toloka.add_pool("1001", status="LOCKED")
+    before = time.monotonic()
+    task = archive("1001", pools="archive_closed", poll_interval=3600, timeout=1, deferrable=deferrable)
+    assert isinstance(task.errors[0], TolokaTimeoutError)
+    assert "is LOCKED" in task.error
+    assert time.monotonic() - before < 300
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,19 @@ async def test_without_operations_it_pauses_once(toloka: TolokaEmulator) -> None
     assert toloka.requests == []
 
 
+async def test_a_pause_ends_at_the_deadline() -> None:
+    before = time.monotonic()
+    await event_of(poll_interval=3600, deadline=time.time() + 0.3)
+    assert time.monotonic() - before < 60
+
+
+async def test_no_pause_is_longer_than_the_longest(toloka: TolokaEmulator) -> None:
+    before = time.monotonic()
+    event = await event_of(add(toloka, finishes_in=0.5), poll_interval=3600, longest_interval=0.2)
+    assert statuses(event) == ["SUCCESS"]
+    assert time.monotonic() - before < 60
+
+
 async def test_the_pauses_double_up_to_the_longest(toloka: TolokaEmulator) -> None:
     operation = add(toloka, finishes_in=2.5)
     submitted = toloka.operations[operation]["submitted"] + "+00:00"
