@@ -13,7 +13,7 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self, TypeVar
 
@@ -34,6 +34,8 @@ OLDEST = timedelta(minutes=15)
 LIST_GAP = 0.5
 ROTATION_SECONDS = 60.0
 ROTATION_PER_SECOND = 5.0
+#: So many operations are looked at side by side when the time of a wait is over.
+AT_ONCE = 20
 LONGEST_PAUSE = 60.0
 _SPARE = 100
 
@@ -121,8 +123,7 @@ class Poller:
         try:
             await over.wait()
             if timer and asyncio.get_running_loop().time() >= timer.when():
-                for wait in waits[: FEW * FEW]:
-                    await self._look_by_id(wait)
+                await self._look_at_last(waits)
         finally:
             if timer:
                 timer.cancel()
@@ -130,7 +131,7 @@ class Poller:
                 wait.finished.remove_done_callback(count)
                 self._leave(wait, on_change)
         # An error comes from here; a wait that was left is cancelled, unless others are in it.
-        return {wait.operation_id: wait.last if _is_open(wait.finished) else wait.finished.result() for wait in waits}
+        return {wait.operation_id: wait.known for wait in waits}
 
     @contextlib.contextmanager
     def listen(self, since: datetime, interval: float) -> Iterator[Listener]:
@@ -149,7 +150,7 @@ class Poller:
             yield listener
         finally:
             del self._listeners[listener]
-            _close(listener)
+            listener.close()
 
     def _join(
         self,
@@ -185,7 +186,7 @@ class Poller:
         wait.on_change.remove(on_change)
         if wait.users == 0:
             self._waits.pop(wait.operation_id, None)
-            _close(wait)
+            wait.close()
         if len(self._schedule) > 2 * len(self._waits) + _SPARE:
             self._schedule.forget_finished()
             self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
@@ -274,16 +275,25 @@ class Poller:
                 await self._look_by_id(wait)
                 self._rotation.append((clock(), wait))
 
-    async def _look_by_id(self, wait: Wait) -> None:
+    async def _look_at_last(self, waits: Sequence[Wait]) -> None:
+        """Look at each wait once more, some at a time, until Toloka is out of reach."""
+        for start in range(0, len(waits), AT_ONCE):
+            if not all(await asyncio.gather(*map(self._look_by_id, waits[start : start + AT_ONCE]))):
+                return
+
+    async def _look_by_id(self, wait: Wait) -> bool:
+        """Look at an operation; tell whether Toloka could be reached."""
         if wait.finished.done():
-            return
+            return True
         try:
             self._news(await self._run(self._api.look_at_operation(wait.operation_id)))
         except OUTAGE as error:
             await self._stay_away(error)
+            return False
         except (TolokaApiError, ValueError) as error:
             if not wait.finished.done():
                 wait.finished.set_exception(error)
+        return True
 
     def _news(self, operation: Operation) -> None:
         wait = self._waits.get(operation.id)
@@ -301,13 +311,3 @@ class Poller:
             "No news of Toloka's operations, %d waits go on: %s", len(self._waits) + len(self._listeners), error
         )
         await asyncio.sleep(min(error.retry_after or 0.0, LONGEST_PAUSE))
-
-
-def _close(wait: Wait) -> None:
-    if not wait.finished.cancel() and not wait.finished.cancelled():
-        # Looked at, so that asyncio does not complain of an error that nobody asked for.
-        wait.finished.exception()
-
-
-def _is_open(future: asyncio.Future[Operation]) -> bool:
-    return future.cancelled() or not future.done()

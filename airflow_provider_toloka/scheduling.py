@@ -24,6 +24,20 @@ class Wait:
     users: int = 0
     last: Operation | None = None
 
+    @property
+    def known(self) -> Operation | None:
+        """What is known of the operation, finished or not.
+
+        :raises TolokaApiError: what ended the wait.
+        """
+        return self.last if self.finished.cancelled() or not self.finished.done() else self.finished.result()
+
+    def close(self) -> None:
+        """Wait no longer."""
+        if not self.finished.cancel() and not self.finished.cancelled():
+            # Looked at, so that asyncio does not complain of an error that nobody asked for.
+            self.finished.exception()
+
 
 class Due(NamedTuple):
     """When a wait is to be looked at, and after what interval; ``number`` breaks ties."""

@@ -24,7 +24,7 @@ from airflow_provider_toloka.exceptions import TolokaAuthenticationError, Toloka
 from airflow_provider_toloka.flows import Flow, Request, RetryPolicy, Sleep
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.models import Operation
-from airflow_provider_toloka.polling import FEW, ROTATION_PER_SECOND, ROTATION_SECONDS, Poller
+from airflow_provider_toloka.polling import AT_ONCE, FEW, ROTATION_PER_SECOND, ROTATION_SECONDS, Poller
 from airflow_provider_toloka.triggers.toloka import shared_poller
 from airflow_provider_toloka.waiting import backing_off, quick_first
 from tests.driving import Answer, answer, api, ok, page
@@ -246,6 +246,26 @@ async def test_what_a_page_of_one_millisecond_does_not_show_is_found_by_id(tolok
     operations = [toloka.add(7) for _ in range(400)]
     assert set((await toloka.wait(*operations)).values()) == {"SUCCESS"}
     assert 0 < len(toloka.looks) <= 100
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_when_the_time_is_over_each_is_looked_at_once_more(count: int) -> None:
+    async def looks(toloka: Toloka) -> None:
+        operations = [toloka.add(9) for _ in range(count)]
+        found = await toloka.wait(*operations, toloka.add(), interval=3600, seconds=10)
+        assert sorted(map(str, found.values())) == ["RUNNING", *["SUCCESS"] * count]
+        assert toloka.clock() < 15
+
+    quickly(looks)()
+
+
+@quickly
+async def test_when_the_time_is_over_and_toloka_is_out_of_reach_that_is_not_tried_for_each(toloka: Toloka) -> None:
+    operations = [toloka.add() for _ in range(200)]
+    toloka.spoil = lambda _path: answer(503)
+    found = await toloka.wait(*operations, interval=3600, seconds=10)
+    assert set(found.values()) == {None}
+    assert len(toloka.looks) <= AT_ONCE
 
 
 @pytest.mark.parametrize("count", [MANY, 700])
