@@ -16,6 +16,7 @@ from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOp
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator, TolokaClosePoolOperator
 from airflow_provider_toloka.provider_info import get_provider_info
 from airflow_provider_toloka.sensors.toloka import OperationSensor
+from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from tests.conftest import ROOT
 from tests.pages import PAGES, anchors, prose, table
@@ -28,6 +29,7 @@ OPERATORS = {
     "archive-stale-projects": TolokaArchiveStaleProjectsOperator,
     "operation-sensor": OperationSensor,
     "operation-trigger": OperationTrigger,
+    "events": OperationFinishedTrigger,
 }
 #: What is told in other words than its value.
 IN_WORDS = {"deferrable", "as_of"}

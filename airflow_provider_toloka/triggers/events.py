@@ -34,7 +34,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
     operation comes once, and those of the last seconds before a crash may come twice. Before 3.3, it begins anew.
 
     :param operation_types: of which types, such as ``["POOL.CLOSE"]``.
-    :param statuses: how they have ended: ``SUCCESS``, ``FAIL``, or both; default: ``["SUCCESS"]``.
+    :param statuses: how they have ended: ``SUCCESS``, ``FAIL``, or both; default ``("SUCCESS",)``.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
     :param poll_interval: seconds between two looks, which all triggers of a connection share; default 10.
     :param look_back: where to begin when there is nothing to go on from: so many seconds ago; default 0.
