@@ -21,15 +21,17 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-events test-faults test-security test-durability durability-table test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
+.PHONY: help install demo test test-events test-faults test-security test-durability durability-table test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
 
+install: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## make the virtual environments that all else works in
+
 demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show what became of its projects
 	@$(VENV)/bin/python demo/run.py
 
-test: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## run all tests, on both Airflow versions
+test: install ## run all tests, on both Airflow versions
 	rm -f .coverage .coverage.*
 	$(VENV)/bin/coverage run -m $(PYTEST)
 ifneq ($(OLDEST_PYTHON),)
@@ -72,7 +74,7 @@ test-load: $(INSTALLED) ## let a real triggerer wait for 10,000 operations (MINU
 audit: ## ask PyPI for known weaknesses of what the package is tested with
 	$(PYTHON) -m venv --clear .venv-audit
 	.venv-audit/bin/python -m pip install --quiet --quiet pip-audit
-	for constraints in constraints/airflow-*.txt; do \
+	for constraints in constraints/airflow-$(AIRFLOW).txt constraints/airflow-$(OLDEST_AIRFLOW).txt; do \
 		.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $$constraints || failed=1; \
 	done; exit $${failed:-0}
 
@@ -90,31 +92,42 @@ bench: $(INSTALLED) ## measure what it costs, and write benchmarks/RESULTS.md (s
 docs: $(DOCS_INSTALLED) ## build the documentation in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --clean
 
-dist: $(INSTALLED) ## build the wheel and the source archive in dist/
+dist: $(INSTALLED) ## build the wheel and the source archive in dist/, and check them
 	rm -rf dist
 	$(VENV)/bin/python -m build
+	$(VENV)/bin/twine check --strict dist/*
 
-constraints: ## write constraints/ anew, from what an index gives today (needs Python 3.11)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "The constraints are made with Python 3.11: make constraints PYTHON=python3.11"; exit 1; }
-	@for airflow in $(AIRFLOW) $(OLDEST_AIRFLOW); do \
-		echo "Resolving for Airflow $$airflow" && \
-		$(PYTHON) -m venv --clear .venv-constraints && \
-		.venv-constraints/bin/python -m pip install --quiet --quiet --upgrade pip && \
-		.venv-constraints/bin/python -m pip install --quiet --quiet '.[emulator]' --group dev apache-airflow==$$airflow && \
-		{ echo "# Made by \`make constraints\`: the package, its extra emulator and group dev, Airflow $$airflow, Python 3.11."; \
-		.venv-constraints/bin/python -m pip freeze --exclude airflow-provider-toloka; } > constraints/airflow-$$airflow.txt || exit 1; \
-	done
-	@echo "Resolving for the documentation" && \
-		$(PYTHON) -m venv --clear .venv-constraints && \
-		.venv-constraints/bin/python -m pip install --quiet --quiet --upgrade pip && \
-		.venv-constraints/bin/python -m pip install --quiet --quiet --group docs && \
-		{ echo "# Made by \`make constraints\`: group docs, Python 3.11."; \
-		.venv-constraints/bin/python -m pip freeze; } > constraints/docs.txt
-	@rm -rf .venv-constraints build
+test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python that there is (PAIRS=some: on few of them)
+	rm -rf .nox
+	-$(VENV)/bin/nox --no-stop-on-first-error --no-error-on-missing-interpreters $(if $(filter some,$(PAIRS)),--tags some) --parallel 2 --allow-parallel --report .nox/report.json
+	@$(VENV)/bin/python -m tests.matrix.report .nox/report.json
+
+constraints: $(INSTALLED) ## write constraints/ anew, from what an index gives today
+	$(call resolve,$(AIRFLOW),--group dev,apache-airflow==$(AIRFLOW))
+	$(call resolve,$(OLDEST_AIRFLOW),--group dev,apache-airflow==$(OLDEST_AIRFLOW))
+	$(call resolve,lowest,--group matrix --resolution lowest-direct)
+	@# Airflow 3.0 has its connection form from the provider fab, and fails with what FastAPI and Cadwyn are since.
+	$(call resolve,3.0.6,--group matrix,apache-airflow==3.0.6 apache-airflow-providers-fab "fastapi[standard]<0.118" "cadwyn<6")
+	$(call resolve,3.1.8,--group matrix,apache-airflow==3.1.8)
+	@# Airflow 3.2.2 does not start with what its dependencies have become since.
+	$(call resolve,3.2.2,--group matrix --exclude-newer 2026-06-20 --exclude-newer-package \
+		apache-airflow-providers-common-compat=2026-11-01,apache-airflow==3.2.2)
+	@echo "Resolving docs"
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+		--custom-compile-command 'make constraints' --group docs > constraints/docs.new
+	@mv constraints/docs.new constraints/docs.txt
+
+# $(call resolve,name of the file,options,requirements): for all supported Pythons at once, by markers
+define resolve
+	@echo "Resolving $(1)"
+	@printf '%s\n' $(3) | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra emulator $(2) \
+		--no-emit-index-url --no-annotate --custom-compile-command 'make constraints' pyproject.toml - \
+		> constraints/airflow-$(1).new
+	@mv constraints/airflow-$(1).new constraints/airflow-$(1).txt
+endef
 
 clean: ## remove all that make has made
-	rm -rf .venv .venv-* .demo .airflow build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .nox .demo .airflow build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find airflow_provider_toloka tests example_dags demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt
@@ -126,17 +139,21 @@ $(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt
 $(DOCS_INSTALLED): pyproject.toml constraints/docs.txt
 	@echo "Installing what builds the documentation into .venv-docs"
 	@$(PYTHON) -m venv --clear .venv-docs
-	@.venv-docs/bin/python -m pip install --quiet --quiet --upgrade pip
-	@.venv-docs/bin/python -m pip install --quiet --quiet --group docs -c constraints/docs.txt
+	$(call packages,.venv-docs,--group docs -c constraints/docs.txt)
 	@touch $@
 
 # $(call install,virtual environment,Airflow version,interpreter)
 define install
 	@$(3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "This needs Python 3.11 or newer as $(3). Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@echo "Installing Airflow $(2) and this package into $(1) (a minute or two, once)"
+	@echo "Installing Airflow $(2) and this package into $(1) (once)"
 	@$(3) -m venv --clear $(1)
-	@$(1)/bin/python -m pip install --quiet --quiet --upgrade pip
-	@$(1)/bin/python -m pip install --quiet --quiet --editable '.[emulator]' --group dev -c constraints/airflow-$(2).txt
+	$(call packages,$(1),--editable '.[emulator]' --group dev -c constraints/airflow-$(2).txt)
 	@touch $@
+endef
+
+# $(call packages,virtual environment,what to install): uv takes seconds; where it finds no index, pip does it
+define packages
+	@$(1)/bin/python -m pip install --quiet --quiet --upgrade pip uv
+	@$(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) || $(1)/bin/python -m pip install --quiet $(2)
 endef

@@ -1,0 +1,77 @@
+"""The wheel on each Airflow that is supported, on each Python that this Airflow runs on: ``make test-matrix``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+from python_discovery import get_interpreter
+
+ROOT = Path(__file__).parent
+
+#: Each Airflow, and the Pythons that it and this package support.
+PYTHONS = {
+    "2.11.2": ("3.11", "3.12"),
+    "3.0.6": ("3.11", "3.12"),
+    "3.1.8": ("3.11", "3.12", "3.13"),
+    "3.2.2": ("3.11", "3.12", "3.13"),
+    "3.3.2": ("3.11", "3.12", "3.13"),
+    "lowest": ("3.11", "3.12"),  # the lowest version of each dependency that the package declares
+    "newest": ("3.13",),  # the newest of all, pre-releases too; it may fail
+}
+#: What `.ci/run` runs: of each of these the first Python that there is.
+SOME = {
+    "2.11.2": ("3.11", "3.12"),
+    "3.1.8": ("3.12", "3.11", "3.13"),
+    "3.3.2": ("3.13", "3.12", "3.11"),
+    "lowest": ("3.11", "3.12"),
+}
+
+MODULES = [f"airflow_provider_toloka.{name}" for name in ("operators.stale", "operators.toloka", "sensors.toloka")]
+
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+
+# Interpreters of pyenv are found too, those included that it does not put into the path.
+_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *(str(path) for path in sorted(_pyenv.glob("3.*/bin")))])
+
+
+# uv does not read pip's settings.
+for _setting in (":env:.index-url", "global.index-url"):
+    _asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", _setting], capture_output=True, text=True, check=False
+    )
+    if _asked.returncode == 0:
+        os.environ.setdefault("UV_DEFAULT_INDEX", _asked.stdout.strip())
+
+
+def smoke(session: nox.Session) -> None:
+    """Install the wheel of ``dist/`` beside one Airflow, and see it work."""
+    airflow = session.name.split("-")[1]
+    [wheel] = (ROOT / "dist").glob("*.whl")
+    which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
+    if airflow == "lowest":  # what is imported without the extra needs nothing of it
+        session.install(wheel, *which)
+        session.run("python", "-Pc", f"import {', '.join(MODULES)}")
+    session.install(f"{wheel}[emulator]", "--group", "matrix", *which)
+    session.run("uv", "pip", "check", external=True)
+    session.run("airflow", "version")
+    # The checkout comes last in the path, so that it is the wheel that is tested.
+    run = ("pytest", "-q", "--import-mode=append", "-p", "no:cacheprovider")
+    # What others warn about is theirs: with the versions of another day, they warn about other things.
+    run += ("--override-ini=filterwarnings=error:::airflow_provider_toloka",)
+    session.run(*run, "tests/matrix", "tests/test_example_dags.py")
+    # Those that do not say whether they defer do it this time, as Airflow's setting says.
+    deferring = {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}
+    session.run(*run, "tests/test_example_dags.py", "-k", "toloka_archive_project or submit_and_wait", env=deferring)
+
+
+for _airflow, _pythons in PYTHONS.items():
+    _some = next((python for python in SOME.get(_airflow, ()) if get_interpreter(python)), _pythons[0])
+    for _python in _pythons:
+        _tags = ["some"] if _airflow in SOME and _python == _some else []
+        nox.session(python=_python, name=f"airflow-{_airflow}-python-{_python}", tags=_tags)(smoke)
