@@ -23,6 +23,7 @@ from airflow_provider_toloka.models import (
     CLOSED,
     PENDING,
     RUNNING,
+    InvalidModelError,
     Operation,
     Pool,
     Project,
@@ -40,6 +41,7 @@ CLOCKS_APART = timedelta(minutes=10)
 
 T = TypeVar("T")
 Item = TypeVar("Item", Project, Training, Pool, Operation)
+Found = TypeVar("Found", bound=Project | Training | Operation)
 Keep: TypeAlias = Callable[[Mapping[str, Any]], bool]
 
 
@@ -137,13 +139,26 @@ class Calls:
             yield from self._pause(reader, answer, patience if retry else None)
 
     def get_one(
-        self, resource: str, id_name: str, object_id: str, make: Callable[[Mapping[str, Any]], T], *, retry: bool = True
-    ) -> Flow[T]:
+        self,
+        resource: str,
+        id_name: str,
+        object_id: str,
+        make: Callable[[Mapping[str, Any]], Found],
+        *,
+        retry: bool = True,
+    ) -> Flow[Found]:
         """Read one object by its id."""
         object_id = check_id(id_name, object_id)
         subject = f"read {resource.removesuffix('s')} {object_id}"
         reader, answer = yield from self.get(f"/{resource}/{object_id}", subject, retry=retry)
-        return reader.model(answer, make)
+
+        def make_asked(json: Mapping[str, Any]) -> Found:
+            found = make(json)
+            if found.id != object_id:
+                raise InvalidModelError(f"'id' should be {object_id!r}, but is {found.id!r}")
+            return found
+
+        return reader.model(answer, make_asked)
 
     def list_all(
         self,
@@ -206,14 +221,15 @@ class Calls:
             if sent is None:
                 sent = yield Sleep(0)
             answer = yield request
-            if isinstance(answer, Response) and answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
-                return reader.model(answer, Operation.from_json)
-            if isinstance(answer, Response) and answer.status == HTTPStatus.NO_CONTENT:
-                return None
             try:
+                if isinstance(answer, Response) and answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
+                    return reader.model(answer, Operation.from_json)
+                if isinstance(answer, Response) and answer.status == HTTPStatus.NO_CONTENT:
+                    return None
                 yield from self._pause(reader, answer, patience)
-            except TolokaConflictError:
-                # Somebody else may have been faster: then all is well.
+            except (TolokaConflictError, TolokaInvalidAnswerError):
+                # Somebody else may have been faster, or it was carried out and only the answer was spoilt on its way:
+                # then all is well.
                 is_done, operation = yield from self._look(change, object_id)
                 if is_done or operation:
                     return operation

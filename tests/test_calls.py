@@ -312,3 +312,26 @@ def test_requests_go_below_the_base_url() -> None:
     driver = Driver([ok(project())])
     driver.run(TolokaApi(SETTINGS).get_project("1"))
     assert driver.requests == [Request("GET", "https://toloka.test/api/v1/projects/1")]
+
+
+@pytest.mark.parametrize("spoilt", [answer(202, b"<html>"), answer(200, b"[]"), answer(202), answer(307, location="/")])
+@pytest.mark.parametrize("looks", [[RUNNING], [*IDLE, ok(project("1", "ARCHIVED"))]], ids=["runs", "done"])
+def test_a_change_whose_answer_cannot_be_read_is_settled_by_looking(spoilt: Answer, looks: list[Answer]) -> None:
+    driver = Driver([*IDLE, ok(project()), spoilt, *looks])
+    driver.run(api().archive_project("1"))
+    assert driver.calls.count(POST) == 1
+    assert driver.sleeps == []
+
+
+def test_a_change_whose_answer_cannot_be_read_and_that_did_not_happen_is_an_error() -> None:
+    driver = Driver([*IDLE, ok(project()), answer(202, b"<html>"), *IDLE, ok(project())])
+    with pytest.raises(TolokaInvalidAnswerError, match="Could not archive project 1"):
+        driver.run(api().archive_project("1"))
+    assert driver.calls.count(POST) == 1
+
+
+@pytest.mark.parametrize("method", ["get_project", "get_operation"])
+def test_an_answer_about_another_object_is_refused(method: str) -> None:
+    other = project("2") if method == "get_project" else operation(id_="2")
+    with pytest.raises(TolokaInvalidAnswerError, match="'id' should be '1', but is '2'"):
+        Driver([ok(other)]).run(getattr(api(), method)("1"))
