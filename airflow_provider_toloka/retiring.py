@@ -111,8 +111,8 @@ def retire_project(
             return Progress(is_last=True, operations=operations)
         finished = [operation for operation in operations if operation.is_finished]
         unfinished = tuple(operation for operation in operations if not operation.is_finished)
-        steps_done |= round_.idle | {step for operation in finished if (step := step_of(operation))}
-        if Step(ARCHIVE_PROJECT, project_id) in round_.idle:
+        steps_done |= round_.done | {step for operation in finished if (step := step_of(operation))}
+        if Step(ARCHIVE_PROJECT, project_id) in round_.done:
             # It is archived, says the answer: the project itself may show it without a wait.
             snapshot = replace(snapshot, project=(yield from api.get_project(project_id)))
             continue
@@ -144,7 +144,7 @@ class _Round:
     operations: list[Operation] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    idle: set[Step] = field(default_factory=set)
+    done: set[Step] = field(default_factory=set)
 
 
 def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
@@ -159,9 +159,10 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
             else:
                 round_.refused.append(str(_explained(error)))
             continue
-        if operation is None:
-            round_.idle.add(step)
-        else:
+        if operation is None or (operation.is_finished and not operation.failed):
+            # Whatever type the operation has: Toloka may have types that are not known here.
+            round_.done.add(step)
+        if operation is not None:
             log.info("Operation %s: %s %s %s", operation.id, step.change.action, step.change.kind, step.object_id)
             round_.operations.append(operation)
     return round_

@@ -14,9 +14,10 @@ from airflow_provider_toloka.exceptions import (
     TolokaNotArchivableError,
     TolokaOperationFailedError,
 )
+from airflow_provider_toloka.flows import Request
 from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.retiring import Progress, change_one, look_at_project, retire_project
-from tests.driving import NOW, Driver, error, ok, operation, page, pool, project
+from tests.driving import NOW, Answer, Driver, answer, api, error, ok, operation, page, pool, project
 from tests.world import API, CutOffError, World, retire
 
 CLOSE: PoolsRule = "close_and_archive"
@@ -325,3 +326,15 @@ def test_any_project_is_archived_in_order_and_once_however_often_it_is_cut_off(
         assert set(world.statuses().values()) == {"ARCHIVED"}
     assert world.refused == []
     assert set(world.submitted().values()) <= {1}
+
+
+def test_an_operation_of_an_unknown_type_that_is_finished_at_once_is_submitted_once() -> None:
+    def serve(request: Request) -> Answer:
+        if request.method == "POST":
+            return answer(202, operation("PROJECT.FROBNICATE", "SUCCESS"))
+        return ok(project()) if request.url.endswith("/projects/1") else page()
+
+    driver = Driver(serve)
+    progress = driver.run(retire_project(api(), "1", "require_archived"))
+    assert driver.changes == ["/projects/1/archive"]
+    assert progress.locked == ("project 1 is not shown as archived yet",)
