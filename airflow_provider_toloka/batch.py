@@ -165,7 +165,7 @@ class Batch:
                 return None
             if len(done) < len(seen) or progress.locked:
                 if time.time() >= self._deadline:
-                    late = timeout_message({operation.id: operation for operation in seen})
+                    late = timeout_message({operation.id: operation for operation in seen}, poller.trouble)
                     raise TolokaTimeoutError("; ".join((late, *progress.locked)))
                 if self._patience is not None:
                     return [operation for operation in seen if not operation.is_finished]

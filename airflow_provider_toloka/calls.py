@@ -155,7 +155,7 @@ class Calls:
         def make_asked(json: Mapping[str, Any]) -> Found:
             found = make(json)
             if found.id != object_id:
-                raise InvalidModelError(f"'id' should be {object_id!r}, but is {found.id!r}")
+                raise InvalidModelError("id", repr(object_id), found.id)
             return found
 
         return reader.model(answer, make_asked)

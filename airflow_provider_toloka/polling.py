@@ -15,7 +15,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from airflow_provider_toloka.api import TolokaApi
 from airflow_provider_toloka.exceptions import TolokaApiError
@@ -23,7 +23,7 @@ from airflow_provider_toloka.flows import Flow
 from airflow_provider_toloka.listening import OVERLAP, Listener
 from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.scheduling import Schedule, Wait
-from airflow_provider_toloka.waiting import OUTAGE, log_change
+from airflow_provider_toloka.waiting import OUTAGE, log_change, time_away
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ ROTATION_SECONDS = 60.0
 ROTATION_PER_SECOND = 5.0
 #: So many operations are looked at side by side when the time of a wait is over.
 AT_ONCE = 20
-LONGEST_PAUSE = 60.0
 _SPARE = 100
 
 T = TypeVar("T")
@@ -70,6 +69,8 @@ class Poller:
         self._mark: datetime | None = None
         #: From here, in Toloka's time, the list has to be read for waits that joined since.
         self._since: datetime | None = None
+        #: Why the last request brought no news; None: it did.
+        self.trouble: TolokaApiError | None = None
         self._joined = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -218,11 +219,13 @@ class Poller:
             if is_listing:
                 listed = clock()
                 await self._look_at_list()
+                await asyncio.sleep(time_away(self.trouble))
                 # Whoever becomes due meanwhile shares the next list.
                 await asyncio.sleep(self._list_gap())
             else:
                 for one in due:
                     await self._look_by_id(one.wait)
+                    await asyncio.sleep(time_away(self.trouble))
                 # A later list has to begin where these looks may have missed something, and no earlier.
                 self._mark, self._since = None, datetime.now(UTC) - OLDEST
             for one in due:
@@ -244,11 +247,12 @@ class Poller:
                 operations, has_more = await self._run(self._api.list_finished(start))
             except OUTAGE as error:
                 self._read_since(start)
-                await self._stay_away(error)
+                self._note(error)
                 return
             except TolokaApiError as error:
                 self._fail_all(error)
                 return
+            self.trouble = None
             for operation in operations:
                 self._news(operation)
             for listener in listeners:
@@ -273,27 +277,28 @@ class Poller:
             if self._rotation and self._rotation[0][0] <= clock() - ROTATION_SECONDS:
                 wait = self._rotation.popleft()[1]
                 await self._look_by_id(wait)
+                await asyncio.sleep(time_away(self.trouble))
                 self._rotation.append((clock(), wait))
 
     async def _look_at_last(self, waits: Sequence[Wait]) -> None:
         """Look at each wait once more, some at a time, until Toloka is out of reach."""
         for start in range(0, len(waits), AT_ONCE):
-            if not all(await asyncio.gather(*map(self._look_by_id, waits[start : start + AT_ONCE]))):
+            await asyncio.gather(*map(self._look_by_id, waits[start : start + AT_ONCE]))
+            if self.trouble:
                 return
 
-    async def _look_by_id(self, wait: Wait) -> bool:
-        """Look at an operation; tell whether Toloka could be reached."""
+    async def _look_by_id(self, wait: Wait) -> None:
         if wait.finished.done():
-            return True
+            return
         try:
-            self._news(await self._run(self._api.look_at_operation(wait.operation_id)))
+            operation = await self._run(self._api.look_at_operation(wait.operation_id))
+            self.trouble = None
+            self._news(operation)
         except OUTAGE as error:
-            await self._stay_away(error)
-            return False
+            self._note(error)
         except (TolokaApiError, ValueError) as error:
             if not wait.finished.done():
                 wait.finished.set_exception(error)
-        return True
 
     def _news(self, operation: Operation) -> None:
         wait = self._waits.get(operation.id)
@@ -306,8 +311,8 @@ class Poller:
         if operation.is_finished:
             wait.finished.set_result(operation)
 
-    async def _stay_away(self, error: Any) -> None:
+    def _note(self, trouble: TolokaApiError) -> None:
+        self.trouble = trouble
         log.warning(
-            "No news of Toloka's operations, %d waits go on: %s", len(self._waits) + len(self._listeners), error
+            "No news of Toloka's operations, %d waits go on: %s", len(self._waits) + len(self._listeners), trouble
         )
-        await asyncio.sleep(min(error.retry_after or 0.0, LONGEST_PAUSE))

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Most operations on a project or a pool take less than a second.
 FIRST_LOOK = 0.25
 SHOWN = 20
+#: A wait looks again after so many seconds, however long Toloka asks to stay away: it may have changed its mind.
+LONGEST_PAUSE = 60.0
 
 #: What passes by itself: while a wait goes on, the next look will tell.
 OUTAGE = (TolokaUnavailableError, TolokaRateLimitError, TolokaInvalidAnswerError)
@@ -33,6 +35,14 @@ OUTAGE = (TolokaUnavailableError, TolokaRateLimitError, TolokaInvalidAnswerError
 def log_change(operation: Operation) -> None:
     """Log how an operation stands."""
     log.info("Toloka's %s", operation.summary)
+
+
+def time_away(trouble: TolokaApiError | None) -> float:
+    """Tell for how long a wait leaves Toloka alone, in seconds.
+
+    :param trouble: why the last look brought no news; None: it did.
+    """
+    return min((trouble and trouble.retry_after) or 0.0, LONGEST_PAUSE)
 
 
 def quick_first(poll_interval: float) -> Iterator[float]:
@@ -110,8 +120,6 @@ class Waits(Calls):
             [operation_id], intervals=quick_first(poll_interval), deadline=now + timeout, on_change=on_change
         )
         operation = operations[operation_id]
-        if operation is None or not operation.is_finished:
-            raise TolokaTimeoutError(timeout_message(operations))
         yield from self.require_success([operation])
         return operation
 
@@ -122,39 +130,40 @@ class Waits(Calls):
         intervals: Iterator[float],
         deadline: float | None,
         on_change: Callable[[Operation], None] = log_change,
-    ) -> Flow[dict[str, Operation | None]]:
-        """Look at operations again and again: until all have finished, or one has failed, or the deadline.
+    ) -> Flow[dict[str, Operation]]:
+        """Look at operations again and again until all have finished, or one has failed.
 
         :param operation_ids: the operations' ids.
         :param intervals: seconds between two looks, one after the other.
         :param deadline: when to give up, in seconds since the epoch; None: never.
         :param on_change: told of an operation when its status or progress has changed.
-        :returns: by id, what is known of each operation, finished or not; None: it was never seen.
+        :returns: by id, what is known of each operation; if one has failed, some may not be in it.
         :raises ValueError: one is no id.
-        :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
+        :raises TolokaTimeoutError: the deadline has passed.
+        :raises TolokaApiError: another kind, by meaning, that no waiting mends.
         """
         seen: dict[str, Operation | None] = dict.fromkeys(operation_ids)
         while True:
-            asked = yield from self.look_at_operations(seen, on_change)
-            known = [operation for operation in seen.values() if operation]
-            if len(known) == len(seen) and all(operation.is_finished for operation in known):
-                return seen
-            if any(operation.failed for operation in known):
-                return seen
+            trouble = yield from self.look_at_operations(seen, on_change)
+            known = {id_: operation for id_, operation in seen.items() if operation}
+            if len(known) == len(seen) and all(operation.is_finished for operation in known.values()):
+                return known
+            if any(operation.failed for operation in known.values()):
+                return known
             now = yield Sleep(0)
             if deadline is not None and now >= deadline:
-                return seen
-            pause = max(next(intervals), asked)
+                raise TolokaTimeoutError(timeout_message(seen, trouble))
+            pause = max(next(intervals), time_away(trouble))
             yield Sleep(pause if deadline is None else min(pause, deadline - now))
 
     def look_at_operations(
         self, seen: dict[str, Operation | None], on_change: Callable[[Operation], None] = log_change
-    ) -> Flow[float]:
+    ) -> Flow[TolokaApiError | None]:
         """Look once at each operation that has not finished, until one has failed, or the API is out.
 
         :param seen: by id, what was known of each operation; brought up to date.
         :param on_change: told of an operation when its status or progress has changed.
-        :returns: how long Toloka asks to stay away, in seconds.
+        :returns: why it brought no news; None: it did.
         :raises ValueError: one is no id.
         :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
         """
@@ -165,13 +174,13 @@ class Waits(Calls):
                 operation = yield from self.look_at_operation(operation_id)
             except OUTAGE as error:
                 log.warning("No news of operation %s, the wait goes on: %s", operation_id, error)
-                return error.retry_after or 0.0
+                return error
             seen[operation_id] = operation
             if before is None or (before.status, before.progress) != (operation.status, operation.progress):
                 on_change(operation)
             if operation.failed:
                 break
-        return 0.0
+        return None
 
     def look_at_operation(self, operation_id: str) -> Flow[Operation]:
         """Get an operation without retries: for those who look again anyway.
@@ -211,10 +220,11 @@ class Waits(Calls):
                 raise TolokaOperationFailedError(operation, [entry for entry in entries if not entry.get("success")])
 
 
-def timeout_message(operations: Mapping[str, Operation | None]) -> str:
+def timeout_message(operations: Mapping[str, Operation | None], trouble: object = None) -> str:
     """Say which operations did not finish in time, how they stand, and what to do.
 
     :param operations: by id, what is known of the operations waited for; None: it was never seen.
+    :param trouble: why the last look brought no news, for a person; None: it did.
     """
     late = [
         operation.summary if operation else f"operation {operation_id} was never seen"
@@ -225,4 +235,5 @@ def timeout_message(operations: Mapping[str, Operation | None]) -> str:
     return (
         f"The wait's timeout has passed, and {len(late)} of {len(operations)} operations have not finished: "
         f"{'; '.join(late[:SHOWN])}{more}. They go on at Toloka. Run the task again to look again, or raise timeout."
+        + (f" The last look brought no news: {trouble}" if trouble else "")
     )

@@ -202,7 +202,7 @@ def one_project(project_id: str, found: Search, pools: PoolsRule, failed: dict[s
             progress = yield from retire_project(API, project_id, pools, done, known)
             ids = [one.id for one in progress.operations]
             seen = yield from API.poll_operations(ids, intervals=backing_off(1, 1), deadline=None)
-            done = [one for one in seen.values() if one]
+            done = list(seen.values())
             yield from API.require_success([one for one in done if step_of(one)])
             if progress.is_last:
                 return

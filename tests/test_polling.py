@@ -301,6 +301,18 @@ def test_an_outage_is_outlived(outage: Answer, count: int) -> None:
     quickly(outlives)()
 
 
+@pytest.mark.parametrize("count", [1, 7])
+def test_the_deadline_holds_however_long_toloka_asks_to_stay_away(count: int) -> None:
+    async def ends(toloka: Toloka) -> None:
+        toloka.spoil = lambda _path: answer(429, retry_after="86400")
+        operations = [toloka.add() for _ in range(count)]
+        assert set((await toloka.wait(*operations, seconds=30)).values()) == {None}
+        assert toloka.clock() < 32
+        assert "too many requests" in str(toloka.poller.trouble)
+
+    quickly(ends)()
+
+
 @pytest.mark.parametrize("count", [1, MANY])
 def test_a_refused_token_fails_every_wait(count: int) -> None:
     async def fails(toloka: Toloka) -> None:

@@ -105,7 +105,7 @@ def retire(rule: PoolsRule, *, keeps: bool = True) -> Flow[Progress]:
         progress = yield from retire_project(API, "1", rule, done, snapshot if keeps else None)
         ids = [one.id for one in progress.operations]
         found = yield from API.poll_operations(ids, intervals=backing_off(1, 1), deadline=None)
-        done = [one for one in found.values() if one]
+        done = list(found.values())
         yield from API.require_success([one for one in done if step_of(one)])
         if progress.is_last:
             return progress

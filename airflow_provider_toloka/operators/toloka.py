@@ -118,12 +118,14 @@ class TolokaChangeOperator(BaseOperator):
         :raises TolokaError: as ``execute``.
         """
         operations = operations_of(event)
-        return self._go_on(context, event["deadline"], operations)
+        return self._go_on(context, event["deadline"], operations, event.get("trouble"))
 
-    def _go_on(self, context: Context, deadline: float, waited: Mapping[str, Operation | None]) -> str | None:
+    def _go_on(
+        self, context: Context, deadline: float, waited: Mapping[str, Operation | None], trouble: str | None = None
+    ) -> str | None:
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             while True:
-                finished = self._finished(hook, waited, deadline)
+                finished = self._finished(hook, waited, deadline, trouble)
                 last = [operation for operation in finished if operation.type == self.change.operation_type]
                 if not last:
                     progress = hook.run(self.advance(hook.api, finished))
@@ -137,14 +139,14 @@ class TolokaChangeOperator(BaseOperator):
                 waited = self._wait(hook, progress, deadline)
 
     def _finished(
-        self, hook: TolokaHook, waited: Mapping[str, Operation | None], deadline: float
+        self, hook: TolokaHook, waited: Mapping[str, Operation | None], deadline: float, trouble: str | None
     ) -> Sequence[Operation]:
         """Give the operations that have succeeded, and raise for those that failed or are late."""
         operations = [operation for operation in waited.values() if operation and operation.is_finished]
         # Another's operation that locked a pool may fail; that is no failure of this task.
         hook.run(hook.api.require_success([operation for operation in operations if step_of(operation)]))
         if len(operations) < len(waited) and time.time() >= deadline:
-            raise TolokaTimeoutError(timeout_message(waited))
+            raise TolokaTimeoutError(timeout_message(waited, trouble))
         return operations
 
     def _wait(self, hook: TolokaHook, progress: Progress, deadline: float) -> Mapping[str, Operation | None]:

@@ -84,11 +84,12 @@ class OperationSensor(BaseSensorOperator):
         :raises AirflowFailException: one ended as ``FAIL``, or no retry can mend it.
         :raises AirflowSensorTimeout: they did not finish in time.
         """
+        trouble = None
         if self._seen:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-                hook.run(hook.api.look_at_operations(self._seen))
+                trouble = hook.run(hook.api.look_at_operations(self._seen))
             self._push_links(context, self._seen)
-        if self._have_succeeded(self._seen, self._deadline):
+        if self._have_succeeded(self._seen, self._deadline, trouble):
             return PokeReturnValue(is_done=True, xcom_value=self._result(self._seen))
         if self.deferrable:
             # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
@@ -108,8 +109,9 @@ class OperationSensor(BaseSensorOperator):
         for operation in seen.values():
             if operation:
                 self.log.info("Toloka's %s", operation.summary)
-        if not self._have_succeeded(seen, event["deadline"]):
-            raise AirflowSensorTimeout(timeout_message(seen))
+        trouble = event.get("trouble")
+        if not self._have_succeeded(seen, event["deadline"], trouble):
+            raise AirflowSensorTimeout(timeout_message(seen, trouble))
         return self._result(seen)
 
     def _operation_ids(self) -> list[str]:
@@ -133,7 +135,7 @@ class OperationSensor(BaseSensorOperator):
             except (TolokaApiError, ValueError) as error:
                 self.log.info("No link to the %s of operation %s: %s", kind, ", ".join(seen), error)
 
-    def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float) -> bool:
+    def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float, trouble: object) -> bool:
         failed = [operation for operation in seen.values() if operation and operation.failed]
         if failed:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
@@ -144,7 +146,7 @@ class OperationSensor(BaseSensorOperator):
         if all(operation and operation.is_finished for operation in seen.values()):
             return True
         if time.time() >= deadline:
-            raise AirflowSensorTimeout(timeout_message(seen))
+            raise AirflowSensorTimeout(timeout_message(seen, trouble))
         return False
 
     def _result(self, seen: Mapping[str, Operation | None]) -> Any:

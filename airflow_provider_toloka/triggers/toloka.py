@@ -24,9 +24,10 @@ from airflow_provider_toloka.waiting import backing_off
 class OperationTrigger(BaseTrigger):
     """Waits until all operations have finished, or one has failed, or the deadline has passed.
 
-    It always ends with one event: ``{"operations": {id: operation}, "deadline": …, "carry": …}`` with what is known of
-    each operation, finished or not; or ``{"error": "…"}`` for what no waiting mends. An outage of the API ends no
-    wait. All triggers of one connection share one poller, so that many cost hardly more requests than one.
+    It always ends with one event: ``{"operations": {id: operation}, "deadline": …, "trouble": …, "carry": …}`` with
+    what is known of each operation, finished or not, and why the last look brought no news, if it did not; or
+    ``{"error": "…"}`` for what no waiting mends. An outage of the API ends no wait. All triggers of one connection
+    share one poller, so that many cost hardly more requests than one.
 
     :param toloka_conn_id: the id of the Toloka connection.
     :param operation_ids: the operations' ids; none at all: it pauses for one interval, or until the deadline.
@@ -91,11 +92,14 @@ class OperationTrigger(BaseTrigger):
                     fail_fast=self.fail_fast,
                     on_change=self._log_change,
                 )
+                trouble = str(poller.trouble) if poller.trouble else None
         except (TolokaError, ValueError, AirflowNotFoundException) as error:
             yield TriggerEvent({"error": str(error)})
             return
         known = {id_: operation.to_json() if operation else None for id_, operation in operations.items()}
-        yield TriggerEvent({"operations": known, "deadline": self.deadline, "carry": self.carry})
+        yield TriggerEvent(
+            {"operations": known, "deadline": self.deadline, "trouble": trouble, "carry": self.carry},
+        )
 
     def _log_change(self, operation: Operation) -> None:
         # The task itself tells how it ended, when it is back from the triggerer.
