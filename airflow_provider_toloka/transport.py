@@ -60,7 +60,14 @@ class _Adapter(HTTPAdapter):
 class _TimedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: io.BufferedReader = io.BufferedReader(_TimedReader(sock, self.fp.detach()))
+        self._reader = _TimedReader(sock, self.fp.detach())
+        self.fp: io.BufferedReader = io.BufferedReader(self._reader)
+
+    def begin(self) -> None:
+        super().begin()
+        if self._reader.is_at_end:
+            # The library takes headers that are cut off for complete ones.
+            raise http.client.RemoteDisconnected("The headers are cut off")
 
 
 class _TimedReader(io.RawIOBase):
@@ -70,6 +77,7 @@ class _TimedReader(io.RawIOBase):
         self._sock = sock
         self._file = file
         self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
+        self.is_at_end = False
 
     def readable(self) -> bool:
         return True
@@ -79,7 +87,9 @@ class _TimedReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError
         self._sock.settimeout(left)
-        return self._file.readinto(buffer)
+        count = self._file.readinto(buffer)
+        self.is_at_end = count == 0
+        return count
 
     def close(self) -> None:
         self._file.close()
@@ -153,11 +163,11 @@ def _send(request: Request, session: requests.Session, timeout: float) -> Respon
 
 
 def reason(error: BaseException) -> str:
-    """Give the innermost reason of a library's error: the operating system's, or the TLS library's.
+    """Give the innermost reason of a library's error, in one line: the operating system's, or the TLS library's.
 
     :param error: what the library raised.
     """
     inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
     if inner is not None:
         return reason(inner)
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__
