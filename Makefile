@@ -43,7 +43,12 @@ endif
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
+export WRITE_TABLES
+
 OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks integration links operators sensors triggers)
+
+test-faults: $(INSTALLED) ## let every fault of the network and the service meet every component (WRITE_TABLES=1: and write the table of docs/)
+	$(VENV)/bin/$(PYTEST) tests/faults
 
 test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes (some two minutes)
 	$(VENV)/bin/python -m pytest tests/events

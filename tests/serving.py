@@ -12,13 +12,18 @@ from pathlib import Path
 
 
 @contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Run an HTTP server with one answer to everything."""
+def serving(
+    answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None, port: int = 0
+) -> Iterator[str]:
+    """Run an HTTP server with one answer to everything; a port of 0 stands for any."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            answer(self)
+
+        def do_POST(self) -> None:
             answer(self)
 
         def log_message(self, *_: object) -> None:
@@ -30,9 +35,10 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContex
         def handle_error(self, *_: object) -> None:
             pass  # a client that turns away is what some tests are about
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        # The handshake is each connection's own: one that fails or stalls does not keep the others waiting.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
