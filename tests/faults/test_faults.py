@@ -71,7 +71,7 @@ def told(fault: Fault, column: str) -> tuple[str, ...]:
         return ("succeeded",)
     if stays:
         # The first request of all meets it, unless it is for the looks of the wait.
-        meets_all = column.startswith("operator") or ("operator" in column and (fault.is_away or fault.tls is not None))
+        meets_all = column.startswith("operator") or ("operator" in column and (fault.is_away or fault.group == "TLS"))
         at_once = "hook" in column or (meets_all and fault.kind != "endless")
         return (fault.error,) if at_once else (TIMED_OUT,)
     if column.endswith("hook, a read"):
