@@ -158,19 +158,23 @@ def next_steps(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step] = ()
 def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
     """Say why a project cannot be archived, and which parameter would deal with it.
 
+    Line by line: Airflow does not wrap a task's log, and what stands further right is not seen.
+
     :param blocked: what stands in the way.
     :param pools: what may be done to its pools and trainings.
     """
     remedies = {
         "require_archived": (
-            "Archive them first, or let this task do it: pools='archive_closed' archives those that are closed, "
-            "pools='close_and_archive' closes the open ones as well, which stops paid work"
+            "Archive them first, or let this task do it:\n"
+            "  pools='archive_closed' archives those that are closed,\n"
+            "  pools='close_and_archive' also closes the open ones, which stops paid work."
         ),
-        "archive_closed": "Close them, or let this task do it with pools='close_and_archive', which stops paid work",
-        "close_and_archive": "Nothing further was sent for it; run the task again when the reason has gone",
+        "archive_closed": "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work.",
+        "close_and_archive": "Nothing further was sent for it; run the task again when the reason has gone.",
     }
-    more = f" and {len(blocked) - _SHOWN} more" if len(blocked) > _SHOWN else ""
-    return f"{'; '.join(blocked[:_SHOWN])}{more}. {remedies[pools]}"
+    lines = [f"  {reason}" for reason in blocked[:_SHOWN]]
+    more = [f"  and {len(blocked) - _SHOWN} more"] if len(blocked) > _SHOWN else []
+    return "\n".join([*lines, *more, remedies[pools]])
 
 
 def describe(item: Pool | Training) -> str:

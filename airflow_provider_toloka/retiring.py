@@ -93,7 +93,7 @@ def retire_project(
             snapshot = yield from look_at_project(api, project_id)
         plan = next_steps(snapshot, pools, steps_done)
         if plan.blocked:
-            raise TolokaNotArchivableError(f"Could not archive project {project_id}: {explain(plan.blocked, pools)}.")
+            raise TolokaNotArchivableError(f"Could not archive project {project_id}:\n{explain(plan.blocked, pools)}")
         if plan.is_empty:
             return Progress(is_last=True)
         round_ = yield from _carry_out(api, plan.steps)
@@ -104,7 +104,7 @@ def retire_project(
             continue
         if round_.refused:
             raise TolokaNotArchivableError(
-                f"Could not archive project {project_id}: {explain(round_.refused, 'close_and_archive')}."
+                f"Could not archive project {project_id}:\n{explain(round_.refused, 'close_and_archive')}"
             )
         operations = (*plan.operations, *round_.operations)
         if any(operation.type == ARCHIVE_PROJECT.operation_type for operation in operations):

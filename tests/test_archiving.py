@@ -144,20 +144,20 @@ def test_an_effect_that_shows_late_is_looked_at_again(
 @pytest.mark.parametrize(
     ("rule", "remedy"),
     [
-        ("require_archived", "pools='archive_closed' archives those that are closed, pools='close_and_archive' closes"),
-        ("archive_closed", "Close them, or let this task do it with pools='close_and_archive', which stops paid work"),
+        ("require_archived", "  pools='archive_closed' archives those that are closed,\n  pools='close_and_archive' "),
+        ("archive_closed", "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work."),
         ("close_and_archive", "run the task again when the reason has gone"),
     ],
 )
 def test_the_reason_is_told_with_its_remedy(rule: PoolsRule, remedy: str) -> None:
     told = explain(["pool 1 'P' is OPEN", "pool 2 'P' is OPEN"], rule)
-    assert told.startswith("pool 1 'P' is OPEN; pool 2 'P' is OPEN. ")
+    assert told.startswith("  pool 1 'P' is OPEN\n  pool 2 'P' is OPEN\n")
     assert remedy in told
 
 
 def test_of_very_many_reasons_some_are_told() -> None:
     told = explain([f"pool {i} is OPEN" for i in range(1000)], CLOSE)
-    assert "pool 19 is OPEN and 980 more. " in told
+    assert "  pool 19 is OPEN\n  and 980 more\n" in told
     assert "pool 20 " not in told
 
 

@@ -335,9 +335,9 @@ def _ids(name: str, given: Any) -> list[str]:
 
 
 def _table(projects: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        f"  {project['id']:>10}  {shown(project['name'] or ''):<42}  {project['reason']}"
-        for project in projects[:_SHOWN]
-    ]
+    rows = []
+    for project in projects[:_SHOWN]:
+        row = f"  {project['id']:>10}  {shown(project['name'] or ''):<42}  "
+        rows.append(row + project["reason"].replace("\n", "\n" + " " * len(row)))
     more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
     return "\n".join(rows + more)
