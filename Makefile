@@ -9,6 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME AIRFLOW_HOME AIRFLOW_CONF
 VENV := .venv
 OLDEST_VENV := .venv-2.11
 INSTALLED := $(VENV)/installed
+E2E_INSTALLED := $(VENV)/installed-e2e
 OLDEST_INSTALLED := $(OLDEST_VENV)/installed
 DOCS_INSTALLED := .venv-docs/installed
 
@@ -24,9 +25,9 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 .PHONY: help install demo test test-events test-faults test-security test-durability durability-table test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
 
 help: ## show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
 
-install: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## make the virtual environments that all else works in
+install: $(E2E_INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## make the virtual environments that all else works in
 
 demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show what became of its projects
 	@$(VENV)/bin/python demo/run.py
@@ -83,13 +84,19 @@ audit: ## ask PyPI for known weaknesses of what the package is tested with
 		.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement $$constraints || failed=1; \
 	done; exit $${failed:-0}
 
-lint: $(INSTALLED) ## check style and types
+test-e2e: $(E2E_INSTALLED) ## test Airflow's pages in a browser (some minutes; needs Chromium)
+	$(VENV)/bin/python -m pytest tests/e2e
+
+screenshots: $(E2E_INSTALLED) ## the same, and take the pictures of the docs anew
+	$(VENV)/bin/python -m pytest tests/e2e --pictures docs/images
+
+lint: $(E2E_INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
 ui: $(INSTALLED) ## run Airflow with the example DAGs and an emulated Toloka, to be opened in a browser
-	@$(VENV)/bin/python demo/ui.py
+	@$(VENV)/bin/python -m demo.ui
 
 bench: $(INSTALLED) ## measure what it costs, and write benchmarks/RESULTS.md (some ten minutes)
 	$(VENV)/bin/python -m benchmarks.run
@@ -108,7 +115,7 @@ test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python
 	@$(VENV)/bin/python -m tests.matrix.report .nox/report.json
 
 constraints: $(INSTALLED) ## write constraints/ anew, from what an index gives today
-	$(call resolve,$(AIRFLOW),--group dev,apache-airflow==$(AIRFLOW))
+	$(call resolve,$(AIRFLOW),--group dev --group e2e,apache-airflow==$(AIRFLOW))
 	$(call resolve,$(OLDEST_AIRFLOW),--group dev,apache-airflow==$(OLDEST_AIRFLOW))
 	$(call resolve,lowest,--group matrix --resolution lowest-direct)
 	@# Airflow 3.0 has its connection form from the provider fab, and fails with what FastAPI and Cadwyn are since.
@@ -132,11 +139,15 @@ define resolve
 endef
 
 clean: ## remove all that make has made
-	rm -rf .venv .venv-* .nox .demo .airflow build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .nox .demo .airflow .e2e build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find airflow_provider_toloka tests example_dags demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt
 	$(call install,$(VENV),$(AIRFLOW),$(PYTHON))
+
+$(E2E_INSTALLED): $(INSTALLED)
+	@$(VENV)/bin/python -m pip install --quiet --quiet --group e2e -c constraints/airflow-$(AIRFLOW).txt
+	@touch $@
 
 $(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt
 	$(call install,$(OLDEST_VENV),$(OLDEST_AIRFLOW),$(OLDEST_PYTHON))
