@@ -26,8 +26,10 @@ def on_files(files: Files, *, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Lead the links to these pages."""
+    if page.file.src_uri.startswith("repository/"):
+        return markdown
     return OUTSIDE.sub(lambda link: f"]({_page_of(link[1])}", markdown)
 
 
