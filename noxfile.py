@@ -55,15 +55,15 @@ def smoke(session: nox.Session) -> None:
     [wheel] = (ROOT / "dist").glob("*.whl")
     which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
     if airflow == "lowest":  # what is imported without the extra needs nothing of it
-        session.install(wheel, *which)
+        session.install(str(wheel), *which)
         session.run("python", "-Pc", f"import {', '.join(MODULES)}")
     session.install(f"{wheel}[emulator]", "--group", "matrix", *which)
     session.run("uv", "pip", "check", external=True)
     session.run("airflow", "version")
     # The checkout comes last in the path, so that it is the wheel that is tested.
-    run = ("pytest", "-q", "--import-mode=append", "-p", "no:cacheprovider")
+    run = ["pytest", "-q", "--import-mode=append", "-p", "no:cacheprovider"]
     # What others warn about is theirs: with the versions of another day, they warn about other things.
-    run += ("--override-ini=filterwarnings=error:::airflow_provider_toloka",)
+    run += ["--override-ini=filterwarnings=error:::airflow_provider_toloka"]
     session.run(*run, "tests/matrix", "tests/test_example_dags.py")
     # Those that do not say whether they defer do it this time, as Airflow's setting says.
     deferring = {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}

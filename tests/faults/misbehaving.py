@@ -115,7 +115,7 @@ class Gateway:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path.partition("?")[0].removeprefix("/api/v1")
         exchange = Exchange(handler, self)
-        if self.rules.take(handler.command, path):
+        if self.rules.take(handler.command, path, None):
             self._misbehave(exchange)
         else:
             pass_on(exchange)
