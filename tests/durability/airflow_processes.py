@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -117,19 +118,17 @@ class Airflow:
         self._database = psycopg2.connect(database.replace("+psycopg2", ""))
         self._database.autocommit = True
         self._parts: dict[str, Program] = {}
+        self._starting = threading.Lock()
+        self._is_stopped = False
         self._session = requests.Session()
 
     def start(self) -> None:
         """Start all parts, and wait until they know the DAGs."""
         if not self.is_new:
             (self._home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\nWTF_CSRF_ENABLED = False\n")
-        subprocess.run(
-            [self._programs / "airflow", "db", "migrate"],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-        )
+        self.start_part("db migrate")
+        until("the database is made", lambda: not self._parts["db migrate"].runs)
+        del self._parts["db migrate"]
         for part in ("api-server" if self.is_new else "webserver", "scheduler", "triggerer"):
             self.start_part(part)
         if self.is_new:
@@ -139,12 +138,15 @@ class Airflow:
     def start_part(self, part: str, name: str | None = None) -> None:
         """Start a part of Airflow.
 
-        :param part: such as ``scheduler``.
+        :param part: such as ``scheduler``, or another command of Airflow's.
         :param name: under which it is known here; default: the part's.
         """
         name = name or part
-        log = self._home / f"{name}.log"
-        self._parts[name] = Program([self._programs / "airflow", part], self._environment, log)
+        with self._starting:
+            if self._is_stopped:
+                raise RuntimeError("the tests are over")
+            command = [str(self._programs / "airflow"), *part.split()]
+            self._parts[name] = Program(command, self._environment, self._home / f"{name}.log")
 
     def has(self, name: str) -> bool:
         """Tell whether a part was started, and not killed with all its processes."""
@@ -160,6 +162,8 @@ class Airflow:
 
     def stop(self) -> None:
         """End all that was started."""
+        with self._starting:
+            self._is_stopped = True
         self._database.close()
         self._session.close()
         with ThreadPoolExecutor() as pool:
