@@ -22,7 +22,7 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-events test-faults test-security test-durability durability-table test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
+.PHONY: help install demo test test-events test-faults test-security test-durability test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -59,9 +59,6 @@ DURABILITY = timeout --signal=INT --kill-after=60 900 $(VENV)/bin/python -m pyte
 
 test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill all that can die of a running Airflow, on both versions: needs PostgreSQL
 	$(DURABILITY) tests/durability/test_crashes.py
-
-durability-table: $(INSTALLED) $(OLDEST_INSTALLED) ## the same, and write its table into docs/durability.md
-	$(DURABILITY) tests/durability/test_crashes.py --write-table
 
 test-mapped: $(INSTALLED) ## two hundred mapped tasks at once on a running Airflow: needs PostgreSQL
 	$(DURABILITY) tests/durability/test_mapped.py

@@ -14,10 +14,6 @@ from tests.durability.postgres import Postgres
 AIRFLOWS = {"3.3": ROOT / ".venv" / "bin", "2.11": ROOT / ".venv-2.11" / "bin"}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-table", action="store_true", help="write the table of cases into docs/durability.md")
-
-
 class Outcomes:
     """How cases have ended; the first question starts Airflow, and plays all that were asked for.
 

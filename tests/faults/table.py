@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from tests.conftest import ROOT
 from tests.faults.catalog import FAULTS
+from tests.tables import Table
 
-PAGE: Path = ROOT / "docs" / "durability.md"
-BEGIN, END = "<!-- faults: made by make test-faults -->", "<!-- /faults -->"
+FAULTS_MET = Table("docs/durability.md", "faults", "test-faults")
 
 #: By heading, the columns of the measurements that stand under it.
 HEADINGS: dict[str, tuple[str, ...]] = {
@@ -53,19 +51,7 @@ def _cell(told: Mapping[str, str]) -> str:
     return "; ".join(f"{column.removesuffix(', it stays').split(',')[0]}: {what}" for column, what in told.items())
 
 
-def committed() -> str:
-    """Read the table from the page."""
-    return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip("\n")
-
-
-def write(outcomes: Mapping[tuple[str, str], str]) -> None:
-    """Put the table into the page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{render(outcomes)}\n{END}{after}", encoding="utf-8")
-
-
 def differences(outcomes: Mapping[tuple[str, str], str]) -> list[str]:
     """Tell where the page says something else, or nothing."""
-    there = set(committed().splitlines())
+    there = set(FAULTS_MET.read().splitlines())
     return [line for line in render(outcomes).splitlines() if line not in there]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-BEGIN, END = "<!-- made by `make test-matrix WRITE_TABLES=1` -->", "<!-- end -->"
+from tests.tables import Table
+
+MATRIX = Table("README.md", "versions", "test-matrix")
 ROWS = {"lowest": "the lowest version of each dependency", "newest": "the newest of all, pre-releases too"}
 MAY_FAIL = "newest"
 
@@ -55,13 +55,6 @@ def table(pairs: Iterable[Pair]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def write(path: Path, text: str) -> None:
-    """Put a table between the marks of a page."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    path.write_text(f"{before}{begin}\n{text}{end}{after}")
-
-
 def main(report: Path) -> int:
     """Tell how it went; with ``WRITE_TABLES=1``, write the README's table.
 
@@ -70,8 +63,7 @@ def main(report: Path) -> int:
     """
     pairs = [Pair.from_nox(session) for session in json.loads(report.read_text())["sessions"]]
     print("", "The wheel:", *pairs, sep="\n")
-    if os.environ.get("WRITE_TABLES") == "1":
-        write(ROOT / "README.md", table(pairs))
+    MATRIX.write(table(pairs))
     return int(any(pair.is_bad for pair in pairs))
 
 
