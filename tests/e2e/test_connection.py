@@ -28,6 +28,7 @@ EXTRA_FIELDS = {
 
 
 def test_the_form_and_what_it_stores(ui: Ui, toloka: TolokaEmulator, picture: Callable[..., None]) -> None:
+    ui.page.set_viewport_size({"width": 1280, "height": 1200})  # for the pictures: all of the form
     form = ui.connection_form("toloka_form")
     standard, extra = (form.locator("[data-part=item]").nth(number) for number in (0, 1))
     host, _, port = toloka.url.rpartition(":")
@@ -99,8 +100,8 @@ def test_a_good_connection(ui: Ui, toloka: TolokaEmulator) -> None:
     [
         pytest.param({"password": "another-token"}, "Check the connection's API token", id="wrong token"),
         pytest.param({"port": 9}, "Could not read the account at Toloka", id="host down"),
-        # Airflow 3.3.2 sends the port 0 when none is stored, and finds that it is not the stored one.
-        pytest.param({"port": None}, "The host or port to test differs", id="no port"),
+        # Airflow 3.3.2 sends the port 0 when none is stored, and refuses it, for it is not the stored one.
+        pytest.param({"port": None}, "Bad Request", id="no port"),
     ],
 )
 def test_a_bad_connection(ui: Ui, toloka: TolokaEmulator, changed: dict[str, Any], told: str) -> None:
