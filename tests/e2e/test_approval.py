@@ -26,6 +26,7 @@ def ask(ui: Ui, toloka: TolokaEmulator, projects: list[str]) -> str:
     ui.expect_task_state("ask", "Awaiting Input")
     ui.page.goto("/required_actions")
     ui.page.locator(f"a[href*='{run_id}']").filter(has_text="Archive these Toloka projects?").click()
+    ui.expect_state("Awaiting Input")
     expect(ui.page.get_by_text("Archive these Toloka projects? This cannot be undone.")).to_be_visible()
     expect(ui.page.get_by_role("listitem").filter(has_text="no activity for")).to_have_text(projects)
     assert {request.method for request in toloka.requests} == {"GET"}
