@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 
 import airflow_provider_toloka
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -76,10 +76,11 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
     accepted = [token for name, token in TOKENS.items() if name != "refused"]
     with TolokaEmulator("demo", tokens=accepted, operation_seconds=1, requests_per_second=0) as toloka:
         toloka.add_operation("ANALYTICS", status="RUNNING", id="a1")
-        echo = "\n".join(f"Authorization: OAuth {token}" for token in TOKENS.values())
-        told = {"code": echo, "message": echo, "request_id": echo, "payload": {echo: [echo]}, "id": echo}
-        toloka.fault("GET /projects/1007", times=None, status=409, body=told)
-        toloka.fault("GET /operations/e1", times=None, body={**told, "status": echo})
+        for number, name in enumerate(NAMES):
+            echo = f"Authorization: OAuth {TOKENS[name]}"
+            told = {"code": echo, "message": echo, "request_id": echo, "payload": {echo: [echo]}, "id": echo}
+            toloka.fault(f"GET /projects/{9000 + number}", times=None, status=409, body=told)
+            toloka.fault(f"GET /operations/e{number}", times=None, body={**told, "status": echo})
         of_extra = {"extra__toloka__token": TOKENS["of_extra"], "extra__toloka__url": toloka.url}
         connections = {name: {**toloka.connection, "password": TOKENS[name]} for name in ("of_environment", "refused")}
         connections["of_extra"] = {"conn_type": "toloka", "extra": of_extra}
@@ -106,8 +107,7 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
         seen = {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
         for table, rows in airflow.tables().items():
             seen[f"table {table}"] = b"\n".join(_plain(value) for row in rows for value in row)
-        key = Fernet(airflow.fernet_key)
-        seen["arguments of triggers"] = b"\n".join(key.decrypt(str(row[0]).encode()) for row in triggers)
+        seen["arguments of triggers"] = b"\n".join(_decrypted(str(row[0]), airflow.fernet_key) for row in triggers)
         yield Leaks(seen | answers, tasks)
 
 
@@ -120,6 +120,13 @@ def _is(airflow: Standalone, query: str, least: int) -> bool:
 def _without_waiting(state: dict[str, Any]) -> dict[str, Any]:
     state["operations"] = [{**one, "status": "SUCCESS"} if one["id"] == "a1" else one for one in state["operations"]]
     return state
+
+
+def _decrypted(text: str, key: str) -> bytes:
+    # Not all versions of Airflow encrypt the arguments of triggers.
+    with suppress(InvalidToken):
+        return Fernet(key).decrypt(text.encode())
+    return text.encode()
 
 
 def _plain(value: object) -> bytes:
@@ -181,7 +188,6 @@ def test_everything_was_looked_at(leaks: Leaks) -> None:
     assert b"/api/v1/projects/1001" in logs  # the requests were logged
     assert b"RuntimeError" in logs
     assert b"***" in logs  # what was echoed has been hidden
-    assert b"OperationTrigger" in leaks.seen["table trigger"] or b"a1" in leaks.seen["arguments of triggers"]
     assert b"a1" in leaks.seen["arguments of triggers"]
     assert b"OperationSensor" in leaks.seen["table serialized_dag"]
     assert leaks.seen["table rendered_task_instance_fields"]

@@ -15,6 +15,8 @@ from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOp
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
 from airflow_provider_toloka.sensors.toloka import OperationSensor
 
+CONNECTIONS = os.environ["TESTED_CONNECTIONS"].split(",")
+
 
 class TellEverything(BaseOperator):
     """Logs whatever a careless author could log, and fails with a chain of errors."""
@@ -48,8 +50,10 @@ def add_tasks(name: str, ways: dict[str, bool]) -> None:
         )
         OperationSensor(task_id=f"{name}_sensor_{way}", operation_id=good.output, poke_interval=1, **more)
         OperationSensor(task_id=f"{name}_missing_{way}", operation_id="404", poke_interval=1, timeout=20, **more)
-        # It is answered with an echo of the request's header.
-        TolokaArchiveProjectOperator(task_id=f"{name}_echo_{way}", project_id="1007", **more)
+        # It is answered with an echo of the connection's own header.
+        TolokaArchiveProjectOperator(
+            task_id=f"{name}_echo_{way}", project_id=f"{9000 + CONNECTIONS.index(name)}", **more
+        )
     # It waits until the test has looked at the rows of triggers.
     OperationSensor(
         task_id=f"{name}_waits", operation_id="a1", toloka_conn_id=name, deferrable=True, poke_interval=1, timeout=3600
@@ -61,7 +65,7 @@ def add_others(name: str) -> None:
     """Add what one connection is enough for."""
     more: Any = {"toloka_conn_id": name, "deferrable": True}
     TolokaArchiveProjectOperator(task_id="conflict", project_id="1005", **more)
-    OperationSensor(task_id="page", operation_id="e1", poke_interval=1, timeout=5, **more)
+    OperationSensor(task_id="page", operation_id=f"e{CONNECTIONS.index(name)}", poke_interval=1, timeout=5, **more)
     TolokaArchiveStaleProjectsOperator(task_id="stale", project_ids=["1003"], dry_run=True, **more)
     TolokaFindStaleProjectsOperator(task_id="find", inactive_for=timedelta(days=1), toloka_conn_id=name)
 
@@ -69,7 +73,7 @@ def add_others(name: str) -> None:
 with DAG(
     "leaks", schedule="@once", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), default_args={"retries": 0}
 ) as dag:
-    first, *others = os.environ["TESTED_CONNECTIONS"].split(",")
+    first, *others = CONNECTIONS
     add_tasks(first, {"sync": False, "deferrable": True})
     add_others(first)
     for other in others:
