@@ -98,7 +98,7 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
             waiting = "SELECT count(*) FROM task_instance WHERE task_id LIKE '%_waits' AND state = 'deferred'"
             # Those with a refused token never come to wait: the trigger tells that at once.
             until("the sensors wait", lambda: _is(airflow, waiting, len(NAMES) - 1))
-            triggers = airflow.rows("SELECT encrypted_kwargs FROM trigger")
+            triggers = airflow.rows("SELECT kwargs FROM trigger")
             toloka.load(_without_waiting(toloka.state()))
             ended = "SELECT count(*) FROM dag_run WHERE state IN ('success', 'failed')"
             until("the run has ended", lambda: _is(airflow, ended, 1))
