@@ -113,7 +113,7 @@ test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python
 
 constraints: $(INSTALLED) ## write constraints/ anew, from what an index gives today
 	$(call resolve,$(AIRFLOW),--group dev --group e2e,apache-airflow==$(AIRFLOW))
-	$(call resolve,$(OLDEST_AIRFLOW),--group dev,apache-airflow==$(OLDEST_AIRFLOW))
+	$(call resolve,$(OLDEST_AIRFLOW),--group dev --group e2e,apache-airflow==$(OLDEST_AIRFLOW))
 	$(call resolve,lowest,--group matrix --resolution lowest-direct)
 	@# Airflow 3.0 has its connection form from the provider fab, and fails with what FastAPI and Cadwyn are since.
 	$(call resolve,3.0.6,--group matrix,apache-airflow==3.0.6 apache-airflow-providers-fab "fastapi[standard]<0.118" "cadwyn<6")
