@@ -26,6 +26,7 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 CHROMIUM_OPTIONS = [
     "--no-sandbox",  # it cannot be had as root; and the browser sees nothing but this machine
     "--disable-gpu",
+    "--disable-lcd-text",  # grey letters: smaller pictures
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
