@@ -7,12 +7,15 @@ Needs: a connection `toloka_default`.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
 import pendulum
 from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+log = logging.getLogger(__name__)
 
 
 @dag(
@@ -37,7 +40,7 @@ def toloka_hook() -> None:
     @task
     def report(counts: dict[str, dict[str, int]]) -> None:
         for project_id, statuses in counts.items():
-            print(f"Project {project_id}: {statuses or 'no pools'}")  # noqa: T201 - into the task's log
+            log.info("Project %s: %s", project_id, statuses or "no pools")
 
     report(count_pools())  # type: ignore[arg-type]  # Airflow's decorator does not say that it takes what a task gives
 
