@@ -24,7 +24,7 @@ from tests.serving import reply, self_signed_tls, serving
 
 def test_the_test_button_names_account_and_environment(emulator: TolokaEmulator) -> None:
     is_good, text = TolokaHook().test_connection()
-    account = "566ec2b0ff0deeaae5f9d500629de162 (Emulated requester)"
+    account = "566ec2b0ff0deeaae5f9d500629de162 ('Emulated requester')"
     assert is_good
     assert text == f"Connected to Toloka as account {account}: custom, {emulator.url}/api/v1."
     assert [(record.method, record.path) for record in emulator.requests] == [("GET", "/requester")]
