@@ -143,7 +143,7 @@ def test_dag(snippet: Snippet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("airflow_database")
 def test_dag_that_is_told_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [snippet] = [snippet for snippet in DAGS if snippet.page == GETTING_STARTED]
-    [told] = re.findall(r"```text\n(.*)\n```", PAGES[GETTING_STARTED])
+    [told] = re.findall(r"```text\n(.*?)\n```", PAGES[GETTING_STARTED], re.DOTALL)
     dag = load(snippet, tmp_path)
     with account(monkeypatch, "demo") as toloka, everything_logged() as log:
         assert dag.test(run_conf={"project_id": "1004"}).state == "failed"

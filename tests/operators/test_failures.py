@@ -32,7 +32,7 @@ def test_pools_that_are_not_archived_are_named_with_the_remedy(toloka: TolokaEmu
     task = archive("1005", retries=1)
     assert (task.state, task.tries) == ("failed", 2)
     assert isinstance(task.errors[0], TolokaNotArchivableError)
-    assert "pool 2006 'Berlin' is CLOSED; pool 2007 'Hamburg' is OPEN" in task.error
+    assert "\n  pool 2006 'Berlin' is CLOSED\n  pool 2007 'Hamburg' is OPEN\n" in task.error
     assert "pools='archive_closed'" in task.error
     assert "pools='close_and_archive'" in task.error
     assert posts(toloka) == []

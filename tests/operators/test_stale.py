@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -201,7 +202,7 @@ def test_one_that_fails_does_not_stop_the_others_and_is_told_at_the_end(
         ("404", "DOES_NOT_EXIST"),
     ):
         assert told in reasons[project_id]
-        (row,) = [line for line in task.error.splitlines() if line.split()[:1] == [project_id]]
+        (row,) = re.findall(rf"^ +{project_id} .*(?:\n {{20,}}.*)*", task.error, re.MULTILINE)
         assert told in row
     assert set(ids(task.result["archived"])) == STALE - {"985", moonstruck}
     assert ids(task.result["already_archived"]) == ["1"]

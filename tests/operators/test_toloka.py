@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -129,8 +130,10 @@ print("ended", task.state, task.result)
 """
 
 
-def test_runs_at_the_same_time_share_one_operation(toloka: TolokaEmulator) -> None:
+def test_runs_at_the_same_time_share_one_operation(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both look before either of them submits."""
+    patient = toloka.connection | {"extra": {"retries": 1, "timeout": 300}}  # the other one takes its time to begin
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(patient))
     looked = toloka.fault("GET /projects/1001", times=2, hold=True)
     command = [sys.executable, "-c", _IN_ANOTHER_PROCESS, os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"]]
     with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as other:

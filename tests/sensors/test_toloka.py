@@ -149,7 +149,7 @@ def test_an_outage_is_no_failure(toloka: TolokaEmulator, mode: dict[str, Any], o
 
 @each_mode
 def test_the_poke_interval_is_kept(toloka: TolokaEmulator, mode: dict[str, Any]) -> None:
-    operation = add(toloka, finishes_in=2)
+    operation = add(toloka, finishes_in=4)
     task, _ = sense(operation, poke_interval=0.7, **mode)
     assert task.state == "success"
     looks = looks_at(toloka, operation)

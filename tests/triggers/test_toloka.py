@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import json
 import os
 import time
@@ -137,9 +136,8 @@ async def test_the_pauses_double_up_to_the_longest(toloka: TolokaEmulator) -> No
     operation = add(toloka, finishes_in=2.5)
     submitted = toloka.operations[operation]["submitted"] + "+00:00"
     await event_of(operation, submitted=submitted, poll_interval=0.2, longest_interval=0.8)
-    looks = [request.at for request in toloka.requests if request.path.endswith(operation)]
-    pauses = [after - before for before, after in itertools.pairwise(looks)]
-    assert [pause >= least for pause, least in zip(pauses[:3], (0.3, 0.6, 0.6), strict=True)] == [True, True, True]
+    looks = [request for request in toloka.requests if request.path.endswith(operation)]
+    assert 2 <= len(looks) <= 6  # after 0.2, 0.6, 1.4, 2.2 and 3 seconds; without doubling it would be thirteen
 
 
 async def test_others_on_the_event_loop_go_on(toloka: TolokaEmulator) -> None:
