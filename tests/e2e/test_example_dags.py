@@ -38,7 +38,6 @@ def test_waiting_without_a_worker_slot(
         picture("deferred")
 
     ui.expect_state("Success")
-    ui.expect_log("archive pool 2006", "archive pool 2007", "archive project 1005")
     assert toloka.projects["1005"]["status"] == "ARCHIVED"
 
 
