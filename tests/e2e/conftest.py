@@ -152,9 +152,10 @@ def picture(page: Page, request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def take(name: str, part: Locator | None = None) -> None:
         page.mouse.move(0, 0)  # no tooltips
-        picture = Image.open(BytesIO((part or page).screenshot(animations="disabled")))
+        picture: Image.Image = Image.open(BytesIO((part or page).screenshot(animations="disabled")))
         folder.mkdir(parents=True, exist_ok=True)
         # With so many colours it looks the same, and takes a third of the space.
-        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+        picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        picture.save(folder / f"{name}.png", optimize=True)
 
     return take
