@@ -179,7 +179,9 @@ def test_names_of_toloka_stay_names(toloka: TolokaEmulator) -> None:
     refused = ran.tasks["archive", 0]
     assert refused.state == "failed"
     assert "pool 9 'Cats\\r\\n[2026-01-01T00:00:00] ERROR - \\x1b[2J" in refused.error
-    assert refused.error.isprintable()
+    # The error's own lines: what stands in the way, each on a line, and the remedy.
+    assert all(line.isprintable() for line in refused.error.splitlines())
+    assert sum("Cats" in line for line in refused.error.splitlines()) == 1
     _is_clean(ran.log)
 
 
