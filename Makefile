@@ -51,7 +51,7 @@ OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks inte
 test-faults: $(INSTALLED) ## let every fault of the network and the service meet every component (WRITE_TABLES=1: and write the table of docs/)
 	$(VENV)/bin/$(PYTEST) tests/faults
 
-test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes (some two minutes)
+test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes
 	$(VENV)/bin/python -m pytest tests/events
 
 # An interrupt lets the tests end what they have started.

@@ -23,11 +23,11 @@ from airflow_provider_toloka.operators.toloka import (
     TolokaCloseTrainingOperator,
 )
 from airflow_provider_toloka.sensors.toloka import OperationSensor
+from tests.operators.test_toloka import both_ways
 from tests.running import Run, new_dag, run
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
-both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferrable"])
 PROJECT, POOL, TRAINING = "Toloka project", "Toloka pool", "Toloka training"
 
 
