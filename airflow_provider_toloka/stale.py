@@ -6,7 +6,7 @@ created, started or stopped.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -17,6 +17,7 @@ from airflow_provider_toloka.models import ACTIVE, ARCHIVED, OPEN, Operation, Po
 from airflow_provider_toloka.showing import shown
 
 _A_DAY = 86_400
+_SHOWN = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +171,19 @@ class Search:
             self.candidates.values(),
             key=lambda candidate: (candidate.last_activity is not None, candidate.last_activity, candidate.project.id),
         )
+
+
+def table(projects: Sequence[Mapping[str, Any]]) -> str:
+    """Give projects as the lines of a table, for a person.
+
+    :param projects: each with ``id``, ``name`` and ``reason``.
+    """
+    rows = []
+    for project in projects[:_SHOWN]:
+        row = f"  {project['id']:>10}  {shown(project['name'] or ''):<42}  "
+        rows.append(row + project["reason"].replace("\n", "\n" + " " * len(row)))
+    more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
+    return "\n".join(rows + more)
 
 
 def _told(time: datetime | None) -> str:

@@ -13,11 +13,12 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 from airflow_provider_toloka.archiving import PoolsRule, check_pools_rule
 from airflow_provider_toloka.batch import Batch, Results
 from airflow_provider_toloka.exceptions import TolokaError
+from airflow_provider_toloka.fields import check_id, check_truth
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import ARCHIVED, Operation, check_id, check_truth
+from airflow_provider_toloka.models import ARCHIVED, Operation
 from airflow_provider_toloka.reading import search
 from airflow_provider_toloka.showing import shown
-from airflow_provider_toloka.stale import Search, Selection
+from airflow_provider_toloka.stale import Search, Selection, table
 from airflow_provider_toloka.tasks import (
     failing_at_once,
     first_started,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 #: With ``deferrable``, the worker looks at an operation for so many seconds before it leaves it to the triggerer.
 PATIENCE = 2.0
-_SHOWN = 50
 #: Matching takes time with the length of the pattern as well as that of the name.
 _LONGEST_PATTERN = 500
 
@@ -146,7 +146,7 @@ class TolokaFindStaleProjectsOperator(_SelectingOperator):
             selection = self._selection(context, None)
             found = self._in_loop(lambda hook: search(hook, selection)).found()
             reports = [candidate.report(self._reference_time(context)) for candidate in found]
-        self.log.info("%d projects are stale.\n%s", len(found), _table(reports))
+        self.log.info("%d projects are stale.\n%s", len(found), table(reports))
         return [report["id"] for report in reports] if self.only_ids else reports
 
 
@@ -316,14 +316,14 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             self.log.info("No project is selected: there is nothing to do.")
         for outcome, projects in ended.items():
             if projects:
-                self.log.info("%s: %d projects\n%s", outcome, len(projects), _table(projects))
+                self.log.info("%s: %d projects\n%s", outcome, len(projects), table(projects))
         if results.failed:
             # A failed task returns nothing; who comes after it may want to know all the same.
             context["ti"].xcom_push(key="return_value", value=ended)
             total = sum(len(projects) for projects in ended.values())
             raise TolokaError(
                 f"{len(results.failed)} of {total} projects could not be archived. Run the task again when the reasons "
-                f"have gone; what is archived stays so.\n{_table(results.failed)}"
+                f"have gone; what is archived stays so.\n{table(results.failed)}"
             )
         return ended
 
@@ -332,12 +332,3 @@ def _ids(name: str, given: Any) -> list[str]:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ValueError(f"{name} should be a list of ids, but is {shown(given)}.")
     return [check_id(name, id_) for id_ in given]
-
-
-def _table(projects: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
-    for project in projects[:_SHOWN]:
-        row = f"  {project['id']:>10}  {shown(project['name'] or ''):<42}  "
-        rows.append(row + project["reason"].replace("\n", "\n" + " " * len(row)))
-    more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
-    return "\n".join(rows + more)
