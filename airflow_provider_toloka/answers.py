@@ -24,8 +24,8 @@ from airflow_provider_toloka.exceptions import (
     TolokaRequestError,
     TolokaUnavailableError,
 )
+from airflow_provider_toloka.fields import InvalidModelError, storable
 from airflow_provider_toloka.flows import NoAnswer, Response
-from airflow_provider_toloka.models import InvalidModelError, storable
 from airflow_provider_toloka.settings import Settings
 from airflow_provider_toloka.showing import one_line, shown, without
 

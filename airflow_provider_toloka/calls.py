@@ -17,19 +17,9 @@ from airflow_provider_toloka.exceptions import (
     TolokaRateLimitError,
     TolokaUnavailableError,
 )
+from airflow_provider_toloka.fields import InvalidModelError, check_id
 from airflow_provider_toloka.flows import Flow, NoAnswer, Patience, Request, Response, RetryPolicy, Sleep
-from airflow_provider_toloka.models import (
-    ARCHIVED,
-    CLOSED,
-    PENDING,
-    RUNNING,
-    InvalidModelError,
-    Operation,
-    Pool,
-    Project,
-    Training,
-    check_id,
-)
+from airflow_provider_toloka.models import ARCHIVED, CLOSED, PENDING, RUNNING, Operation, Pool, Project, Training
 from airflow_provider_toloka.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -215,7 +205,9 @@ class Calls:
                 is_done, operation = yield from self._look(change, object_id)
                 if is_done and sent is not None:
                     # The answer was lost, and the operation has finished since.
-                    operation = yield from self._find(change, object_id, sent)
+                    since = datetime.fromtimestamp(sent, UTC) - CLOCKS_APART
+                    filters: dict[str, str | datetime] = {"type": change.operation_type, "submitted_gte": since}
+                    operation = yield from self._find(change, object_id, filters)
                 if is_done or operation:
                     return operation
             if sent is None:
@@ -244,30 +236,16 @@ class Calls:
         between two looks, and an object that is not done has no operation that could still make it so.
         """
         for status in (PENDING, RUNNING):
-            operations = self.list_all("operations", Operation.from_json, {"status": status}, ("status",), ())
-            last_id = None
-            while True:
-                page = yield from operations.page(last_id)
-                for operation in page.items:
-                    if (
-                        operation.type == change.operation_type
-                        and operation.parameters.get(change.id_name) == object_id
-                    ):
-                        return False, operation
-                last_id = page.last_id
-                if last_id is None:
-                    break
+            operation = yield from self._find(change, object_id, {"status": status})
+            if operation:
+                return False, operation
         found = yield from self.get_one(change.resource, change.id_name, object_id, change.stateful)
         return found.status in change.wanted, None
 
-    def _find(self, change: Change, object_id: str, since: float) -> Flow[Operation | None]:
-        """Find the operation that has carried out a change.
-
-        :param since: when it was submitted, in seconds since the epoch, by this machine's clock.
-        """
-        earliest = write_filter(datetime.fromtimestamp(since, UTC) - CLOCKS_APART)
-        filters = {"type": change.operation_type, "submitted_gte": earliest}
-        operations = self.list_all("operations", Operation.from_json, filters, ("type",), ("submitted",))
+    def _find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
+        """Find the latest operation that brings, or has brought, a change about."""
+        exact, ranges = ("status", "type"), ("submitted",)
+        operations = self.list_all("operations", Operation.from_json, filters, exact, ranges)
         last_id, found = None, None
         while True:
             page = yield from operations.page(last_id)

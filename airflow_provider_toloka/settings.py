@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_toloka.models import check_id, check_truth
+from airflow_provider_toloka.fields import check_id, check_truth
 from airflow_provider_toloka.showing import one_line
 
 #: API: "servers".

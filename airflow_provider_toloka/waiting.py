@@ -17,8 +17,9 @@ from airflow_provider_toloka.exceptions import (
     TolokaTimeoutError,
     TolokaUnavailableError,
 )
+from airflow_provider_toloka.fields import check_id, storable
 from airflow_provider_toloka.flows import Flow, Sleep
-from airflow_provider_toloka.models import Operation, check_id, storable
+from airflow_provider_toloka.models import Operation
 
 log = logging.getLogger(__name__)
 

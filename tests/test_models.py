@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.models import (
-    InvalidModelError,
-    Operation,
-    Pool,
-    Project,
-    Requester,
-    Training,
-    check_id,
-)
+from airflow_provider_toloka.fields import InvalidModelError, check_id
+from airflow_provider_toloka.models import Operation, Pool, Project, Requester, Training
 from tests.driving import operation, pool, project, sample
 
 BAD_IDS = ["1/../pools/2", "", " ", "None", "1?x", "1#", "1\n", "%2e", "é", "٣", None, True, False, 1.0, ["1"], b"1"]

@@ -19,9 +19,10 @@ from airflow_provider_toloka.calls import (
     Change,
 )
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
+from airflow_provider_toloka.fields import check_id
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
-from airflow_provider_toloka.models import Operation, check_id
+from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.retiring import Progress, change_one, retire_project
 from airflow_provider_toloka.tasks import (
     failing_at_once,

@@ -15,9 +15,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError
+from airflow_provider_toloka.fields import check_id
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, push_links
-from airflow_provider_toloka.models import Operation, check_id
+from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.tasks import (
     failing_at_once,
     first_started,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from airflow_provider_toloka.api import TolokaApi
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaError
-from airflow_provider_toloka.models import InvalidModelError, Operation, Project
+from airflow_provider_toloka.fields import InvalidModelError
+from airflow_provider_toloka.models import Operation, Project
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator, TolokaFindStaleProjectsOperator
 from airflow_provider_toloka.operators.toloka import TolokaArchivePoolOperator, TolokaArchiveProjectOperator
 from airflow_provider_toloka.sensors.toloka import OperationSensor
