@@ -14,9 +14,12 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, TolokaRequestError
 from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.showing import shown
+from airflow_provider_toloka.waiting import BEFORE_DEFERRING
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
 _STARTED = "toloka_wait_started"
 
@@ -104,6 +107,31 @@ def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
     if "error" in event:
         raise AirflowFailException(event["error"])
     return {id_: Operation.from_json(json) if json else None for id_, json in event["operations"].items()}
+
+
+def operation_trigger(
+    toloka_conn_id: str, operations: Sequence[Operation], *, poll_interval: float, deadline: float, **more: Any
+) -> OperationTrigger:
+    """Make the trigger for what a worker has looked at in vain, for as long as ``BEFORE_DEFERRING``.
+
+    :param toloka_conn_id: the id of the Toloka connection.
+    :param operations: those to wait for; none: it pauses for one interval.
+    :param poll_interval: the seconds between two looks that it comes to.
+    :param deadline: when to give up, in seconds since the epoch.
+    :param more: further arguments of the trigger.
+    """
+    # Imported here, because it costs every parse of a DAG file as much as all the rest.
+    from airflow_provider_toloka.triggers.toloka import OperationTrigger
+
+    return OperationTrigger(
+        toloka_conn_id=toloka_conn_id,
+        operation_ids=[operation.id for operation in operations],
+        submitted=first_submitted(operations),
+        poll_interval=min(BEFORE_DEFERRING, poll_interval) if operations else poll_interval,
+        longest_interval=poll_interval,
+        deadline=deadline,
+        **more,
+    )
 
 
 def first_submitted(operations: Sequence[Operation]) -> str | None:

@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 
 #: Most operations on a project or a pool take less than a second.
 FIRST_LOOK = 0.25
+#: So a deferrable task looks for a moment, in seconds, before it defers, which costs more than that. It also keeps the
+#: triggerer from being quicker than the scheduler: Airflow 3.3.2 fails a task whose trigger fires before the scheduler
+#: has seen that the worker is done with it.
+BEFORE_DEFERRING = 2.0
 SHOWN = 20
 #: A wait looks again after so many seconds, however long Toloka asks to stay away: it may have changed its mind.
 LONGEST_PAUSE = 60.0

@@ -64,3 +64,10 @@ def toloka(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
     with TolokaEmulator("demo", operation_seconds=getattr(request, "param", 0.3)) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection | {"extra": {"retries": 1}}))
         yield emulator
+
+
+@pytest.fixture
+def deferrable(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> bool:
+    """Tell a task whether to defer, and let it do so after one look: the tests' operations are quick."""
+    monkeypatch.setattr("airflow_provider_toloka.operators.toloka.BEFORE_DEFERRING", 0.0)
+    return bool(request.param)

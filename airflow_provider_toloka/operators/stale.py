@@ -22,18 +22,16 @@ from airflow_provider_toloka.stale import Search, Selection, table
 from airflow_provider_toloka.tasks import (
     failing_at_once,
     first_started,
-    first_submitted,
+    operation_trigger,
     operations_of,
     require_positive,
     seconds,
 )
-from airflow_provider_toloka.waiting import FIRST_LOOK
+from airflow_provider_toloka.waiting import BEFORE_DEFERRING
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-#: With ``deferrable``, the worker looks at an operation for so many seconds before it leaves it to the triggerer.
-PATIENCE = 2.0
 #: Matching takes time with the length of the pattern as well as that of the name.
 _LONGEST_PATTERN = 500
 
@@ -278,7 +276,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
                 pools=self.pools,
                 poll_interval=self.poll_interval,
                 deadline=deadline,
-                patience=PATIENCE if self.deferrable else None,
+                patience=BEFORE_DEFERRING if self.deferrable else None,
                 results=results,
             )
             await batch.run(found, waited)
@@ -290,17 +288,12 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         return self._end(context, results)
 
     def _defer(self, deadline: float, results: Results) -> NoReturn:
-        # Imported here, because it costs every parse of a DAG file as much as all the rest.
-        from airflow_provider_toloka.triggers.toloka import OperationTrigger
-
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
         self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
-        trigger = OperationTrigger(
-            toloka_conn_id=self.toloka_conn_id,
-            operation_ids=[operation.id for operation in operations],
-            submitted=first_submitted(operations),
-            poll_interval=min(FIRST_LOOK, self.poll_interval) if operations else self.poll_interval,
-            longest_interval=self.poll_interval,
+        trigger = operation_trigger(
+            self.toloka_conn_id,
+            operations,
+            poll_interval=self.poll_interval,
             deadline=deadline,
             fail_fast=False,
             carry={

@@ -27,12 +27,12 @@ from airflow_provider_toloka.retiring import Progress, change_one, retire_projec
 from airflow_provider_toloka.tasks import (
     failing_at_once,
     first_started,
-    first_submitted,
+    operation_trigger,
     operations_of,
     require_positive,
     seconds,
 )
-from airflow_provider_toloka.waiting import FIRST_LOOK, quick_first, timeout_message
+from airflow_provider_toloka.waiting import BEFORE_DEFERRING, quick_first, timeout_message
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -51,7 +51,7 @@ class TolokaChangeOperator(BaseOperator):
     :param wait_for_completion: whether to wait until the last operation has succeeded; default True. False: the task
         ends when that is submitted.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
     :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
     :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
         tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
@@ -159,26 +159,31 @@ class TolokaChangeOperator(BaseOperator):
                 f"The wait's timeout has passed, and it is still so: {'; '.join(progress.locked)}. "
                 "Run the task again to look again, or raise timeout."
             )
+        if ids:
+            self.log.info("Waiting for: %s", "; ".join(operation.summary for operation in progress.operations))
         if self.deferrable:
-            self._defer(progress.operations, deadline)
+            return self._look_for_a_moment(hook, ids, deadline) or self._defer(progress.operations, deadline)
         if not ids:
             time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
             return {}
-        self.log.info("Waiting for: %s", "; ".join(operation.summary for operation in progress.operations))
         intervals = quick_first(self.poll_interval)
         return hook.run(hook.api.poll_operations(ids, intervals=intervals, deadline=deadline))
 
-    def _defer(self, operations: Sequence[Operation], deadline: float) -> NoReturn:
-        # Imported here, because it costs every parse of a DAG file as much as all the rest.
-        from airflow_provider_toloka.triggers.toloka import OperationTrigger
+    def _look_for_a_moment(
+        self, hook: TolokaHook, ids: Sequence[str], deadline: float
+    ) -> Mapping[str, Operation | None]:
+        """Give what has become of the operations, if they finish while the worker looks; else nothing."""
+        moment = min(deadline, time.time() + BEFORE_DEFERRING)
+        try:
+            return hook.run(hook.api.poll_operations(ids, intervals=quick_first(self.poll_interval), deadline=moment))
+        except TolokaTimeoutError:
+            if moment == deadline:
+                raise
+            return {}
 
-        trigger = OperationTrigger(
-            toloka_conn_id=self.toloka_conn_id,
-            operation_ids=[operation.id for operation in operations],
-            submitted=first_submitted(operations),
-            poll_interval=min(FIRST_LOOK, self.poll_interval) if operations else self.poll_interval,
-            longest_interval=self.poll_interval,
-            deadline=deadline,
+    def _defer(self, operations: Sequence[Operation], deadline: float) -> NoReturn:
+        trigger = operation_trigger(
+            self.toloka_conn_id, operations, poll_interval=self.poll_interval, deadline=deadline
         )
         self.defer(trigger=trigger, method_name="execute_complete")
 
@@ -204,7 +209,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
     :param wait_for_completion: whether to wait until the project is archived; default True. False: the task ends when
         that is submitted.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``.
+        ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
     :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
     :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
         tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.

@@ -30,7 +30,7 @@ from tests.running import Ended, new_dag, posts, run, run_logged, run_task
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
-both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferrable"])
+both_ways = pytest.mark.parametrize("deferrable", [False, True], indirect=True, ids=["on the worker", "deferrable"])
 endless = pytest.mark.parametrize("toloka", [600], indirect=True, ids=["endless"])
 
 
@@ -53,6 +53,13 @@ def test_archives_a_project_and_tells_the_operation(toloka: TolokaEmulator, defe
         {"project_id": "1001"},
     ]
     assert ran.deferrals == deferrable
+
+
+@pytest.mark.parametrize(("toloka", "deferrals"), [(0.3, 0), (3, 1)], indirect=["toloka"], ids=["quick", "slow"])
+def test_what_finishes_while_the_worker_looks_is_not_deferred(toloka: TolokaEmulator, deferrals: int) -> None:
+    task, ran = run_logged(TolokaArchiveProjectOperator, project_id="1001", poll_interval=0.5, deferrable=True)
+    assert (task.state, task.result, ran.deferrals) == ("success", *toloka.operations, deferrals)
+    assert toloka.projects["1001"]["status"] == "ARCHIVED"
 
 
 @both_ways
