@@ -147,7 +147,7 @@ class Campaign:
         if held:
             go_on(case, lambda seen: seen.arrived.get(held[-1], 0) > 0, f"held at {instant!r}")
         elif instant == "ended":
-            go_on(case, lambda seen: seen.task(case).state in _ENDED, "its end")
+            go_on(case, lambda seen: seen.task(case).run_state in _ENDED, "its end")
         else:
             go_on(
                 case, lambda seen: seen.task(case).state == "deferred" and self._looks(seen, case), "a trigger's look"
@@ -200,7 +200,7 @@ class Campaign:
             rests = "scheduled" if case.variant in DEFERRABLE else rests
             self._drive(case, lambda seen: seen.task(case).state == rests, f"{rests}, though it is paused")
             self._airflow.pause(case.dag_id, is_paused=False)
-        self._drive(case, lambda seen: seen.task(case).state in _ENDED, "its end")
+        self._drive(case, lambda seen: seen.task(case).run_state in _ENDED, "its end")
         if is_late:
             self._toloka.release(held)
             self._watch.until(case, lambda _: None not in self._toloka.answers(case.name), "what was held has arrived")

@@ -34,7 +34,7 @@ class Seen:
 
     def task(self, case: Case) -> Task:
         """Give a case's task."""
-        return self.tasks.get((case.dag_id, case.name, -1)) or Task(None, 0, None, None)
+        return self.tasks.get((case.dag_id, case.name, -1)) or Task(None, None, 0, None, None)
 
     def operations(self, case: Case) -> list[dict[str, Any]]:
         """Give the operations on a case's objects."""

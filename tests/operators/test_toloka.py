@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -26,7 +27,7 @@ from airflow_provider_toloka.operators.toloka import (
 )
 from airflow_provider_toloka.sensors.toloka import OperationSensor
 from tests.conftest import ROOT
-from tests.running import Ended, new_dag, posts, run, run_logged, run_task
+from tests.running import Ended, clear, ended_tasks, new_dag, posts, run, run_logged, run_task, run_try
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -188,6 +189,30 @@ def test_projects_are_archived_by_mapping(toloka: TolokaEmulator) -> None:
     results = [ran.tasks["archive", index].result for index in range(3)]
     assert results[1] is None
     assert [toloka.operations[results[index]]["parameters"]["project_id"] for index in (0, 2)] == ["1001", "1003"]
+
+
+def test_cleared_after_its_success_it_looks_again_and_does_what_is_missing(toloka: TolokaEmulator) -> None:
+    pool_id = toloka.add_pool("1001", status="OPEN")["id"]
+    with new_dag() as dag:
+        TolokaClosePoolOperator(task_id="task", pool_id=pool_id, poll_interval=0.1)
+    ran = run(dag)
+    assert (ran.state, toloka.pools[pool_id]["status"], len(posts(toloka))) == ("success", "CLOSED", 1)
+
+    clear(dag, ran.dag_run)
+    run_try(dag, ran.dag_run)
+    assert ended_tasks(dag, ran.dag_run)["task"].state == "success"
+    assert len(posts(toloka)) == 1  # nothing was missing
+
+    reopen = requests.post(
+        f"{toloka.url}/api/v1/pools/{pool_id}/open", headers={"Authorization": f"OAuth {toloka.token}"}, timeout=60
+    )
+    toloka.finish(reopen.json()["id"])
+    assert toloka.pools[pool_id]["status"] == "OPEN"
+    clear(dag, ran.dag_run)
+    run_try(dag, ran.dag_run)
+    assert ended_tasks(dag, ran.dag_run)["task"].state == "success"
+    assert toloka.pools[pool_id]["status"] == "CLOSED"
+    assert [path.rpartition("/")[2] for path in posts(toloka)] == ["close", "open", "close"]
 
 
 def test_ids_and_the_connection_may_be_templates(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
