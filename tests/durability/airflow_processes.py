@@ -16,7 +16,7 @@ from typing import Any
 import psycopg2
 import requests
 
-from tests.durability.processes import Program, free_port, until
+from tests.processes import Program, free_port, until
 
 DAGS = Path(__file__).parent / "dags"
 

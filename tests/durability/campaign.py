@@ -16,9 +16,9 @@ import psutil
 from tests.durability.airflow_processes import Airflow
 from tests.durability.cases import DEFERRABLE, SENSORS, SHARED, WAITING, Case, account, holds
 from tests.durability.postgres import Postgres
-from tests.durability.processes import has_ended, kill
 from tests.durability.toloka_process import TolokaProcess, submitted
 from tests.durability.watching import Seen, Watch
+from tests.processes import has_ended, kill
 
 #: So many cases at once keep two cores busy without being late with their heartbeats.
 AT_ONCE = 6

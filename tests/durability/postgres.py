@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.durability.processes import Program, free_port, until
+from tests.processes import Program, free_port, until
 
 _PLACES = "/usr/lib/postgresql/*/bin"
 MISSING = (

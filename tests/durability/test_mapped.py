@@ -11,8 +11,8 @@ import pytest
 from tests.durability.airflow_processes import Airflow
 from tests.durability.conftest import AIRFLOWS
 from tests.durability.postgres import Postgres
-from tests.durability.processes import until
 from tests.durability.toloka_process import TolokaProcess
+from tests.processes import until
 
 TASKS = 200
 #: So many tasks can run at once: far fewer than there are to wait.

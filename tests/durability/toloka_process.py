@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from airflow_provider_toloka.emulator import DEFAULT_TOKEN
-from tests.durability.processes import Program, free_port, until
+from tests.processes import Program, free_port, until
 
 #: No operation finishes by itself: the tests say when.
 NEVER = 1_000_000

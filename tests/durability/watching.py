@@ -12,8 +12,8 @@ import requests
 
 from tests.durability.airflow_processes import Airflow, Task
 from tests.durability.cases import Case
-from tests.durability.processes import PATIENCE
 from tests.durability.toloka_process import TolokaProcess
+from tests.processes import PATIENCE
 
 LATELY = 0.3
 _UNDER_WAY = ("PENDING", "RUNNING")

@@ -5,39 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from tests.conftest import ROOT
+from tests.processes import Program, free_port, until
 
 DAG = "toloka_archive_finished"
-#: How long anything may take before a test gives up; it costs time only when something is broken.
-PATIENCE = 300.0
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-
-
-def until(what: str, look: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not look():
-        assert time.monotonic() < deadline, f"{what}: not in {PATIENCE:.0f} seconds"
-        time.sleep(0.2)
-
-
-def free_port() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
 
 
 class Airflow:
@@ -50,8 +32,8 @@ class Airflow:
     def __init__(self, home: Path, toloka: TolokaEmulator) -> None:
         self.home = home
         self.program = Path(sys.executable).with_name("airflow")
-        self.parts: dict[str, psutil.Popen] = {}
-        port = free_port()
+        self.parts: dict[str, Program] = {}
+        port = str(free_port())
         self.api = f"http://127.0.0.1:{port}"
         dags = home / "dags"
         dags.mkdir()
@@ -70,8 +52,8 @@ class Airflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": "made-up" * 10,
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": free_port(),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": free_port(),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             # A triggerer that was killed is taken for dead so soon: its triggers go to the next one.
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
@@ -85,23 +67,11 @@ class Airflow:
         until("the DAG is known", lambda: self.get(f"/dags/{DAG}"))
 
     def start_part(self, part: str) -> None:
-        with (self.home / f"{part}.log").open("ab") as log:
-            self.parts[part] = psutil.Popen(
-                [self.program, part],
-                env=self.environment,
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self.parts[part] = Program([self.program, part], self.environment, self.home / f"{part}.log")
 
     def kill(self, part: str) -> None:
         """Kill a part with all that it has started, as when its machine dies."""
-        process = self.parts.pop(part)
-        family = [process, *process.children(recursive=True)]
-        for one in family:
-            one.send_signal(signal.SIGKILL)
-        psutil.wait_procs(family)
+        self.parts.pop(part).kill_all()
 
     def stop(self) -> None:
         for part in list(self.parts):

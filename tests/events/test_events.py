@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from tests.events.conftest import DAG, Airflow, until
+from tests.events.conftest import DAG, Airflow
+from tests.processes import until
 
 
 @pytest.fixture(autouse=True)

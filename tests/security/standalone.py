@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import psutil
 import requests
 from cryptography.fernet import Fernet
 
-#: It costs time only when something is broken, or the machine is busy with other things.
-PATIENCE = 600.0
+from tests.processes import Program, free_port, kill, until
+
 _PROGRAMS = Path(sys.executable).parent
-
-
-def free_port() -> str:
-    """Give a port of this machine that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
-
-
-def until(what: str, look: Callable[[], bool]) -> None:
-    """Look again and again until something is so.
-
-    :raises TimeoutError: it does not come.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not look():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not in {PATIENCE:.0f} seconds")
-        time.sleep(0.5)
 
 
 class Standalone:
@@ -52,7 +31,7 @@ class Standalone:
         self.home = home
         self.log = home / "standalone.log"
         self.fernet_key = Fernet.generate_key().decode()
-        self.port = free_port()
+        self.port = str(free_port())
         self.environment = {
             "PATH": os.pathsep.join([str(_PROGRAMS), os.environ.get("PATH", os.defpath)]),
             "HOME": str(home),
@@ -79,8 +58,8 @@ class Standalone:
             "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": self.port,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
             "AIRFLOW__LOGGING__FAB_LOGGING_LEVEL": "DEBUG",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": free_port(),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": free_port(),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",
             **environment,
         }
@@ -95,7 +74,7 @@ class Standalone:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=600,
         )
         if ran.returncode:
             raise RuntimeError(f"airflow {arguments[0]} {arguments[1]}: {ran.stdout}")
@@ -119,29 +98,15 @@ class Standalone:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run it; leave none of its processes."""
-        with self.log.open("wb") as log:
-            process = subprocess.Popen(
-                [_PROGRAMS / "airflow", "standalone"],
-                env=self.environment,
-                cwd=self.home,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        program = Program([_PROGRAMS / "airflow", "standalone"], self.environment, self.log)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(15)
-            # Airflow gives its tasks sessions of their own; the folder that they were started in they keep.
-            for folder in Path("/proc").glob("[0-9]*/cwd"):
-                with contextlib.suppress(OSError):
-                    if folder.readlink() == self.home:
-                        os.kill(int(folder.parent.name), signal.SIGKILL)
+            program.end()
+            # Airflow gives some of its tasks sessions of their own; the folder that they were started in they keep.
+            for process in psutil.process_iter(["cwd"]):
+                if process.info["cwd"] == str(self.home):
+                    kill(process.pid)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         """Ask the metadata database."""

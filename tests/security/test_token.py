@@ -21,7 +21,8 @@ from cryptography.fernet import Fernet, InvalidToken
 
 import airflow_provider_toloka
 from airflow_provider_toloka.emulator import TolokaEmulator
-from tests.security.standalone import Standalone, until
+from tests.processes import until
+from tests.security.standalone import Standalone
 
 #: What regular expressions, URLs, JSON, shells and HTML take for something else.
 SPECIAL = "AQ/d+$(x)[^a-z]*?{2}|%41&t=1#\\'\"<>@;,~.end"
@@ -97,11 +98,11 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
             airflow.unpause()
             waiting = "SELECT count(*) FROM task_instance WHERE task_id LIKE '%_waits' AND state = 'deferred'"
             # Those with a refused token never come to wait: the trigger tells that at once.
-            until("the sensors wait", lambda: _is(airflow, waiting, len(NAMES) - 1))
+            until("the sensors wait", lambda: _is(airflow, waiting, len(NAMES) - 1), 600)
             triggers = airflow.rows("SELECT kwargs FROM trigger")
             toloka.load(_without_waiting(toloka.state()))
             ended = "SELECT count(*) FROM dag_run WHERE state IN ('success', 'failed')"
-            until("the run has ended", lambda: _is(airflow, ended, 1))
+            until("the run has ended", lambda: _is(airflow, ended, 1), 600)
             answers = _ask(airflow, toloka)
         tasks = {str(task): str(state) for task, state in airflow.rows("SELECT task_id, state FROM task_instance")}
         seen = {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}

@@ -75,6 +75,15 @@ class Program:
         self._popen.kill()
         self._popen.wait()
 
+    def end(self) -> None:
+        """Ask the program to end, and kill what is left of it and of all that it has started."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(15)
+        self.kill_all()
+
     def kill_all(self) -> None:
         """Kill the program and all that it has started, as when a machine dies."""
         while members := list(_members(self.pid)):
