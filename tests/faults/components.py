@@ -77,6 +77,7 @@ class HurriedHook(TolokaHook):
                     self.slept.append(step.seconds)
                     if self._lasts is not None and sum(self.slept) > self._lasts:
                         self._account.mend()
+                        self._lasts = None
                     step = flow.send(started + sum(self.slept))
                 else:
                     step = flow.send((yield step))
