@@ -214,7 +214,8 @@ class Poller:
             if not due:
                 next_time = self._schedule.next_time
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._joined.wait(), None if next_time is None else next_time - clock())
+                    async with asyncio.timeout_at(next_time):
+                        await self._joined.wait()
                 continue
             if is_listing:
                 listed = clock()

@@ -38,7 +38,7 @@ class AsyncDriver:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             headers={**self._settings.headers, "Authorization": self._settings.authorization},
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+            timeout=aiohttp.ClientTimeout(total=None),
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
             # Not ``trust_env``: that looks for a proxy, and into ~/.netrc, in a thread, anew for each request.
             proxy=_proxy(self._settings.base_url),
@@ -81,7 +81,11 @@ class AsyncDriver:
 
     async def _send(self, request: Request) -> Response | NoAnswer:
         try:
-            async with self._session.request(request.method, request.url, allow_redirects=False) as answer:
+            async with (
+                # Not aiohttp's own: a task that is cancelled when that is over too hears of the timeout only.
+                asyncio.timeout(self._settings.timeout),
+                self._session.request(request.method, request.url, allow_redirects=False) as answer,
+            ):
                 body = bytearray()
                 async for chunk in answer.content.iter_any():
                     body += chunk

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,10 @@ def main() -> int:
     }
     for name, is_so in checks.items():
         print(f"{'yes' if is_so else 'NO '}  {name}")
+    if all(checks.values()):
+        shutil.rmtree(HOME, ignore_errors=True)
+    else:
+        print(f"What Airflow has written is in {HOME}.")
     if os.environ.get("WRITE_TABLES") == "1":
         write(text)
     return 0 if all(checks.values()) else 1

@@ -139,6 +139,21 @@ def test_a_body_that_stops_coming_is_a_timeout(drive: Drive) -> None:
     assert answer == NoAnswer("timeout", "0.2 s")
 
 
+async def test_a_request_that_is_cancelled_as_its_time_is_over_ends_with_its_task(
+    toloka_emulator: TolokaEmulator,
+) -> None:
+    toloka_emulator.fault("GET /requester", delay=30)
+    settings = emulated(toloka_emulator, timeout=0.5)
+    async with transport_async.AsyncDriver(settings) as driver:
+        task = asyncio.create_task(driver.run(send(settings, "/requester")))
+        while not toloka_emulator.requests:  # noqa: ASYNC110 - another thread adds to them
+            await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.55, task.cancel)
+        time.sleep(0.6)  # noqa: ASYNC251 - so both are due when the loop goes on
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 @pytest.mark.parametrize(
     ("begin", "part"),
     [
