@@ -100,6 +100,8 @@ class AsyncDriver:
             return NoAnswer("tls", reason(error))
         except aiohttp.ClientConnectorError as error:
             return NoAnswer("unreachable", reason(error))
+        except aiohttp.ServerDisconnectedError:
+            return NoAnswer("broken", "the server disconnected")  # its own text may be the repr of half an answer
         except (aiohttp.ClientError, OSError) as error:
             return NoAnswer("broken", reason(error))
 

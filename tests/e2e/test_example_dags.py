@@ -79,6 +79,9 @@ def test_a_task_for_each_stale_project(ui: Ui, toloka: TolokaEmulator, picture: 
     forgotten = [one for one in toloka.projects.values() if one["public_name"].startswith("Forgotten")]
     assert {one["status"] for one in forgotten if one["id"] > "1000"} == {"ARCHIVED"}
     picture("grid")
+    ui.page.keyboard.press("g")
+    expect(ui.page.locator(".react-flow__node")).to_have_count(2)
+    picture("graph")
 
 
 def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[..., None]) -> None:
