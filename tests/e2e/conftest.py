@@ -116,7 +116,7 @@ def browser(airflow: StandaloneAirflow) -> Iterator[BrowserContext]:
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS) as chromium,
-        chromium.new_context(base_url=airflow.url, viewport={"width": 1280, "height": 720}) as browser,
+        chromium.new_context(base_url=airflow.url, viewport={"width": 1280, "height": 800}) as browser,
     ):
         browser.set_default_timeout(WAIT_SECONDS * 1000)
         page = browser.new_page()
