@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from tests.conftest import ROOT
@@ -27,8 +27,8 @@ STALE = FORGOTTEN | {str(985 + 5 * i) for i in range(7)}
 APPROVED = "toloka_approved_cleanup"
 #: This one is run in tests/events, by a real scheduler and triggerer.
 FINISHED = "toloka_archive_finished"
-# A person is asked since Airflow 3.1; there only a triggerer finds the answer.
-needs_approvals = pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="dag.test() finds no person's answer before 3.2")
+# A person is asked since Airflow 3.1; there, and in 3.2, only a triggerer finds the answer.
+needs_approvals = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="dag.test() finds no person's answer before 3.3")
 
 #: What each DAG is run with: the account, the run's parameters, the states of its tasks, and the projects that it
 #: archives.
