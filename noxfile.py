@@ -52,9 +52,8 @@ for _setting in (":env:.index-url", "global.index-url"):
 def smoke(session: nox.Session) -> None:
     """Install the wheel of ``dist/`` beside one Airflow, and see it work."""
     airflow = session.name.split("-")[1]
-    session.env["AIRFLOW_HOME"] = str(
-        ROOT / session.create_tmp()
-    )  # Airflow 2 stumbles over the settings that Airflow 3 writes
+    # One for all would not do: Airflow 2 stumbles over the settings that Airflow 3 writes.
+    session.env["AIRFLOW_HOME"] = str(ROOT / session.create_tmp())
     [wheel] = (ROOT / "dist").glob("*.whl")
     which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
     if airflow == "lowest":  # what is imported without the extra needs nothing of it
