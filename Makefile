@@ -63,8 +63,12 @@ test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill
 test-mapped: $(INSTALLED) ## two hundred mapped tasks at once on a running Airflow: needs PostgreSQL
 	$(DURABILITY) tests/durability/test_mapped.py
 
-test-security: $(INSTALLED) ## look for the token in all that a running Airflow writes, for injections, and for errors that escape
+test-security: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## look for the token in all that a running Airflow writes, for injections, and for errors that escape
 	$(VENV)/bin/python -m pytest tests/security
+ifneq ($(OLDEST_PYTHON),)
+	@echo "The token on Airflow $(OLDEST_AIRFLOW):"
+	$(OLDEST_VENV)/bin/python -m pytest tests/security/test_token.py
+endif
 
 INPUTS ?= 200000
 SEED ?= 1
