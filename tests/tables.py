@@ -31,7 +31,7 @@ class Table:
         if os.environ.get("WRITE_TABLES") == "1":
             before, _, after = self._parts()
             text = text.strip("\n")
-            (ROOT / self.page).write_text(f"{before}{self._begin}\n{text}\n{self._end}{after}", encoding="utf-8")
+            (ROOT / self.page).write_text(f"{before}{self._begin}\n\n{text}\n\n{self._end}{after}", encoding="utf-8")
 
     @property
     def _begin(self) -> str:
