@@ -46,5 +46,6 @@ with DAG(
         project_ids=IDS,
         inactive_for=IDLE,
         deferrable=True,
+        retries=2,
     )
     find >> ask >> archive

@@ -29,6 +29,7 @@ with DAG(
         project_id="{{ params.project_id }}",
         pools="close_and_archive",
         deferrable=True,
+        retries=2,
         poll_interval=5,
         timeout=timedelta(hours=1),
     )

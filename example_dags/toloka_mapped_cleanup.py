@@ -34,5 +34,6 @@ with DAG(
         task_id="archive",
         pools="archive_closed",
         deferrable=True,
+        retries=2,
         max_active_tis_per_dag=16,
     ).expand(project_id=find.output)

@@ -31,5 +31,6 @@ with DAG(
         dry_run="{{ params.dry_run }}",
         max_projects=100,
         deferrable=True,
+        retries=2,
         timeout=timedelta(hours=6),
     )
