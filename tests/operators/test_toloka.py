@@ -40,6 +40,7 @@ def archive(project_id: Any = "1001", **arguments: Any) -> Ended:
 
 
 @both_ways
+@pytest.mark.parametrize("toloka", [2], indirect=True, ids=["slow"])  # longer than until the first look
 def test_archives_a_project_and_tells_the_operation(toloka: TolokaEmulator, deferrable: bool) -> None:
     task, ran = run_logged(TolokaArchiveProjectOperator, project_id="1001", poll_interval=0.1, deferrable=deferrable)
     assert task.state == "success"

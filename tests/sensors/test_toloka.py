@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import pytest
@@ -37,10 +40,32 @@ def looks_at(toloka: TolokaEmulator, operation_id: str) -> list[float]:
     return [request.at for request in toloka.requests if request.path == f"/operations/{operation_id}"]
 
 
+@contextmanager
+def finishing_after_a_look(toloka: TolokaEmulator, operation_id: str) -> Iterator[None]:
+    """Let an operation finish as soon as it was looked at once."""
+    is_over = threading.Event()
+
+    def finish() -> None:
+        path = f"/operations/{operation_id}"
+        while not any(request.path == path and request.status for request in toloka.requests):
+            if is_over.wait(0.02):
+                return
+        toloka.finish(operation_id)
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 @each_mode
 def test_waits_for_one_operation(toloka: TolokaEmulator, mode: dict[str, Any]) -> None:
-    operation = add(toloka, finishes_in=1)
-    task, ran = sense(operation, **mode)
+    operation = add(toloka, finishes_in=600)
+    with finishing_after_a_look(toloka, operation):
+        task, ran = sense(operation, **mode)
     assert (task.state, task.tries) == ("success", 1)
     assert (task.result["id"], task.result["status"], task.result["progress"]) == (operation, "SUCCESS", 100)
     assert f"operation {operation} (PROJECT.ARCHIVE) is SUCCESS, progress 100 %" in ran.log
