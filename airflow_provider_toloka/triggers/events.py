@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +19,7 @@ from airflow_provider_toloka.triggers.toloka import shared_poller
 from airflow_provider_toloka.waiting import backing_off
 
 LONGEST_PAUSE = 300.0
-#: So many seconds after its events, a cursor is kept: Airflow has them in its database by then.
+#: So many seconds after its events, a cursor is kept: Airflow has them in its database by then, and has started runs.
 SETTLED = 10.0
 
 _TYPE = re.compile(r"[A-Z_]+(\.[A-Z_]+)?", re.ASCII)
@@ -30,8 +31,10 @@ class OperationFinishedTrigger(BaseEventTrigger):
 
     An event is plain JSON: ``{"operation_id", "type", "status", "finished", "project_id", "pool_id", "training_id"}``;
     of the last three, those that the operation does not name are null. It goes on for as long as the watcher is there;
-    what goes wrong is logged, and tried again. From Airflow 3.3 on, it goes on after a restart where it was: each
-    operation comes once, and those of the last seconds before a crash may come twice. Before 3.3, it begins anew.
+    what goes wrong is logged, and tried again. Each operation comes once, but of several within ten seconds the last
+    one comes once more ten seconds later: Airflow starts a run for the first, and leaves the others to the next run.
+    From Airflow 3.3 on, it goes on after a restart where it was; those of the last seconds before a crash may come
+    twice. Before 3.3, it begins anew.
 
     :param operation_types: of which types, such as ``["POOL.CLOSE"]``.
     :param statuses: how they have ended: ``SUCCESS``, ``FAIL``, or both; default ``("SUCCESS",)``.
@@ -73,6 +76,10 @@ class OperationFinishedTrigger(BaseEventTrigger):
         #: What is to be kept of the cursor, and from when on.
         self._unsaved: tuple[float, dict[str, Any]] | None = None
         self._saved: dict[str, Any] | None = None
+        self._fired = -math.inf
+        #: Airflow starts a run for the first of several events that come at once, and leaves the others to the next
+        #: run, whenever that is. So the last of them is told once more, and starts it.
+        self._again: TriggerEvent | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the path of the class, and its arguments as plain JSON values."""
@@ -102,8 +109,16 @@ class OperationFinishedTrigger(BaseEventTrigger):
                             for operation in operations:
                                 if self._cursor.is_new(operation) and self._is_wanted(operation):
                                     self.log.info("Toloka's %s", operation.summary)
-                                    yield TriggerEvent(_payload(operation))
-                            await self._keep(self._cursor)
+                                    event = TriggerEvent(_payload(operation))
+                                    self._again = None if self._has_settled else event
+                                    self._fired = time.monotonic()
+                                    yield event
+                            if self._again and self._has_settled:
+                                self._fired = time.monotonic()
+                                yield self._again
+                                self._again = None
+                            if not self._again:
+                                await self._keep(self._cursor)
             except Exception as error:  # noqa: BLE001 - a watcher that has ended would stay ended until a restart
                 pause = next(pauses)
                 self.log.warning(
@@ -114,6 +129,10 @@ class OperationFinishedTrigger(BaseEventTrigger):
                     error,
                 )
                 await asyncio.sleep(pause)
+
+    @property
+    def _has_settled(self) -> bool:
+        return time.monotonic() >= self._fired + SETTLED
 
     def _is_wanted(self, operation: Operation) -> bool:
         return operation.type in self.operation_types and operation.status in self.statuses
