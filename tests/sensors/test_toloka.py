@@ -41,13 +41,13 @@ def looks_at(toloka: TolokaEmulator, operation_id: str) -> list[float]:
 
 
 @contextmanager
-def finishing_after_a_look(toloka: TolokaEmulator, operation_id: str) -> Iterator[None]:
-    """Let an operation finish as soon as it was looked at once."""
+def finishing_after(toloka: TolokaEmulator, operation_id: str, looks: int) -> Iterator[None]:
+    """Let an operation finish as soon as it was looked at so often."""
     is_over = threading.Event()
 
     def finish() -> None:
         path = f"/operations/{operation_id}"
-        while not any(request.path == path and request.status for request in toloka.requests):
+        while sum(request.path == path and request.status == 200 for request in toloka.requests) < looks:
             if is_over.wait(0.02):
                 return
         toloka.finish(operation_id)
@@ -64,7 +64,7 @@ def finishing_after_a_look(toloka: TolokaEmulator, operation_id: str) -> Iterato
 @each_mode
 def test_waits_for_one_operation(toloka: TolokaEmulator, mode: dict[str, Any]) -> None:
     operation = add(toloka, finishes_in=600)
-    with finishing_after_a_look(toloka, operation):
+    with finishing_after(toloka, operation, 1):
         task, ran = sense(operation, **mode)
     assert (task.state, task.tries) == ("success", 1)
     assert (task.result["id"], task.result["status"], task.result["progress"]) == (operation, "SUCCESS", 100)
@@ -174,8 +174,9 @@ def test_an_outage_is_no_failure(toloka: TolokaEmulator, mode: dict[str, Any], o
 
 @each_mode
 def test_the_poke_interval_is_kept(toloka: TolokaEmulator, mode: dict[str, Any]) -> None:
-    operation = add(toloka, finishes_in=4)
-    task, _ = sense(operation, poke_interval=0.7, **mode)
+    operation = add(toloka, finishes_in=600)
+    with finishing_after(toloka, operation, 4):
+        task, _ = sense(operation, poke_interval=0.7, **mode)
     assert task.state == "success"
     looks = looks_at(toloka, operation)
     if "deferrable" in mode:
