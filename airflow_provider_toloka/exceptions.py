@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_toloka.showing import shown
+from airflow_provider_toloka._text import shown
 
 if TYPE_CHECKING:
-    from airflow_provider_toloka.models import Operation
+    from airflow_provider_toloka.client.models import Operation
 
 
 class TolokaError(Exception):

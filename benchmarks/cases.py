@@ -21,10 +21,10 @@ from typing import Any
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
-from airflow_provider_toloka.batch import Batch, Results
+from airflow_provider_toloka.archiving.batch import Batch, Results
+from airflow_provider_toloka.archiving.scan import search
+from airflow_provider_toloka.archiving.selection import Selection
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.reading import search
-from airflow_provider_toloka.stale import Selection
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from benchmarks import servers
 
@@ -63,7 +63,7 @@ def retire(projects: int, limit: int, rate: float) -> dict[str, Any]:
 
     with servers.serving(servers.projects_to_retire, projects=projects, pools=4, limit=limit) as (connection, pipe):
         connect(connection)
-        importlib.import_module("airflow_provider_toloka.transport_async")  # the import is a case of its own
+        importlib.import_module("airflow_provider_toloka.client.transports.aio")  # the import is a case of its own
         started = time.monotonic()
         asyncio.run(work())
         wall = time.monotonic() - started
@@ -156,7 +156,7 @@ def find() -> dict[str, Any]:
     with servers.serving(servers.big_account, projects=20_000, pools=80_000) as (connection, pipe):
         connect(connection)
         TolokaHook().api  # noqa: B018 - Airflow's own start is not measured
-        importlib.import_module("airflow_provider_toloka.transport_async")
+        importlib.import_module("airflow_provider_toloka.client.transports.aio")
         memory = resident()
         started = time.monotonic()
         found = asyncio.run(work())

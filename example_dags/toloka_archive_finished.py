@@ -15,8 +15,8 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_toloka.client.models import OPEN
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import OPEN
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
 
 if AIRFLOW_V_3_0_PLUS:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from airflow_provider_toloka.api import TolokaApi
-from airflow_provider_toloka.calls import Listing
-from airflow_provider_toloka.flows import Flow, NoAnswer, Request, Response, RetryPolicy, Sleep
-from airflow_provider_toloka.settings import Settings
+from airflow_provider_toloka.client.api.calls import Listing
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.retry import RetryPolicy
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
 
 T = TypeVar("T")
 Answer: TypeAlias = Response | NoAnswer

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka.models import Pool
+from airflow_provider_toloka.client.models import Pool
 from tests.conftest import ROOT
 
 MODULES = re.findall(r"^::: ([\w.]+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka import exceptions
+from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError, TolokaOperationFailedError
-from airflow_provider_toloka.models import Operation
 from tests.driving import operation
 
 FACTS: dict[str, Any] = {

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_toloka.archiving import PoolsRule, step_of
+from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
+from airflow_provider_toloka.archiving.project import Progress, retire_project
+from airflow_provider_toloka.client.backoff import backing_off
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
 from airflow_provider_toloka.emulator import rules
 from airflow_provider_toloka.emulator.account import Account
 from airflow_provider_toloka.emulator.errors import ApiError
-from airflow_provider_toloka.flows import Flow, Request, Response, Sleep
-from airflow_provider_toloka.models import Operation
-from airflow_provider_toloka.retiring import Progress, retire_project
-from airflow_provider_toloka.waiting import backing_off
 from tests.driving import Answer, Driver, answer, api, ok, page
 
 API = api()

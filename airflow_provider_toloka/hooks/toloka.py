@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_toloka.api import TolokaApi
-from airflow_provider_toloka.calls import Listing
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.api.calls import Listing
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.config import LEGACY_PREFIX, Settings, legacy_fields
+from airflow_provider_toloka.client.retry import RetryPolicy
+from airflow_provider_toloka.client.sansio import Flow
 from airflow_provider_toloka.exceptions import TolokaApiError
-from airflow_provider_toloka.flows import Flow, RetryPolicy
 from airflow_provider_toloka.hooks.twins import async_call, async_list, sync_call, sync_list
 from airflow_provider_toloka.provider_info import get_provider_info
-from airflow_provider_toloka.settings import LEGACY_PREFIX, Settings, legacy_fields
-from airflow_provider_toloka.showing import shown
 
 if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_toloka.transport_async import AsyncDriver
+    from airflow_provider_toloka.client.transports.aio import AsyncDriver
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ class TolokaHook(BaseHook):
         :returns: the hook's session, opened at the first call.
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
-        from airflow_provider_toloka.transport import open_session
+        from airflow_provider_toloka.client.transports.sync import open_session
 
         if self._session is None:
             self._session = open_session(self.api.settings)
@@ -140,7 +141,7 @@ class TolokaHook(BaseHook):
         :param flow: the flow.
         :returns: its result.
         """
-        from airflow_provider_toloka.transport import run
+        from airflow_provider_toloka.client.transports.sync import run
 
         return run(flow, self.get_conn(), self.api.settings.timeout)
 
@@ -150,7 +151,7 @@ class TolokaHook(BaseHook):
         :param flow: the flow.
         :returns: its result.
         """
-        from airflow_provider_toloka.transport_async import AsyncDriver
+        from airflow_provider_toloka.client.transports.aio import AsyncDriver
 
         if self._driver is not None:
             return await self._driver.run(flow)
@@ -215,7 +216,7 @@ class TolokaHook(BaseHook):
         self.close()
 
     async def __aenter__(self) -> Self:
-        from airflow_provider_toloka.transport_async import AsyncDriver
+        from airflow_provider_toloka.client.transports.aio import AsyncDriver
 
         self._driver = await AsyncDriver((await self.api_async()).settings).__aenter__()
         return self

@@ -6,9 +6,9 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from airflow_provider_toloka.api import TolokaApi
-from airflow_provider_toloka.calls import Listing
-from airflow_provider_toloka.flows import Flow
+from airflow_provider_toloka.client.api.calls import Listing
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.sansio import Flow
 
 P = ParamSpec("P")
 T = TypeVar("T")

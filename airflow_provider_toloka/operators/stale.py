@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pendulum
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_toloka.archiving import PoolsRule, check_pools_rule
-from airflow_provider_toloka.batch import Batch, Results
-from airflow_provider_toloka.exceptions import TolokaError
-from airflow_provider_toloka.fields import check_id, check_truth
-from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import ARCHIVED, Operation
-from airflow_provider_toloka.reading import search
-from airflow_provider_toloka.showing import shown
-from airflow_provider_toloka.stale import Search, Selection, table
-from airflow_provider_toloka.tasks import (
+from airflow_provider_toloka._task import (
     failing_at_once,
     first_started,
     operation_trigger,
@@ -27,7 +18,16 @@ from airflow_provider_toloka.tasks import (
     require_positive,
     seconds,
 )
-from airflow_provider_toloka.waiting import BEFORE_DEFERRING
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.archiving.batch import Batch, Results
+from airflow_provider_toloka.archiving.plan import PoolsRule, check_pools_rule
+from airflow_provider_toloka.archiving.scan import search
+from airflow_provider_toloka.archiving.selection import Search, Selection, table
+from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
+from airflow_provider_toloka.client.models import ARCHIVED, Operation
+from airflow_provider_toloka.client.parsing import check_id, check_truth
+from airflow_provider_toloka.exceptions import TolokaError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg

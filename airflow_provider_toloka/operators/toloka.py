@@ -9,22 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_toloka.archiving import PoolsRule, check_pools_rule, step_of
-from airflow_provider_toloka.calls import (
-    ARCHIVE_POOL,
-    ARCHIVE_PROJECT,
-    ARCHIVE_TRAINING,
-    CLOSE_POOL,
-    CLOSE_TRAINING,
-    Change,
-)
-from airflow_provider_toloka.exceptions import TolokaTimeoutError
-from airflow_provider_toloka.fields import check_id
-from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
-from airflow_provider_toloka.models import Operation
-from airflow_provider_toloka.retiring import Progress, change_one, retire_project
-from airflow_provider_toloka.tasks import (
+from airflow_provider_toloka._task import (
     failing_at_once,
     first_started,
     operation_trigger,
@@ -32,13 +17,29 @@ from airflow_provider_toloka.tasks import (
     require_positive,
     seconds,
 )
-from airflow_provider_toloka.waiting import BEFORE_DEFERRING, quick_first, timeout_message
+from airflow_provider_toloka.archiving.plan import PoolsRule, check_pools_rule, step_of
+from airflow_provider_toloka.archiving.project import Progress, change_one, retire_project
+from airflow_provider_toloka.client.api.calls import (
+    ARCHIVE_POOL,
+    ARCHIVE_PROJECT,
+    ARCHIVE_TRAINING,
+    CLOSE_POOL,
+    CLOSE_TRAINING,
+    Change,
+)
+from airflow_provider_toloka.client.api.operations import timeout_message
+from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.exceptions import TolokaTimeoutError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_toloka.api import TolokaApi
-    from airflow_provider_toloka.flows import Flow
+    from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+    from airflow_provider_toloka.client.sansio import Flow
 
 
 class TolokaChangeOperator(BaseOperator):

@@ -14,18 +14,13 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_toloka._task import failing_at_once, first_started, first_submitted, operations_of
+from airflow_provider_toloka.client.api.operations import timeout_message
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError
-from airflow_provider_toloka.fields import check_id
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, push_links
-from airflow_provider_toloka.models import Operation
-from airflow_provider_toloka.tasks import (
-    failing_at_once,
-    first_started,
-    first_submitted,
-    operations_of,
-)
-from airflow_provider_toloka.waiting import timeout_message
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg

@@ -13,10 +13,10 @@ from typing import Any
 from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_toloka.listening import Cursor
-from airflow_provider_toloka.models import FAIL, SUCCESS, Operation
+from airflow_provider_toloka.client.backoff import backing_off
+from airflow_provider_toloka.client.models import FAIL, SUCCESS, Operation
+from airflow_provider_toloka.polling.subscription import Cursor
 from airflow_provider_toloka.triggers.toloka import shared_poller
-from airflow_provider_toloka.waiting import backing_off
 
 LONGEST_PAUSE = 300.0
 #: So many seconds after its events, a cursor is kept: Airflow has them in its database by then, and has started runs.

@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_toloka.client.backoff import backing_off
+from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import Operation
-from airflow_provider_toloka.polling import Poller
-from airflow_provider_toloka.waiting import backing_off
+from airflow_provider_toloka.polling.poller import Poller
 
 
 class OperationTrigger(BaseTrigger):

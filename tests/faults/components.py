@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.retry import RetryPolicy
+from airflow_provider_toloka.client.sansio import Flow, Sleep
 from airflow_provider_toloka.exceptions import TolokaError
-from airflow_provider_toloka.flows import Flow, RetryPolicy, Sleep
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.models import Operation
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
 from airflow_provider_toloka.sensors.toloka import OperationSensor
 from airflow_provider_toloka.triggers.toloka import OperationTrigger

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from airflow_provider_toloka import transport, waiting
+from airflow_provider_toloka.client import backoff as waiting
+from airflow_provider_toloka.client.transports import sync as transport
 from airflow_provider_toloka.operators import toloka as operators
 from tests.faults.accounts import accounts
 from tests.faults.catalog import FAULTS, STAYS, Fault, is_met

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import (
     TolokaAuthenticationError,
     TolokaNotFoundError,
     TolokaOperationFailedError,
 )
-from airflow_provider_toloka.flows import RetryPolicy
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from tests.hooks.conftest import TOKEN, Connect
 from tests.serving import reply, serving

@@ -15,13 +15,13 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_toloka.archiving.scan import FEW_PROJECTS
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.operators.stale import (
     TolokaArchiveStaleProjectsOperator,
     TolokaFindStaleProjectsOperator,
 )
-from airflow_provider_toloka.reading import FEW_PROJECTS
 from tests.running import Ended, ended_tasks, new_dag, posts, run_logged, run_task, store
 
 pytestmark = pytest.mark.usefixtures("airflow_database")

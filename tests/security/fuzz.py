@@ -18,15 +18,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_toloka.api import TolokaApi
-from airflow_provider_toloka.archiving import Snapshot, next_steps
-from airflow_provider_toloka.calls import ARCHIVE_PROJECT
+from airflow_provider_toloka.archiving.plan import Snapshot, next_steps
+from airflow_provider_toloka.archiving.project import Progress, change_one, look_at_project, retire_project
+from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.client.api.calls import ARCHIVE_PROJECT
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.backoff import backing_off
+from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response
 from airflow_provider_toloka.exceptions import TolokaError, TolokaNotArchivableError, TolokaOperationFailedError
-from airflow_provider_toloka.flows import Flow, NoAnswer, Request, Response
-from airflow_provider_toloka.models import Operation, Pool, Project, Requester, Training
-from airflow_provider_toloka.retiring import Progress, change_one, look_at_project, retire_project
-from airflow_provider_toloka.stale import Search, Selection
-from airflow_provider_toloka.waiting import backing_off
 from tests.driving import NOW, TOKEN, Driver, api, read_all, sample
 
 Call = Callable[[TolokaApi], Flow[Any]]

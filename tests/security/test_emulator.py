@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_toloka.emulator import DEFAULT_TOKEN, TolokaEmulator
 from airflow_provider_toloka.emulator.app import ROUTES
-from tests.test_models import JSON
+from tests.client.test_models import JSON
 
 PATHS = [f"/api/v1/{form.replace('{id}', '1001')}" for form in ROUTES]
 ADMIN = ["faults", "failures", "requests", "release", "state"]

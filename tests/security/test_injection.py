@@ -12,16 +12,16 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.api import TolokaApi
+from airflow_provider_toloka.archiving.selection import Selection
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.models import Operation, Project
+from airflow_provider_toloka.client.parsing import InvalidModelError
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaError
-from airflow_provider_toloka.fields import InvalidModelError
-from airflow_provider_toloka.models import Operation, Project
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator, TolokaFindStaleProjectsOperator
 from airflow_provider_toloka.operators.toloka import TolokaArchivePoolOperator, TolokaArchiveProjectOperator
 from airflow_provider_toloka.sensors.toloka import OperationSensor
-from airflow_provider_toloka.settings import Settings
-from airflow_provider_toloka.stale import Selection
 from tests.driving import Driver, answer, api, ok, operation, project
 from tests.running import new_dag, posts, run, run_logged
 

@@ -217,11 +217,16 @@ def test_the_search_finds_what_there_is() -> None:
 
 def objects(token: str) -> Iterator[Any]:
     """Give one of every class of this package that holds a token, or what holds one."""
-    from airflow_provider_toloka import answers, api, flows, settings, transport, transport_async
+    from airflow_provider_toloka.client import config as settings
+    from airflow_provider_toloka.client import responses as answers
+    from airflow_provider_toloka.client import sansio as flows
+    from airflow_provider_toloka.client.api import toloka_api as api
+    from airflow_provider_toloka.client.transports import aio as transport_async
+    from airflow_provider_toloka.client.transports import sync as transport
     from airflow_provider_toloka.hooks.toloka import TolokaHook
     from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
     from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
-    from airflow_provider_toloka.polling import Poller
+    from airflow_provider_toloka.polling.poller import Poller
     from airflow_provider_toloka.sensors.toloka import OperationSensor
     from airflow_provider_toloka.triggers.toloka import OperationTrigger, _Shared
 

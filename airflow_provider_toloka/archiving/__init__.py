@@ -1,0 +1,1 @@
+"""Archiving: the rules, one project, and an account."""

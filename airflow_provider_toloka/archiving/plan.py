@@ -1,0 +1,239 @@
+"""The rules of archiving: given how a project stands, which calls come next. Pure: no I/O, no Airflow, no clock.
+
+API: "Archive project", "Archive pool", "Archive training pool". The order is: close pools, archive pools, close
+trainings, archive trainings, archive the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, TypeVar, get_args
+
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.api.calls import (
+    ARCHIVE_POOL,
+    ARCHIVE_PROJECT,
+    ARCHIVE_TRAINING,
+    CLOSE_POOL,
+    CLOSE_TRAINING,
+    Change,
+)
+from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, LOCKED, OPEN, Operation, Pool, Project, Training
+
+Item = TypeVar("Item", Pool, Training)
+
+#: What may be done to the pools and trainings of a project.
+PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_archive"]
+
+#: Toloka's codes for "not now, something else is at work on it".
+LOCK_CODES = ("POOL_LOCKED_BY_ANOTHER_OPERATION", "OPERATION_ALREADY_EXISTS")
+
+#: Toloka's codes for a pool that cannot be archived yet, and when it can be.
+REASONS = {
+    "THERE_IS_REJECTED_ASSIGNMENT": (
+        "it has rejected assignments, which Tolokers may appeal: it can be archived 9 days after the last rejection"
+    ),
+    "THERE_IS_ACTIVE_ASSIGNMENT": "Tolokers are still at work on it: it can be archived when they have finished",
+    "TRAINING_ARCHIVE_CONFLICT": "a pool that requires it is not archived; it may be another project's",
+}
+
+_CHANGES = {
+    change.operation_type: change
+    for change in (ARCHIVE_PROJECT, CLOSE_POOL, ARCHIVE_POOL, CLOSE_TRAINING, ARCHIVE_TRAINING)
+}
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call to make: a change of one object."""
+
+    change: Change
+    object_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """How a project stands.
+
+    :param pools: its pools; archived ones may be left out.
+    :param trainings: its trainings; archived ones may be left out.
+    :param operations: the operations that are pending or running; those of other objects do no harm.
+    """
+
+    project: Project
+    pools: Sequence[Pool] = ()
+    trainings: Sequence[Training] = ()
+    operations: Sequence[Operation] = ()
+
+    def after(self, done: Collection[Step], finished: Collection[str]) -> Snapshot:
+        """Give how it stands when these steps have had their effect.
+
+        :param done: the steps whose operations have succeeded.
+        :param finished: the ids of the operations that run no longer.
+        """
+
+        def moved(items: Sequence[Item], close: Change, archive: Change) -> tuple[Item, ...]:
+            return tuple(
+                replace(item, status=ARCHIVED)
+                if Step(archive, item.id) in done
+                else replace(item, status=CLOSED)
+                if Step(close, item.id) in done and item.status == OPEN
+                else item
+                for item in items
+            )
+
+        return replace(
+            self,
+            pools=moved(self.pools, CLOSE_POOL, ARCHIVE_POOL),
+            trainings=moved(self.trainings, CLOSE_TRAINING, ARCHIVE_TRAINING),
+            operations=tuple(operation for operation in self.operations if operation.id not in finished),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What comes next.
+
+    :param steps: calls to make now, in any order.
+    :param operations: operations to wait for.
+    :param locked: what is to be looked at again later, in words.
+    :param blocked: what cannot go on without a person, in words; then there is nothing else.
+    """
+
+    steps: tuple[Step, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    locked: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to do: the project is archived."""
+        return not (self.steps or self.operations or self.locked or self.blocked)
+
+
+def step_of(operation: Operation) -> Step | None:
+    """Tell which step an operation carries out; None: none of archiving's."""
+    change = _CHANGES.get(operation.type)
+    return Step(change, str(operation.parameters.get(change.id_name))) if change else None
+
+
+def check_pools_rule(rule: str) -> None:
+    """Raise a :class:`ValueError` for a rule that there is not.
+
+    :param rule: the value of the parameter ``pools``.
+    """
+    if rule not in get_args(PoolsRule):
+        raise ValueError(f"pools should be one of {', '.join(get_args(PoolsRule))}, but is {rule!r}.")
+
+
+def next_steps(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step] = ()) -> Plan:
+    """Say what comes next on a project's way to the archive.
+
+    :param snapshot: how it stands.
+    :param pools: what may be done to its pools and trainings.
+    :param done: steps whose operations have succeeded; Toloka may show their effect a little later.
+    """
+    if snapshot.project.status == ARCHIVED:
+        return Plan()
+    left_pools = [pool for pool in snapshot.pools if pool.status != ARCHIVED]
+    left_trainings = [training for training in snapshot.trainings if training.status != ARCHIVED]
+    if blocked := _blocked(left_pools, left_trainings, snapshot, pools, done):
+        return Plan(blocked=blocked)
+    if left_pools:
+        return _stage(left_pools, CLOSE_POOL, ARCHIVE_POOL, snapshot, done)
+    if left_trainings:
+        return _stage(left_trainings, CLOSE_TRAINING, ARCHIVE_TRAINING, snapshot, done)
+    if operation := _operation_on(ARCHIVE_PROJECT, snapshot.project.id, snapshot):
+        return Plan(operations=(operation,))
+    step = Step(ARCHIVE_PROJECT, snapshot.project.id)
+    return (
+        Plan(locked=(f"project {step.object_id} is not shown as archived yet",))
+        if step in done
+        else Plan(steps=(step,))
+    )
+
+
+def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
+    """Say why a project cannot be archived, and which parameter would deal with it.
+
+    Line by line: Airflow does not wrap a task's log, and what stands further right is not seen.
+
+    :param blocked: what stands in the way.
+    :param pools: what may be done to its pools and trainings.
+    """
+    remedies = {
+        "require_archived": (
+            "Archive them first, or let this task do it:\n"
+            "  pools='archive_closed' archives those that are closed,\n"
+            "  pools='close_and_archive' also closes the open ones, which stops paid work."
+        ),
+        "archive_closed": "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work.",
+        "close_and_archive": "Nothing further was sent for it; run the task again when the reason has gone.",
+    }
+    lines = [f"  {reason}" for reason in blocked[:_SHOWN]]
+    more = [f"  and {len(blocked) - _SHOWN} more"] if len(blocked) > _SHOWN else []
+    return "\n".join([*lines, *more, remedies[pools]])
+
+
+def describe(item: Pool | Training) -> str:
+    """Name a pool or a training, for a person."""
+    kind = "pool" if isinstance(item, Pool) else "training"
+    return f"{kind} {item.id} {shown(item.private_name or '')}"
+
+
+def _blocked(
+    pools: Sequence[Pool],
+    trainings: Sequence[Training],
+    snapshot: Snapshot,
+    rule: PoolsRule,
+    done: Collection[Step],
+) -> tuple[str, ...]:
+    forbidden = {"require_archived": (OPEN, CLOSED, LOCKED), "archive_closed": (OPEN,), "close_and_archive": ()}[rule]
+    return tuple(
+        f"{describe(item)} is {item.status}"
+        for item in (*pools, *trainings)
+        if item.status not in (OPEN, CLOSED, LOCKED)
+        or (item.status in forbidden and not (rule != "require_archived" and _is_closing(item, snapshot, done)))
+    )
+
+
+def _is_closing(item: Pool | Training, snapshot: Snapshot, done: Collection[Step]) -> bool:
+    change = CLOSE_POOL if isinstance(item, Pool) else CLOSE_TRAINING
+    if Step(change, item.id) in done:
+        return True
+    operation = _operation_on(change, item.id, snapshot)
+    return operation is not None and operation.type == change.operation_type
+
+
+def _stage(
+    items: Sequence[Pool] | Sequence[Training],
+    close: Change,
+    archive: Change,
+    snapshot: Snapshot,
+    done: Collection[Step],
+) -> Plan:
+    steps, operations, locked = [], [], []
+    for item in items:
+        step = Step(close if item.status == OPEN else archive, item.id)
+        if operation := _operation_on(archive, item.id, snapshot):
+            operations.append(operation)
+        elif item.status == LOCKED or step in done:
+            locked.append(f"{describe(item)} is {item.status}")
+        else:
+            steps.append(step)
+    return Plan(steps=tuple(steps), operations=tuple(operations), locked=tuple(locked))
+
+
+def _operation_on(change: Change, object_id: str, snapshot: Snapshot) -> Operation | None:
+    """Find what runs on an object: while it does, Toloka accepts nothing else on it."""
+    return next(
+        (
+            operation
+            for operation in snapshot.operations
+            if operation.type.startswith(f"{change.kind.upper()}.")
+            and operation.parameters.get(change.id_name) == object_id
+        ),
+        None,
+    )

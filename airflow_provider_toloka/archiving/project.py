@@ -1,0 +1,186 @@
+"""Archiving as flows: look, do what is missing, say what to wait for. No I/O.
+
+The rules stand in ``archiving.py``; nothing is remembered between two calls, Toloka is asked each time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from airflow_provider_toloka.archiving.plan import (
+    LOCK_CODES,
+    REASONS,
+    PoolsRule,
+    Snapshot,
+    Step,
+    explain,
+    next_steps,
+    step_of,
+)
+from airflow_provider_toloka.client.api.calls import ARCHIVE_PROJECT, Change, Listing
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
+from airflow_provider_toloka.client.sansio import Flow
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaNotArchivableError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a call came.
+
+    :param is_last: whether nothing comes after the operations.
+    :param operations: operations to wait for; when they are the last, they may be finished, or be none at all
+        because all was done before.
+    :param locked: what to look at again a little later, in words.
+    :param snapshot: how the project stands, for a caller that stays; None: it has to be looked at again.
+    """
+
+    is_last: bool = False
+    operations: tuple[Operation, ...] = ()
+    locked: tuple[str, ...] = ()
+    snapshot: Snapshot | None = None
+
+
+def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]:
+    """Bring one object into a wanted state.
+
+    :param api: the API's calls.
+    :param change: what to do.
+    :param object_id: to which object.
+    :returns: how far it came.
+    :raises TolokaConflictError: its state does not allow it.
+    """
+    try:
+        operation = yield from api.change(change, object_id)
+    except TolokaConflictError as error:
+        if error.code in LOCK_CODES:
+            return Progress(locked=(str(error),))
+        raise _explained(error) from None
+    return Progress(is_last=True, operations=(operation,) if operation else ())
+
+
+def retire_project(
+    api: TolokaApi,
+    project_id: str,
+    pools: PoolsRule,
+    done: Collection[Operation] = (),
+    snapshot: Snapshot | None = None,
+) -> Flow[Progress]:
+    """Do all that can be done now to bring a project into the archive.
+
+    :param api: the API's calls.
+    :param project_id: the project's id.
+    :param pools: what may be done to its pools and trainings.
+    :param done: operations that were waited for, and have succeeded.
+    :param snapshot: how the project stands; None: look.
+    :returns: how far it came.
+    :raises TolokaNotArchivableError: a person has to do something first.
+    :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
+    """
+    steps_done = {step for operation in done if (step := step_of(operation))}
+    if snapshot is not None:
+        snapshot = snapshot.after(steps_done, {operation.id for operation in done})
+    while True:
+        is_fresh = snapshot is None
+        if snapshot is None:
+            snapshot = yield from look_at_project(api, project_id)
+        plan = next_steps(snapshot, pools, steps_done)
+        if plan.blocked:
+            raise TolokaNotArchivableError(f"Could not archive project {project_id}:\n{explain(plan.blocked, pools)}")
+        if plan.is_empty:
+            return Progress(is_last=True)
+        round_ = yield from _carry_out(api, plan.steps)
+        yield from api.require_success(round_.operations)
+        if round_.refused and not is_fresh:
+            # What was known may be out of date: look again before giving up.
+            snapshot = None
+            continue
+        if round_.refused:
+            raise TolokaNotArchivableError(
+                f"Could not archive project {project_id}:\n{explain(round_.refused, 'close_and_archive')}"
+            )
+        operations = (*plan.operations, *round_.operations)
+        if any(operation.type == ARCHIVE_PROJECT.operation_type for operation in operations):
+            return Progress(is_last=True, operations=operations)
+        finished = [operation for operation in operations if operation.is_finished]
+        unfinished = tuple(operation for operation in operations if not operation.is_finished)
+        steps_done |= round_.done | {step for operation in finished if (step := step_of(operation))}
+        if Step(ARCHIVE_PROJECT, project_id) in round_.done:
+            # It is archived, says the answer: the project itself may show it without a wait.
+            snapshot = replace(snapshot, project=(yield from api.get_project(project_id)))
+            continue
+        if locked := (*plan.locked, *round_.locked):
+            return Progress(operations=unfinished, locked=locked)
+        snapshot = snapshot.after(steps_done, {operation.id for operation in finished})
+        if unfinished:
+            return Progress(operations=unfinished, snapshot=snapshot)
+
+
+def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:
+    """Read how a project stands.
+
+    Operations come first, and what they change after them, so that none slips through by finishing in between.
+
+    :param api: the API's calls.
+    :param project_id: the project's id.
+    """
+    pending = yield from _all(api.list_operations(status=PENDING))
+    running = yield from _all(api.list_operations(status=RUNNING))
+    pools = yield from _all(api.list_pools(project_id=project_id))
+    trainings = yield from _all(api.list_trainings(project_id=project_id))
+    project = yield from api.get_project(project_id)
+    return Snapshot(project=project, pools=pools, trainings=trainings, operations=(*pending, *running))
+
+
+@dataclass
+class _Round:
+    operations: list[Operation] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    done: set[Step] = field(default_factory=set)
+
+
+def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
+    """Make the calls; one that is refused does not keep the others from being made."""
+    round_ = _Round()
+    for step in steps:
+        try:
+            operation = yield from api.change(step.change, step.object_id, look_first=False)
+        except TolokaConflictError as error:
+            if error.code in LOCK_CODES:
+                round_.locked.append(f"{step.change.kind} {step.object_id} is locked by another operation")
+            else:
+                round_.refused.append(str(_explained(error)))
+            continue
+        if operation is None or (operation.is_finished and not operation.failed):
+            # Whatever type the operation has: Toloka may have types that are not known here.
+            round_.done.add(step)
+        if operation is not None:
+            log.info("Operation %s: %s %s %s", operation.id, step.change.action, step.change.kind, step.object_id)
+            round_.operations.append(operation)
+    return round_
+
+
+def _explained(error: TolokaConflictError) -> TolokaConflictError:
+    reason = REASONS.get(error.code or "")
+    if reason:
+        error.summary = f"{error.summary.rstrip('.')}: {reason}."
+    return error
+
+
+def _all(listing: Listing[T]) -> Flow[list[T]]:
+    items: list[T] = []
+    last_id = None
+    while True:
+        page = yield from listing.page(last_id)
+        items += page.items
+        last_id = page.last_id
+        if last_id is None:
+            return items

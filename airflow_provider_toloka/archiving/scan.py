@@ -1,0 +1,109 @@
+"""Reads an account, to select projects of it: by pages, not by one call for each project."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.client.api.calls import Listing
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.models import ACTIVE, PENDING, RUNNING
+from airflow_provider_toloka.exceptions import TolokaNotFoundError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+#: Up to so many, projects are read one by one; beyond, the lists of the whole account cost fewer requests.
+FEW_PROJECTS = 50
+#: So many pages of pools and trainings are read before all projects are known.
+PAGES_AHEAD = 20
+
+
+async def search(hook: TolokaHook, selection: Selection, *, with_operations: bool = False) -> Search:
+    """Read an account, and select projects.
+
+    :param hook: an entered hook.
+    :param selection: which projects to select.
+    :param with_operations: whether to read what runs on the account too, for archiving them.
+    :returns: the search, with what it found.
+    :raises TolokaApiError: one of its kinds, by meaning.
+    """
+    found = Search(selection)
+    await _Reader(hook, await hook.api_async(), selection, found).read(with_operations=with_operations)
+    return found
+
+
+class _Reader:
+    def __init__(self, hook: TolokaHook, api: TolokaApi, selection: Selection, found: Search) -> None:
+        self._hook = hook
+        self._api = api
+        self._wanted = None if selection.project_ids is None else set(selection.project_ids)
+        self._found = found
+        self._projects_are_known = asyncio.Event()
+
+    async def read(self, *, with_operations: bool) -> None:
+        if self._wanted is not None and len(self._wanted) <= FEW_PROJECTS:
+            if with_operations:
+                await self._read_operations()
+            await together(self._read_one(project_id) for project_id in self._wanted)
+            self._found.see_no_more_projects()
+        else:
+            await together(
+                [
+                    self._read_projects(with_operations=with_operations),
+                    self._read(self._api.list_pools(), ahead=PAGES_AHEAD),
+                    self._read(self._api.list_trainings(), ahead=PAGES_AHEAD),
+                ]
+            )
+
+    async def _read_operations(self) -> None:
+        """Read what runs: before the projects, and in the order of an operation's life.
+
+        So no project that another operation has just archived is taken for an active one on which nothing runs.
+        """
+        for status in (PENDING, RUNNING):
+            async for operation in self._hook.items_async(self._api.list_operations(status=status)):
+                self._found.see_operation(operation)
+
+    async def _read_projects(self, *, with_operations: bool) -> None:
+        if with_operations:
+            await self._read_operations()
+        listing = self._api.list_projects() if self._wanted else self._api.list_projects(status=ACTIVE)
+        async for projects in self._hook.pages_async(listing):
+            for project in projects:
+                self._found.see_project(project)
+        for project_id in (self._wanted or set()) - self._found.candidates.keys() - self._found.refused.keys():
+            self._found.missing[project_id] = f"there is no project {project_id} on this account"
+        self._found.see_no_more_projects()
+        self._projects_are_known.set()
+
+    async def _read(self, listing: Listing[Any], *, ahead: int | None = None) -> None:
+        pages = 0
+        async for items in self._hook.pages_async(replace(listing, keep=self._found.may_want)):
+            for item in items:
+                self._found.see(item)
+            pages += 1
+            if pages == ahead:
+                # Most of the rest will be of no use, once it is known which projects may be selected.
+                await self._projects_are_known.wait()
+
+    async def _read_one(self, project_id: str) -> None:
+        try:
+            self._found.see_project(await self._hook.get_project_async(project_id))
+        except TolokaNotFoundError as error:
+            self._found.missing[project_id] = str(error)
+            return
+        await self._read(self._api.list_pools(project_id=project_id))
+        await self._read(self._api.list_trainings(project_id=project_id))
+
+
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at the same time; the first error stops the rest."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,190 @@
+"""Which projects of an account are stale. Pure: no I/O, no Airflow, no clock.
+
+Toloka has no "last activity": it is the latest of the times at which the project, its pools and its trainings were
+created, started or stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.archiving.plan import Snapshot, describe
+from airflow_provider_toloka.client.models import ACTIVE, ARCHIVED, OPEN, Operation, Pool, Project, Training
+
+_A_DAY = 86_400
+_SHOWN = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which projects to select.
+
+    :param project_ids: only these; None: all of the account.
+    :param before: only those without any activity since this time; None: whatever their activity.
+    :param name_pattern: only those whose name fits this glob, such as ``test *``; None: whatever their name.
+    :param exclude_project_ids: none of these.
+    """
+
+    project_ids: Collection[str] | None = None
+    before: datetime | None = None
+    name_pattern: str | None = None
+    exclude_project_ids: Collection[str] = ()
+
+    def refuses(self, project: Project) -> str:
+        """Say why a project is not selected, whatever its pools and trainings; empty: it may be."""
+        if project.id in self.exclude_project_ids:
+            return "it is excluded"
+        if self.name_pattern is not None and not fnmatchcase(project.public_name or "", self.name_pattern):
+            return f"its name {shown(project.public_name)} does not fit {shown(self.name_pattern)}"
+        if self.before is None or (project.created and project.created < self.before):
+            return ""
+        return f"it was created at {_told(project.created)}, not before {_told(self.before)}"
+
+    def allows(self, item: Pool | Training) -> bool:
+        """Tell whether a project with this pool or training may be selected."""
+        if self.before is None:
+            return True
+        latest = item.last_activity
+        return item.status != OPEN and (latest is None or latest < self.before)
+
+    def reason_against(self, item: Pool | Training) -> str:
+        """Say why a project with this pool or training is not selected."""
+        if item.status == OPEN:
+            return f"{describe(item)} is open"
+        return f"{describe(item)} was in use at {_told(item.last_activity)}, not before {_told(self.before)}"
+
+
+@dataclass
+class Candidate:
+    """A project that may be selected, and what is known of it so far."""
+
+    project: Project
+    last_activity: datetime | None
+    pools: list[Pool] = field(default_factory=list)
+    trainings: list[Training] = field(default_factory=list)
+
+    def report(self, as_of: datetime) -> dict[str, Any]:
+        """Give the project as a JSON value for a person or a next task.
+
+        :param as_of: the time that the age is told for.
+        """
+        days = (as_of - self.last_activity).total_seconds() / _A_DAY if self.last_activity else None
+        age = "no activity is known" if days is None else f"no activity for {days:.0f} days"
+        left = len(self.pools) + len(self.trainings)
+        return {
+            "id": self.project.id,
+            "name": self.project.public_name,
+            "last_activity": self.last_activity.isoformat() if self.last_activity else None,
+            "pools": len(self.pools),
+            "trainings": len(self.trainings),
+            "reason": f"{age}; {left} pools and trainings to archive first" if left else age,
+        }
+
+
+class Search:
+    """Selects projects while the lists of an account go by, keeping nothing of what it does not select.
+
+    Pools and trainings that go by before all projects have are kept until then.
+
+    :param selection: which projects to select.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self.candidates: dict[str, Candidate] = {}
+        #: Of the projects that were asked for by id: why each is not selected, and which there are not.
+        self.refused: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
+        #: What is pending or running on the account; empty if nobody asked.
+        self.operations: dict[tuple[str, str], list[Operation]] = {}
+        self._early: list[Pool | Training] | None = []
+
+    def see_project(self, project: Project) -> None:
+        """Take a project into account; archived ones only when they are asked for by id."""
+        wanted = self._selection.project_ids
+        if project.id not in wanted if wanted is not None else project.status != ACTIVE:
+            return
+        if project.status != ARCHIVED and (reason := self._selection.refuses(project)):
+            if wanted is not None:
+                self.refused[project.id] = reason
+        else:
+            self.candidates[project.id] = Candidate(project, project.created)
+
+    def may_want(self, json: Mapping[str, Any]) -> bool:
+        """Tell whether a pool or a training, as it came, may be of use: most of a big account's are not."""
+        project_id = json.get("project_id")
+        return self._early is not None or not isinstance(project_id, str) or project_id in self.candidates
+
+    def see_no_more_projects(self) -> None:
+        """Take note that all projects have gone by."""
+        early, self._early = self._early or [], None
+        for item in early:
+            self.see(item)
+
+    def see_operation(self, operation: Operation) -> None:
+        """Take a pending or running operation into account."""
+        kind = operation.type.partition(".")[0].lower()
+        key = kind, str(operation.parameters.get(f"{kind}_id"))
+        self.operations.setdefault(key, []).append(operation)
+
+    def snapshot(self, candidate: Candidate) -> Snapshot:
+        """Give how a project stands."""
+        keys = [("project", candidate.project.id)]
+        keys += [("pool", pool.id) for pool in candidate.pools]
+        keys += [("training", training.id) for training in candidate.trainings]
+        return Snapshot(
+            project=candidate.project,
+            pools=candidate.pools,
+            trainings=candidate.trainings,
+            operations=[operation for key in keys for operation in self.operations.get(key, ())],
+        )
+
+    def see(self, item: Pool | Training) -> None:
+        """Take a pool or a training into account."""
+        if self._early is not None:
+            self._early.append(item)
+            return
+        candidate = self.candidates.get(item.project_id)
+        if candidate is None or candidate.project.status == ARCHIVED:
+            return
+        if not self._selection.allows(item):
+            del self.candidates[item.project_id]
+            if self._selection.project_ids is not None:
+                self.refused[item.project_id] = self._selection.reason_against(item)
+            return
+        latest = item.last_activity
+        if latest and (candidate.last_activity is None or latest > candidate.last_activity):
+            candidate.last_activity = latest
+        if item.status != ARCHIVED:
+            kept = candidate.pools if isinstance(item, Pool) else candidate.trainings
+            # Its times have served: without them, an account of many thousand pools fits into little memory.
+            kept.append(replace(item, created=None, last_started=None, last_stopped=None))  # type: ignore[arg-type]
+
+    def found(self) -> list[Candidate]:
+        """Give the selected projects, the longest idle first."""
+        return sorted(
+            self.candidates.values(),
+            key=lambda candidate: (candidate.last_activity is not None, candidate.last_activity, candidate.project.id),
+        )
+
+
+def table(projects: Sequence[Mapping[str, Any]]) -> str:
+    """Give projects as the lines of a table, for a person.
+
+    :param projects: each with ``id``, ``name`` and ``reason``.
+    """
+    rows = []
+    for project in projects[:_SHOWN]:
+        row = f"  {project['id']:>10}  {shown(project['name'] or ''):<42}  "
+        rows.append(row + project["reason"].replace("\n", "\n" + " " * len(row)))
+    more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
+    return "\n".join(rows + more)
+
+
+def _told(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "a time that Toloka does not tell"

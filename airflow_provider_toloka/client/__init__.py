@@ -1,0 +1,1 @@
+"""Toloka's API for any Python program."""

@@ -1,0 +1,1 @@
+"""The calls of Toloka's API, as flows."""

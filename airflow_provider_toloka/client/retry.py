@@ -1,0 +1,61 @@
+"""How failed requests are retried: how often, and with which waits. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def full_jitter(seconds: float) -> float:
+    """Draw a wait between none and so many seconds, so that many clients do not come back at once."""
+    return random.uniform(0, seconds)  # noqa: S311 - not for cryptography
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How a failed request is sent again. All times in seconds.
+
+    :param retries: how often at most.
+    :param first_wait: the longest first back-off; it doubles with each retry, and the jitter draws a part of it.
+    :param longest_wait: the cap on a single wait; a server that asks for more gets an error instead.
+    :param total_wait: the cap on the sum of the waits of one call.
+    :param jitter: draws the wait from the longest that it may be.
+    """
+
+    retries: int = 5
+    first_wait: float = 1.0
+    longest_wait: float = 90.0
+    total_wait: float = 300.0
+    jitter: Callable[[float], float] = full_jitter
+
+
+class Patience:
+    """What is left of the retries and the waiting time of one call."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._retries = 0
+        self._waited = 0.0
+
+    @property
+    def retries(self) -> int:
+        """How many retries were granted so far."""
+        return self._retries
+
+    def next_wait(self, asked: float | None) -> float | None:
+        """Grant one more retry.
+
+        :param asked: how long the server asks to wait, in seconds; None: it does not say.
+        :returns: how long to wait before the retry, in seconds; None when patience is at its end.
+        """
+        policy = self._policy
+        doublings = min(self._retries, 64)  # beyond, a float may not hold it
+        longest = min(policy.first_wait * 2**doublings, policy.longest_wait)
+        wait = policy.jitter(longest) if asked is None else asked + policy.jitter(policy.first_wait)
+        too_long = asked is not None and asked > policy.longest_wait
+        if too_long or self._retries >= policy.retries or self._waited + wait > policy.total_wait:
+            return None
+        self._retries += 1
+        self._waited += wait
+        return wait

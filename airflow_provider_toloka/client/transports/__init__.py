@@ -1,0 +1,1 @@
+"""What carries flows over the network."""

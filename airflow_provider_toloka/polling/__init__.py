@@ -1,0 +1,1 @@
+"""Waiting for many operations with few requests."""

@@ -1,0 +1,102 @@
+"""Which waits are due for a look, and when. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from airflow_provider_toloka.client.models import Operation
+
+#: Waits with an interval of so many seconds or more fall in with the lists that are read for others.
+SHARED_INTERVAL = 1.0
+
+
+@dataclass(eq=False)
+class Wait:
+    """What is waited for: one operation, however many wait for it."""
+
+    operation_id: str
+    finished: asyncio.Future[Operation]
+    on_change: list[Callable[[Operation], None]] = field(default_factory=list)
+    users: int = 0
+    last: Operation | None = None
+
+    @property
+    def known(self) -> Operation | None:
+        """What is known of the operation, finished or not.
+
+        :raises TolokaApiError: what ended the wait.
+        """
+        return self.last if self.finished.cancelled() or not self.finished.done() else self.finished.result()
+
+    def close(self) -> None:
+        """Wait no longer."""
+        if not self.finished.cancel() and not self.finished.cancelled():
+            # Looked at, so that asyncio does not complain of an error that nobody asked for.
+            self.finished.exception()
+
+
+class Due(NamedTuple):
+    """When a wait is to be looked at, and after what interval; ``number`` breaks ties."""
+
+    time: float
+    number: int
+    wait: Wait
+    interval: float
+    intervals: Iterator[float]
+
+
+class Schedule:
+    """The waits by the time of their next look. Those that have finished drop out by themselves."""
+
+    def __init__(self) -> None:
+        self._heap: list[Due] = []
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def next_time(self) -> float | None:
+        """When the next wait is due; None: there is none."""
+        return self._heap[0].time if self._heap else None
+
+    def add(self, wait: Wait, intervals: Iterator[float], start: float, now: float) -> None:
+        """Let a wait be looked at when its next interval has passed.
+
+        :param intervals: gives the seconds between the looks.
+        :param start: when the interval begins.
+        :param now: the time now: what is late is looked at once, not as often as it was due.
+        """
+        if not wait.finished.done():
+            interval = next(intervals)
+            self._push(max(start + interval, now), wait, interval, intervals)
+
+    def take(self, now: float, listed: float) -> list[Due]:
+        """Take the waits that are due, but for those that a list has just served, whoever it was read for.
+
+        :param now: the time now.
+        :param listed: when the last list was read.
+        """
+        due = []
+        while self._heap and (self._heap[0].time <= now or self._heap[0].wait.finished.done()):
+            one = heapq.heappop(self._heap)
+            if one.wait.finished.done():
+                continue
+            if one.interval >= SHARED_INTERVAL and listed > one.time - one.interval / 2:
+                self._push(max(now, listed + one.interval), one.wait, one.interval, one.intervals)
+            else:
+                due.append(one)
+        return due
+
+    def forget_finished(self) -> None:
+        """Drop the waits that have finished."""
+        self._heap = [one for one in self._heap if not one.wait.finished.done()]
+        heapq.heapify(self._heap)
+
+    def _push(self, time: float, wait: Wait, interval: float, intervals: Iterator[float]) -> None:
+        self._number += 1
+        heapq.heappush(self._heap, Due(time, self._number, wait, interval, intervals))

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from airflow_provider_toloka.client.api.operations import timeout_message
+from airflow_provider_toloka.client.backoff import backing_off, quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.sansio import Request
+from airflow_provider_toloka.exceptions import (
+    TolokaNotFoundError,
+    TolokaOperationFailedError,
+    TolokaTimeoutError,
+)
+from tests.driving import NOW, Answer, Driver, answer, api, error, lost, ok, operation
+
+LOG = [{"type": "T", "success": True}, {"type": "T", "success": False, "output": "broken"}]
+
+
+def standing(status: str, progress: float | None = None, id_: str = "op1") -> Answer:
+    return ok(operation(status=status, progress=progress, id_=id_))
+
+
+def test_the_wait_ends_with_success() -> None:
+    driver = Driver([standing("PENDING"), standing("RUNNING"), standing("SUCCESS")])
+    assert driver.run(api().wait_for_operation("op1")).status == "SUCCESS"
+    assert driver.calls == ["GET /operations/op1"] * 3
+
+
+def test_a_finished_operation_is_not_waited_for() -> None:
+    driver = Driver([standing("SUCCESS")])
+    driver.run(api().wait_for_operation("op1"))
+    assert driver.sleeps == []
+
+
+def test_the_first_looks_come_quickly() -> None:
+    driver = Driver([*[standing("RUNNING")] * 7, standing("SUCCESS")])
+    driver.run(api().wait_for_operation("op1", poll_interval=5))
+    assert driver.sleeps == [0.25, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("intervals", "seconds"),
+    [
+        (quick_first(60), [0.25, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]),
+        (quick_first(0.1), [0.1, 0.1, 0.1]),
+        (backing_off(3, 10), [3, 6, 10, 10]),
+    ],
+)
+def test_the_seconds_between_looks(intervals: Any, seconds: list[float]) -> None:
+    assert list(itertools.islice(intervals, len(seconds))) == seconds
+
+
+@pytest.mark.parametrize(
+    ("log", "shown"),
+    [
+        (ok(LOG), [LOG[1]]),
+        (ok([]), []),
+        (error(404, "DOES_NOT_EXIST"), []),
+        (ok("no log"), []),
+    ],
+)
+def test_a_failed_operation_is_raised_with_what_failed_in_its_log(log: Answer, shown: list[Any]) -> None:
+    driver = Driver([ok(operation(status="FAIL", details={"why": "so"})), log])
+    with pytest.raises(
+        TolokaOperationFailedError, match=r"operation op1 .* ended as FAIL. Details: {'why': 'so'}"
+    ) as caught:
+        driver.run(api().wait_for_operation("op1"))
+    assert driver.calls == ["GET /operations/op1", "GET /operations/op1/log"]
+    assert list(caught.value.log) == shown
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        *(lost(kind) for kind in ("unreachable", "tls", "timeout", "broken", "too large")),
+        *(error(status) for status in (408, 429, 500, 502, 503, 504)),
+        answer(200, b"<html>"),
+        answer(302),
+    ],
+    ids=str,
+)
+def test_an_outage_does_not_end_the_wait(outage: Answer) -> None:
+    driver = Driver([standing("RUNNING"), *[outage] * 20, standing("SUCCESS")])
+    assert driver.run(api().wait_for_operation("op1")).status == "SUCCESS"
+
+
+def test_what_no_waiting_mends_ends_the_wait() -> None:
+    with pytest.raises(TolokaNotFoundError):
+        Driver([error(404)]).run(api().wait_for_operation("op1"))
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("47", 47.0), ("31536000", 60.0)])
+def test_a_wait_that_toloka_asks_for_is_kept_for_a_minute_at_most(asked: str, kept: float) -> None:
+    driver = Driver([error(429, retry_after=asked), standing("SUCCESS")])
+    driver.run(api().wait_for_operation("op1", poll_interval=5))
+    assert driver.sleeps == [kept]
+
+
+@pytest.mark.parametrize(
+    ("serve", "told"),
+    [
+        (lambda _: standing("RUNNING", 40), "operation op1 (PROJECT.ARCHIVE) is RUNNING, progress 40 %"),
+        (lambda _: error(503), "operation op1 was never seen"),
+        (lambda _: error(429, retry_after="9999"), "operation op1 was never seen"),
+    ],
+)
+def test_the_wait_ends_at_its_deadline_with_a_last_look(serve: Any, told: str) -> None:
+    driver = Driver(serve)
+    with pytest.raises(TolokaTimeoutError, match=r"They go on at Toloka. Run the task again") as caught:
+        driver.run(api().wait_for_operation("op1", poll_interval=7, timeout=60))
+    assert told in str(caught.value)
+    assert driver.now == NOW + 60
+
+
+def test_success_at_the_last_look_is_success() -> None:
+    driver = Driver(lambda _: standing("SUCCESS" if driver.now >= NOW + 60 else "RUNNING"))
+    assert driver.run(api().wait_for_operation("op1", timeout=60)).status == "SUCCESS"
+
+
+def test_the_deadline_is_absolute() -> None:
+    driver = Driver(lambda _: standing("RUNNING"))
+    driver.now += 50  # the task began before, and was restarted
+    with pytest.raises(TolokaTimeoutError, match=r"operation op1 .* is RUNNING"):
+        driver.run(api().poll_operations(["op1"], intervals=backing_off(4, 4), deadline=NOW + 60))
+    assert driver.now == NOW + 60
+    driver = Driver(lambda _: standing("RUNNING"))
+    driver.now += 90
+    with pytest.raises(TolokaTimeoutError):
+        driver.run(api().poll_operations(["op1"], intervals=backing_off(4, 4), deadline=NOW + 60))
+    assert (driver.calls, driver.sleeps) == (["GET /operations/op1"], [])
+
+
+def test_without_a_deadline_the_wait_goes_on() -> None:
+    driver = Driver([*[standing("RUNNING")] * 500, standing("SUCCESS")])
+    driver.run(api().poll_operations(["op1"], intervals=backing_off(60, 60), deadline=None))
+    assert driver.now == NOW + 500 * 60
+
+
+def test_only_changes_are_told() -> None:
+    told: list[str] = []
+    steps = [("PENDING", None), ("PENDING", None), ("RUNNING", 0), ("RUNNING", 0), ("RUNNING", 50), ("SUCCESS", 100)]
+    driver = Driver([standing(*step) for step in steps])
+    driver.run(api().wait_for_operation("op1", on_change=lambda operation: told.append(operation.summary)))
+    prefix = "operation op1 (PROJECT.ARCHIVE) is "
+    assert [text.removeprefix(prefix) for text in told] == [
+        "PENDING",
+        "RUNNING, progress 0 %",
+        "RUNNING, progress 50 %",
+        "SUCCESS, progress 100 %",
+    ]
+
+
+def test_changes_are_logged_unless_told_otherwise(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    Driver([standing("SUCCESS")]).run(api().wait_for_operation("op1"))
+    assert "Toloka's operation op1 (PROJECT.ARCHIVE) is SUCCESS" in caplog.text
+
+
+def serve_by_id(**statuses: list[str]) -> Any:
+    """Answer each look at an operation with the next of its statuses; the last one stays."""
+
+    def serve(request: Request) -> Answer:
+        id_ = request.url.rpartition("/")[2]
+        left = statuses[id_]
+        return standing(left.pop(0) if len(left) > 1 else left[0], id_=id_)
+
+    return serve
+
+
+def poll(driver: Driver, ids: list[str]) -> dict[str, Operation]:
+    return driver.run(api().poll_operations(ids, intervals=backing_off(1, 1), deadline=NOW + 60))
+
+
+def test_many_are_waited_for_until_the_last() -> None:
+    driver = Driver(serve_by_id(a=["RUNNING", "SUCCESS"], b=["SUCCESS"], c=["PENDING", "RUNNING", "SUCCESS"]))
+    found = poll(driver, ["a", "b", "c"])
+    assert [operation.status for operation in found.values()] == ["SUCCESS"] * 3
+    assert driver.calls.count("GET /operations/b") == 1
+    assert driver.now == NOW + 2
+
+
+def test_one_failure_ends_the_wait_for_many() -> None:
+    driver = Driver(serve_by_id(a=["RUNNING"], b=["RUNNING", "FAIL"], c=["RUNNING"]))
+    found = poll(driver, ["a", "b", "c"])
+    assert [operation.status for operation in found.values()] == ["RUNNING", "FAIL", "RUNNING"]
+    assert driver.now == NOW + 1
+
+
+def test_an_outage_is_met_once_for_all() -> None:
+    down = Driver(lambda _: error(503))
+    told = "3 of 3 operations .*The last look brought no news: .*Toloka is not available. Try again later"
+    with pytest.raises(TolokaTimeoutError, match=told):
+        poll(down, ["a", "b", "c"])
+    assert set(down.calls) == {"GET /operations/a"}
+
+
+def test_no_operations_are_no_wait() -> None:
+    assert poll(Driver(), []) == {}
+
+
+def test_the_first_failure_of_many_is_raised() -> None:
+    ended = [
+        Operation.from_json(operation(id_=id_, status=status))
+        for id_, status in zip("abc", ["SUCCESS", "FAIL", "FAIL"], strict=True)
+    ]
+    with pytest.raises(TolokaOperationFailedError, match=r"operation b "):
+        Driver([ok([])]).run(api().require_success(ended))
+    assert Driver().run(api().require_success(ended[:1])) is None
+
+
+def test_a_late_wait_names_those_that_are_late() -> None:
+    known = {str(i): Operation.from_json(operation(id_=str(i), status="RUNNING")) for i in range(30)}
+    known["0"] = Operation.from_json(operation(id_="0", status="SUCCESS"))
+    told = timeout_message(known)
+    assert "29 of 30 operations have not finished" in told
+    assert "operation 1 (PROJECT.ARCHIVE) is RUNNING" in told
+    assert "and 9 more. They go on at Toloka." in told

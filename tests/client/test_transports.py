@@ -1,0 +1,385 @@
+"""Both drivers over the same cases."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.retry import RetryPolicy
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.client.transports import aio as transport_async
+from airflow_provider_toloka.client.transports import sync as transport
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaUnavailableError
+from tests.driving import read_all
+from tests.serving import reply, self_signed_tls, serving
+
+Drive = Callable[[Settings, Flow[Any]], Any]
+
+
+def over_requests(settings: Settings, flow: Flow[Any]) -> Any:
+    with transport.open_session(settings) as session:
+        return transport.run(flow, session, settings.timeout)
+
+
+def over_aiohttp(settings: Settings, flow: Flow[Any]) -> Any:
+    async def main() -> Any:
+        async with transport_async.AsyncDriver(settings) as driver:
+            return await driver.run(flow)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(params=[over_requests, over_aiohttp], ids=["requests", "aiohttp"])
+def drive(request: pytest.FixtureRequest) -> Drive:
+    chosen: Drive = request.param
+    return chosen
+
+
+def settings_for(url: str, **more: Any) -> Settings:
+    return Settings(**{"token": "AQAD-made-up", **more}, base_url=f"{url}/api/v1", environment="custom")
+
+
+def emulated(emulator: TolokaEmulator, **more: Any) -> Settings:
+    return settings_for(emulator.url, token=emulator.token, **more)
+
+
+def send(settings: Settings, path: str, method: Any = "GET") -> Flow[Response | NoAnswer]:
+    answer: Response | NoAnswer = yield Request(method, settings.base_url + path)
+    return answer
+
+
+def test_an_answer_comes_whole(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    toloka_emulator.fault("GET /requester", status=418, body="tea ☕", headers={"Retry-After": "7", "X-Odd": "é"})
+    settings = emulated(toloka_emulator, act_under_account_id="acc-1")
+    answer = drive(settings, send(settings, "/requester"))
+    assert (answer.status, answer.body.decode()) == (418, "tea ☕")
+    assert answer.headers["retry-after"] == "7"
+    assert answer.received == pytest.approx(toloka_emulator.requests[0].at, abs=30)
+    assert toloka_emulator.requests[0].account == "acc-1"
+
+
+def test_calls_and_lists_work(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    ids = [toloka_emulator.add_project()["id"] for _ in range(310)]
+    settings = emulated(toloka_emulator)
+    api = TolokaApi(settings)
+    assert drive(settings, api.get_requester()).name == "Emulated requester"
+    assert [project.id for project in drive(settings, read_all(api.list_projects()))] == ids
+    assert drive(settings, api.archive_project(ids[0])).status == "SUCCESS"
+    assert toloka_emulator.projects[ids[0]]["status"] == "ARCHIVED"
+
+
+def test_an_api_key_is_sent_as_such(drive: Drive) -> None:
+    key = f"{'a' * 23}.bb.cc"
+    with TolokaEmulator(tokens=[key]) as emulator:
+        settings = emulated(emulator)
+        assert drive(settings, TolokaApi(settings).get_requester()).id
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("disconnect", ["before", "after", "cut"])
+def test_a_connection_that_breaks_off_is_no_answer(
+    toloka_emulator: TolokaEmulator, drive: Drive, method: str, disconnect: str
+) -> None:
+    project_id = toloka_emulator.add_project()["id"]
+    path = f"/projects/{project_id}" + ("/archive" if method == "POST" else "")
+    toloka_emulator.fault(f"{method} {path}", times=None, disconnect=disconnect)
+    settings = emulated(toloka_emulator)
+    answer = drive(settings, send(settings, path, method))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
+    assert answer.reason
+    assert len(toloka_emulator.requests) == 1 or method == "GET"  # aiohttp repeats it once by itself
+    is_carried_out = method == "POST" and disconnect != "before"
+    assert toloka_emulator.projects[project_id]["status"] == ("ARCHIVED" if is_carried_out else "ACTIVE")
+
+
+@pytest.mark.parametrize("disconnect", ["before", "after", "cut"])
+def test_a_change_whose_answer_is_lost_is_submitted_once(
+    toloka_emulator: TolokaEmulator, drive: Drive, disconnect: str
+) -> None:
+    project_id = toloka_emulator.add_project()["id"]
+    toloka_emulator.fault("POST /projects/*/archive", disconnect=disconnect)
+    settings = emulated(toloka_emulator)
+    drive(settings, TolokaApi(settings, RetryPolicy(jitter=lambda _: 0.0)).archive_project(project_id))
+    assert toloka_emulator.projects[project_id]["status"] == "ARCHIVED"
+    assert len(toloka_emulator.operations) == 1
+
+
+def test_a_slow_answer_is_a_timeout(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    toloka_emulator.fault("GET /requester", delay=30)
+    settings = emulated(toloka_emulator, timeout=0.2)
+    assert drive(settings, send(settings, "/requester")) == NoAnswer("timeout", "0.2 s")
+
+
+def test_a_body_that_stops_coming_is_a_timeout(drive: Drive) -> None:
+    gone = threading.Event()
+
+    def stall(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        handler.wfile.flush()
+        gone.wait(10)
+
+    with serving(stall) as url:
+        settings = settings_for(url, timeout=0.2)
+        answer = drive(settings, send(settings, "/"))
+        gone.set()
+    assert answer == NoAnswer("timeout", "0.2 s")
+
+
+async def test_a_request_that_is_cancelled_as_its_time_is_over_ends_with_its_task(
+    toloka_emulator: TolokaEmulator,
+) -> None:
+    toloka_emulator.fault("GET /requester", delay=30)
+    settings = emulated(toloka_emulator, timeout=0.5)
+    async with transport_async.AsyncDriver(settings) as driver:
+        task = asyncio.create_task(driver.run(send(settings, "/requester")))
+        while not toloka_emulator.requests:  # noqa: ASYNC110 - another thread adds to them
+            await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.55, task.cancel)
+        time.sleep(0.6)  # noqa: ASYNC251 - so both are due when the loop goes on
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize(
+    ("begin", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Odd: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["headers", "interim answers", "body", "chunks"],
+)
+def test_an_answer_that_comes_bit_by_bit_has_to_be_there_in_time(drive: Drive, begin: bytes, part: bytes) -> None:
+    gone = threading.Event()
+
+    def dribble(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(begin)
+        for _ in range(250):  # some five seconds
+            if not gone.wait(0.02):
+                handler.wfile.write(part)
+
+    started = time.monotonic()
+    with serving(dribble) as url:
+        settings = settings_for(url, timeout=0.5)
+        answer = drive(settings, send(settings, "/"))
+        gone.set()
+    assert answer == NoAnswer("timeout", "0.5 s")
+    assert 0.5 <= time.monotonic() - started < 4
+
+
+def test_two_lengths_that_differ_are_no_answer(drive: Drive) -> None:
+    def contradict(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 2\r\n\r\n{}")
+
+    with serving(contradict) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/"))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
+
+
+def test_a_refused_connection_is_unreachable(drive: Drive) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        settings = settings_for(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        answer = drive(settings, send(settings, "/requester"))
+    assert (type(answer), answer.kind) == (NoAnswer, "unreachable")
+    assert f"[Errno {errno.ECONNREFUSED}]" in answer.reason
+
+
+def test_what_is_no_http_is_no_answer(drive: Drive) -> None:
+    def greet(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        handler.close_connection = True
+
+    with serving(greet) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/requester"))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
+
+
+def test_a_body_that_is_not_encoded_as_it_says_is_no_answer(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    toloka_emulator.fault("GET /requester", body=b"no gzip", headers={"Content-Encoding": "gzip"})
+    settings = emulated(toloka_emulator)
+    answer = drive(settings, send(settings, "/requester"))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
+
+
+@pytest.mark.parametrize("status", [200, 302, 500])
+def test_a_body_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, drive: Drive, status: int) -> None:
+    monkeypatch.setattr(transport, "LARGEST_BODY", 100_000)
+    monkeypatch.setattr(transport_async, "LARGEST_BODY", 100_000)
+    written = 0
+
+    def flood(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal written
+        handler.send_response(status)
+        handler.send_header("Location", "/elsewhere")
+        handler.send_header("Content-Length", "1000000000")
+        handler.end_headers()
+        while written < 1_000_000_000:
+            handler.wfile.write(b"x" * 1_000_000)
+            written += 1_000_000
+
+    with serving(flood) as url:
+        settings = settings_for(url)
+        assert drive(settings, send(settings, "/")) == NoAnswer("too large", "more than 100000 bytes")
+    assert written < 100_000_000
+
+
+def test_the_largest_body_is_still_read(
+    monkeypatch: pytest.MonkeyPatch, toloka_emulator: TolokaEmulator, drive: Drive
+) -> None:
+    monkeypatch.setattr(transport, "LARGEST_BODY", 100_000)
+    monkeypatch.setattr(transport_async, "LARGEST_BODY", 100_000)
+    toloka_emulator.fault("GET /requester", body=b"x" * 100_000)
+    settings = emulated(toloka_emulator)
+    assert len(drive(settings, send(settings, "/requester")).body) == 100_000
+
+
+def test_a_redirect_is_not_followed_and_takes_no_token_along(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    with TolokaEmulator() as other:
+        location = f"{other.url}/api/v1/requester"
+        toloka_emulator.fault("GET /requester", times=None, status=307, headers={"Location": location})
+        settings = emulated(toloka_emulator)
+        with pytest.raises(TolokaInvalidAnswerError, match=rf"is a redirect to '{location}', which is not followed"):
+            drive(settings, TolokaApi(settings).get_requester())
+        assert other.requests == []
+    assert len(toloka_emulator.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[", "http://a..b/", "//", "", "\x00", "é", "mailto:a@b", "http://x:99999/"]
+)
+def test_a_redirect_to_nowhere_is_no_harm(toloka_emulator: TolokaEmulator, drive: Drive, location: str) -> None:
+    toloka_emulator.fault(
+        "GET /requester", status=302, body=b"moved", headers={"Location": location.replace("\x00", "%00")}
+    )
+    settings = emulated(toloka_emulator)
+    answer = drive(settings, send(settings, "/requester"))
+    assert (answer.status, answer.body) == (302, b"moved")
+
+
+def test_an_entry_of_netrc_does_not_replace_the_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, drive: Drive
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1\nlogin me\npassword mine\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    seen = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get_all("Authorization"))
+        reply(handler)
+
+    with serving(record) as url:
+        settings = settings_for(url)
+        drive(settings, send(settings, "/requester"))
+    assert seen == [["OAuth AQAD-made-up"]]
+
+
+@pytest.mark.parametrize(("bypass", "by_proxy"), [("", True), ("toloka.invalid", False)])
+def test_the_proxy_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, drive: Drive, bypass: str, by_proxy: bool
+) -> None:
+    seen = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append((handler.path, handler.headers["Proxy-Authorization"], handler.headers["Authorization"]))
+        reply(handler)
+
+    with serving(record) as url:
+        monkeypatch.setenv("http_proxy", url.replace("//", "//me:mine@"))
+        monkeypatch.setenv("no_proxy", bypass)
+        settings = settings_for("http://toloka.invalid")
+        answer = drive(settings, send(settings, "/requester"))
+    asked = ("http://toloka.invalid/api/v1/requester", "Basic bWU6bWluZQ==", "OAuth AQAD-made-up")
+    assert seen == ([asked] if by_proxy else [])
+    assert isinstance(answer, Response if by_proxy else NoAnswer)
+
+
+def test_the_headers_say_who_asks_for_what(drive: Drive) -> None:
+    seen: list[dict[str, str]] = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append({name.lower(): value for name, value in handler.headers.items()})
+        reply(handler)
+
+    with serving(record) as url:
+        settings = settings_for(url, act_under_account_id="acc-1")
+        drive(settings, send(settings, "/requester"))
+    assert seen[0]["user-agent"].startswith("airflow-provider-toloka")
+    assert (seen[0]["accept"], seen[0]["x-act-under-account-id"]) == ("application/json", "acc-1")
+
+
+@pytest.fixture(scope="module")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    return self_signed_tls(tmp_path_factory.mktemp("tls"))
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(self_signed: ssl.SSLContext, drive: Drive) -> None:
+    seen = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.path)
+        reply(handler)
+
+    with serving(record, self_signed) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/requester"))
+        assert (type(answer), answer.kind) == (NoAnswer, "tls")
+        assert "self-signed certificate" in answer.reason
+        with pytest.raises(
+            TolokaUnavailableError, match=r"the TLS connection failed .*Check the connection's host and"
+        ):
+            drive(settings, TolokaApi(settings, RetryPolicy(retries=0)).get_requester())
+    assert seen == []
+
+
+def test_plain_http_behind_an_https_address_is_refused(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    settings = settings_for(toloka_emulator.url.replace("http:", "https:"))
+    answer = drive(settings, send(settings, "/requester"))
+    assert (type(answer), answer.kind) == (NoAnswer, "tls")
+
+
+def test_a_sleep_takes_its_time_and_tells_it(drive: Drive) -> None:
+    def flow() -> Flow[tuple[float, float]]:
+        before = yield Sleep(0)
+        return before, (yield Sleep(0.05))
+
+    before, after = drive(settings_for("http://127.0.0.1"), flow())
+    assert 0.04 < after - before < 10
+
+
+def test_connections_are_kept_for_the_next_request(drive: Drive) -> None:
+    ports = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        ports.append(handler.client_address[1])
+        reply(handler)
+
+    def thrice(settings: Settings) -> Flow[None]:
+        for _ in range(3):
+            yield from send(settings, "/requester")
+
+    with serving(record) as url:
+        drive(settings_for(url), thrice(settings_for(url)))
+    assert len(ports) == 3
+    assert len(set(ports)) == 1

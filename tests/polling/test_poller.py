@@ -1,0 +1,436 @@
+"""The poller: most of it against the emulator's account on a clock that runs ahead, the rest over a real network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import selectors
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import pendulum
+import pytest
+
+from airflow_provider_toloka.client.backoff import backing_off, quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.retry import RetryPolicy
+from airflow_provider_toloka.client.sansio import Flow, Request, Sleep
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.emulator.account import Account
+from airflow_provider_toloka.emulator.errors import ApiError
+from airflow_provider_toloka.emulator.listing import LISTINGS, read_query, select
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.polling.poller import AT_ONCE, FEW, ROTATION_PER_SECOND, ROTATION_SECONDS, Poller
+from airflow_provider_toloka.triggers.toloka import shared_poller
+from tests.driving import Answer, answer, api, ok, page
+
+T = TypeVar("T")
+
+MANY = 3 * FEW
+START = float(int(time.time()))
+
+
+class _Selector(selectors.DefaultSelector):
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        assert timeout is not None, "everything waits, and nothing is to come"
+        self.now += max(timeout, 1e-6)  # no clock stands still
+        return super().select(0)
+
+
+class QuickLoop(asyncio.SelectorEventLoop):
+    """An event loop on which to wait takes no time."""
+
+    def __init__(self) -> None:
+        self._own = _Selector()
+        super().__init__(self._own)
+
+    def time(self) -> float:
+        return self._own.now
+
+
+class Toloka:
+    """The emulator's account on the loop's clock, a poller of it, and what it asked.
+
+    :param spoil: gives an answer instead of the account's own, or None.
+    """
+
+    def __init__(self) -> None:
+        self.clock = asyncio.get_running_loop().time
+        self.account = Account(clock=lambda: START + self.clock(), operation_seconds=0)
+        self.asked: list[tuple[float, str]] = []
+        self.spoil: Callable[[str], Answer | None] = lambda _path: None
+        self.poller = Poller(api(), self.run)
+
+    async def run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                await asyncio.sleep(step.seconds if isinstance(step, Sleep) else 0.05)
+                step = flow.send(self._serve(step) if isinstance(step, Request) else START + self.clock())
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _serve(self, request: Request) -> Answer:
+        parts = urlsplit(request.url)
+        path = parts.path.removeprefix("/api/v1")
+        self.asked.append((self.clock(), path))
+        self.account.settle()
+        table = self.account.tables["operations"]
+        try:
+            if spoilt := self.spoil(path):
+                return spoilt
+            if path == "/operations":
+                rows, more = select(table, read_query(LISTINGS["operations"], table, parse_qsl(parts.query)))
+                return page(*rows, has_more=more)
+            row = table.get(path.rpartition("/")[2])
+            return ok(self.account.operations.present(row, START + self.clock())) if row else answer(404)
+        except ApiError as refusal:
+            return answer(refusal.status, refusal.body())
+
+    def add(self, finishes_in: float | None = None, **fields: Any) -> str:
+        given: dict[str, Any] = {"status": "RUNNING", "finishes_in": finishes_in} | fields
+        id_: str = self.account.add_operation("POOL.ARCHIVE", **given)["id"]
+        return id_
+
+    def submitted(self, id_: str) -> datetime:
+        row = self.account.tables["operations"].get(id_) or {}
+        found = Operation.from_json(row).submitted
+        assert found
+        return found
+
+    async def wait(
+        self, *ids: str, interval: float = 5.0, seconds: float | None = None, knows: bool = True, **more: Any
+    ) -> dict[str, str | None]:
+        """Wait; give the operations' statuses."""
+        seen = await self.poller.wait_for(
+            {id_: self.submitted(id_) if knows else None for id_ in ids},
+            **{"intervals": lambda: backing_off(interval, interval), "seconds": seconds, "fail_fast": False} | more,
+        )
+        return {id_: operation.status if operation else None for id_, operation in seen.items()}
+
+    @property
+    def lists(self) -> list[float]:
+        return [at for at, path in self.asked if path == "/operations"]
+
+    @property
+    def looks(self) -> list[tuple[float, str]]:
+        return [(at, path.rpartition("/")[2]) for at, path in self.asked if path != "/operations"]
+
+
+def quickly(test: Callable[[Toloka], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test on a loop that waits for nothing; and see that its poller leaves nothing behind."""
+
+    async def run() -> None:
+        toloka = Toloka()
+        async with toloka.poller:
+            await test(toloka)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    def run_quickly() -> None:
+        with asyncio.Runner(loop_factory=QuickLoop) as runner:
+            runner.run(run())
+
+    run_quickly.__name__ = test.__name__
+    return run_quickly
+
+
+async def apart(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    await asyncio.sleep(seconds)
+    return await work
+
+
+@quickly
+async def test_many_waits_cost_one_list_in_an_interval(toloka: Toloka) -> None:
+    operations = [toloka.add(30 + 30 * i / 2000) for i in range(2000)]
+    found = await toloka.wait(*operations)
+    assert set(found.values()) == {"SUCCESS"}
+    assert toloka.clock() <= 60 + 1.1 * 5
+    pages = 2000 / 300
+    assert len(toloka.lists) <= 60 / 5 + pages + 2
+    assert len(toloka.looks) <= ROTATION_PER_SECOND * max(0, toloka.clock() - ROTATION_SECONDS) + 1
+
+
+@quickly
+async def test_waits_that_join_at_any_time_share_a_list_each_second(toloka: Toloka) -> None:
+    async def join() -> float:
+        found = await toloka.wait(toloka.add(40), interval=5)
+        assert list(found.values()) == ["SUCCESS"]
+        return toloka.clock()
+
+    told = await asyncio.gather(*(apart(10 * i / 500, join()) for i in range(500)))
+    assert all(40 <= at - 10 * i / 500 <= 40 + 1.1 * 5 + 0.1 for i, at in enumerate(told))
+    assert len(toloka.lists) <= toloka.clock()
+
+
+@pytest.mark.parametrize("count", [1, FEW])
+def test_a_few_waits_are_polled_by_id(count: int) -> None:
+    async def polls(toloka: Toloka) -> None:
+        await toloka.wait(*(toloka.add(20) for _ in range(count)))
+        assert toloka.lists == []
+        assert set(Counter(id_ for _, id_ in toloka.looks).values()) == {4}
+
+    quickly(polls)()
+
+
+@quickly
+async def test_beyond_a_few_the_list_serves_all(toloka: Toloka) -> None:
+    await toloka.wait(*(toloka.add(20) for _ in range(FEW + 1)))
+    assert toloka.looks == []
+
+
+@quickly
+async def test_a_fresh_operation_is_looked_at_quickly_at_first(toloka: Toloka) -> None:
+    await toloka.wait(toloka.add(16), intervals=lambda: quick_first(4))
+    looks = [at for at, _ in toloka.looks]
+    pauses = [after - before for before, after in itertools.pairwise([0.0, *looks])]
+    assert pauses == pytest.approx([0.25, 0.25, 0.5, 1, 2, 4, 4, 4, 4][: len(pauses)], abs=0.11)
+    assert toloka.clock() >= 16
+
+
+@pytest.mark.parametrize("minutes", [1, 10, 60, 10_000])
+@pytest.mark.parametrize("knows", [True, False], ids=["known", "unknown"])
+def test_one_that_finished_before_its_wait_joined_is_found(minutes: int, knows: bool) -> None:
+    async def finds(toloka: Toloka) -> None:
+        others = [toloka.add() for _ in range(MANY)]
+        endless = asyncio.create_task(toloka.wait(*others))
+        toloka.add(1)
+        await asyncio.sleep(100)
+        ago = START + toloka.clock() - 60 * minutes
+        old = toloka.add(status="SUCCESS", submitted=ago - 1, finished=ago)
+        before = toloka.clock()
+        assert await toloka.wait(old, knows=knows) == {old: "SUCCESS"}
+        assert toloka.clock() - before <= 5.5
+        endless.cancel()
+        await asyncio.wait([endless])
+
+    quickly(finds)()
+
+
+@quickly
+async def test_one_that_the_list_shows_late_is_found(toloka: Toloka) -> None:
+    late, *others = [toloka.add() for _ in range(MANY)]
+    waits = asyncio.create_task(toloka.wait(late, *others, seconds=30))
+    toloka.add(10)
+    await asyncio.sleep(17)
+    shown = toloka.account.tables["operations"].get
+    last = Operation.from_json(shown(toloka.add(status="SUCCESS")) or {}).finished
+    await asyncio.sleep(5)
+    assert last
+    finished = (last - timedelta(seconds=0.5)).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    toloka.account.tables["operations"].update(late, status="SUCCESS", finished=finished)
+    assert (await waits)[late] == "SUCCESS"
+    assert toloka.looks[0][0] >= 30  # the list has found it
+
+
+@pytest.mark.parametrize("within", [1.0, 0.01], ids=["a second", "a few milliseconds"])
+def test_nothing_is_lost_when_many_finish_at_once(within: float) -> None:
+    async def finds(toloka: Toloka) -> None:
+        operations = [toloka.add(7 + within * i / 400) for i in range(400)]
+        assert set((await toloka.wait(*operations)).values()) == {"SUCCESS"}
+        assert toloka.clock() <= 7 + within + 5.5
+        assert len(toloka.looks) == 0
+
+    quickly(finds)()
+
+
+@quickly
+async def test_what_a_page_of_one_millisecond_does_not_show_is_found_by_id(toloka: Toloka) -> None:
+    operations = [toloka.add(7) for _ in range(400)]
+    assert set((await toloka.wait(*operations)).values()) == {"SUCCESS"}
+    assert 0 < len(toloka.looks) <= 100
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_when_the_time_is_over_each_is_looked_at_once_more(count: int) -> None:
+    async def looks(toloka: Toloka) -> None:
+        operations = [toloka.add(9) for _ in range(count)]
+        found = await toloka.wait(*operations, toloka.add(), interval=3600, seconds=10)
+        assert sorted(map(str, found.values())) == ["RUNNING", *["SUCCESS"] * count]
+        assert toloka.clock() < 15
+
+    quickly(looks)()
+
+
+@quickly
+async def test_when_the_time_is_over_and_toloka_is_out_of_reach_that_is_not_tried_for_each(toloka: Toloka) -> None:
+    operations = [toloka.add() for _ in range(200)]
+    toloka.spoil = lambda _path: answer(503)
+    found = await toloka.wait(*operations, interval=3600, seconds=10)
+    assert set(found.values()) == {None}
+    assert len(toloka.looks) <= AT_ONCE
+
+
+@pytest.mark.parametrize("count", [MANY, 700])
+def test_what_the_list_never_shows_is_found_by_id_a_few_a_second(count: int) -> None:
+    async def finds(toloka: Toloka) -> None:
+        toloka.spoil = lambda path: page() if path == "/operations" else None
+        operations = [toloka.add(30) for _ in range(count)]
+        never = toloka.add()
+        found = await toloka.wait(*operations, never, seconds=300)
+        assert found.pop(never) == "RUNNING"
+        assert set(found.values()) == {"SUCCESS"}
+        at = [at for at, _ in toloka.looks if at < 300]
+        busiest = max(sum(first <= other < first + 10 for other in at) for first in at)
+        assert busiest <= 10 * ROTATION_PER_SECOND + 1
+        mine = [at for at, id_ in toloka.looks if id_ == never and at < 300]
+        assert all(after - before >= ROTATION_SECONDS for before, after in itertools.pairwise(mine))
+        assert toloka.looks[0][0] >= ROTATION_SECONDS
+
+    quickly(finds)()
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+@pytest.mark.parametrize(
+    "outage", [answer(503), answer(429), answer(429, retry_after="7"), answer(200, b"<html>"), answer(502, b"")]
+)
+def test_an_outage_is_outlived(outage: Answer, count: int) -> None:
+    async def outlives(toloka: Toloka) -> None:
+        toloka.spoil = lambda _path: outage if 3 < toloka.clock() < 100 else None
+        operations = [toloka.add(20) for _ in range(count)]
+        assert set((await toloka.wait(*operations)).values()) == {"SUCCESS"}
+        assert 100 < toloka.clock() < 115
+
+    quickly(outlives)()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_the_deadline_holds_however_long_toloka_asks_to_stay_away(count: int) -> None:
+    async def ends(toloka: Toloka) -> None:
+        toloka.spoil = lambda _path: answer(429, retry_after="86400")
+        operations = [toloka.add() for _ in range(count)]
+        assert set((await toloka.wait(*operations, seconds=30)).values()) == {None}
+        assert toloka.clock() < 32
+        assert "too many requests" in str(toloka.poller.trouble)
+
+    quickly(ends)()
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_refused_token_fails_every_wait(count: int) -> None:
+    async def fails(toloka: Toloka) -> None:
+        toloka.spoil = lambda _path: answer(401) if toloka.clock() > 12 else None
+        waits = [toloka.wait(toloka.add()) for _ in range(count)]
+        errors = await asyncio.gather(*waits, return_exceptions=True)
+        assert {type(error) for error in errors} == {TolokaAuthenticationError}
+        assert toloka.clock() < 17
+
+    quickly(fails)()
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+@pytest.mark.parametrize("lasts", [20, 200])
+def test_an_operation_that_is_not_there_fails_only_its_own_wait(count: int, lasts: float) -> None:
+    async def fails(toloka: Toloka) -> None:
+        waits = asyncio.gather(*(toloka.wait(toloka.add(lasts)) for _ in range(count)))
+        with pytest.raises(TolokaNotFoundError, match="operation nowhere"):
+            await toloka.wait("nowhere", knows=False)
+        assert toloka.clock() < 10
+        assert [list(found.values()) for found in await waits] == [["SUCCESS"]] * count
+
+    quickly(fails)()
+
+
+@quickly
+async def test_two_may_wait_for_one_operation(toloka: Toloka) -> None:
+    one = toloka.add(20)
+    first = asyncio.create_task(toloka.wait(one))
+    leaves = asyncio.create_task(toloka.wait(one, seconds=7))
+    assert await apart(3, toloka.wait(one)) == {one: "SUCCESS"}
+    assert await first == {one: "SUCCESS"}
+    assert await leaves == {one: "RUNNING"}
+
+
+@quickly
+async def test_one_that_is_cancelled_leaves_the_others_their_wait(toloka: Toloka) -> None:
+    one = toloka.add(20)
+    cancelled = asyncio.create_task(toloka.wait(one))
+    other = asyncio.create_task(toloka.wait(one))
+    await asyncio.sleep(7)
+    cancelled.cancel()
+    assert await other == {one: "SUCCESS"}
+    assert cancelled.cancelled()
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+@pytest.mark.parametrize("fail_fast", [True, False])
+def test_one_that_fails_ends_the_wait_if_it_is_asked_to(count: int, fail_fast: bool) -> None:
+    async def fails(toloka: Toloka) -> None:
+        failing, others = toloka.add(8, outcome="FAIL"), [toloka.add(30) for _ in range(count)]
+        found = await toloka.wait(failing, *others, fail_fast=fail_fast)
+        assert found.pop(failing) == "FAIL"
+        assert (set(found.values()) == {"SUCCESS"}) is not fail_fast
+        assert (toloka.clock() < 15) is fail_fast
+
+    quickly(fails)()
+
+
+@quickly
+async def test_changes_are_told_once(toloka: Toloka) -> None:
+    told: list[str] = []
+    operation = toloka.add(30, status="PENDING", progress=None)
+    await toloka.wait(operation, on_change=lambda one: told.append(one.status), interval=2)
+    assert (told[0], told[-1], told.count("SUCCESS")) == ("PENDING", "SUCCESS", 1)
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_defect_in_the_poller_is_told_to_those_who_wait_and_it_goes_on(count: int) -> None:
+    async def fails(toloka: Toloka) -> None:
+        def spoil(_path: str) -> None:
+            if toloka.clock() < 12:
+                raise ZeroDivisionError
+
+        toloka.spoil = spoil
+        errors = await asyncio.gather(*(toloka.wait(toloka.add()) for _ in range(count)), return_exceptions=True)
+        assert {type(error) for error in errors} == {ZeroDivisionError}
+        await asyncio.sleep(20)
+        found = await toloka.wait(*(toloka.add(20) for _ in range(count)))
+        assert set(found.values()) == {"SUCCESS"}
+
+    quickly(fails)()
+
+
+# Over a real network
+
+
+@contextlib.asynccontextmanager
+async def polling() -> AsyncIterator[Poller]:
+    async with (
+        TolokaHook(retry_policy=RetryPolicy(retries=1)) as hook,
+        Poller(await hook.api_async(), hook.run_async) as poller,
+    ):
+        yield poller
+
+
+def often() -> Iterator[float]:
+    return backing_off(0.2, 0.2)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_over_the_network_all_are_found_with_few_requests(toloka_emulator: TolokaEmulator, count: int) -> None:
+    ids = [toloka_emulator.add_operation("X", status="RUNNING", finishes_in=1.5)["id"] for _ in range(count)]
+    now = pendulum.now("UTC")
+    async with polling() as poller:
+        found = await poller.wait_for(dict.fromkeys(ids, now.subtract(seconds=1)), intervals=often, seconds=20)
+    assert [operation and operation.status for operation in found.values()] == ["SUCCESS"] * count
+    assert len(toloka_emulator.requests) <= 20
+
+
+@pytest.mark.usefixtures("toloka_emulator")
+async def test_a_poller_is_shared_until_its_last_user_leaves() -> None:
+    async with shared_poller("toloka_default") as first:
+        async with shared_poller("toloka_default") as second:
+            assert second is first
+        async with shared_poller("toloka_default") as third:
+            assert third is first
+    async with shared_poller("toloka_default") as fourth:
+        assert fourth is not first
+    assert asyncio.all_tasks() == {asyncio.current_task()}
