@@ -1,17 +1,24 @@
 """The errors of this package, by meaning.
 
     TolokaError
-    ├── TolokaApiError                 an answer, or its absence, from the API
-    │   ├── TolokaAuthenticationError  401, 403: the token is refused, or may not do this
+    ├── TolokaApiError                 the API answered with an error, or did not answer
+    │   ├── TolokaAuthenticationError  401: the token is refused
+    │   ├── TolokaPermissionError      403: the token is valid, but may not do this
     │   ├── TolokaNotFoundError        404: no such object on this account and environment
     │   ├── TolokaConflictError        409: the object's state forbids it
+    │   │   ├── TolokaLockedError          another operation is at work on the object
     │   │   └── TolokaNotArchivableError   what a project holds keeps it out of the archive
     │   ├── TolokaRateLimitError       429: a quota is used up, or too many requests for too long
     │   ├── TolokaRequestError         any other 4xx: Toloka does not accept the request
     │   ├── TolokaUnavailableError     no answer, 408 or 5xx, after all retries
-    │   └── TolokaInvalidAnswerError   the answer is not what the API describes
+    │   │   └── TolokaTlsError             no trusted connection could be made
+    │   └── TolokaInvalidAnswerError   the answer does not match the API's description
     ├── TolokaOperationFailedError     an operation ended as FAIL
-    └── TolokaTimeoutError             an operation did not finish within the wait's timeout
+    └── TolokaTimeoutError             an operation did not finish before the deadline
+
+Each class says what a retry is good for: ``is_transient`` (the same request may succeed when sent again), ``is_lock``
+(the object is busy and will be free), ``is_permanent`` (neither sending it again nor another try of the task helps).
+Nothing else in this package decides that.
 
 Wrong arguments and wrong connection settings are a plain ``ValueError``.
 """
@@ -19,7 +26,7 @@ Wrong arguments and wrong connection settings are a plain ``ValueError``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_toloka._text import shown
 
@@ -29,6 +36,14 @@ if TYPE_CHECKING:
 
 class TolokaError(Exception):
     """Base of every error of this package that is not a wrong argument."""
+
+    is_transient: ClassVar[bool] = False
+    is_lock: ClassVar[bool] = False
+    is_permanent: ClassVar[bool] = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON values, for a trigger's event; :func:`error_from_json` reads them."""
+        return {"class": type(self).__name__, "message": str(self)}
 
 
 class TolokaApiError(TolokaError):
@@ -74,17 +89,40 @@ class TolokaApiError(TolokaError):
         told = ", ".join(f"{name} {shown(value)}" for name, value in facts.items() if value not in (None, "", {}, []))
         return f"{self.summary} [{told}]" if told else self.summary
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON values; see the base class."""
+        return {"class": type(self).__name__, **{name: getattr(self, name) for name in _API_FIELDS}}
+
+
+_API_FIELDS = ("summary", "status", "code", "message", "request_id", "payload", "retry_after")
+
 
 class TolokaAuthenticationError(TolokaApiError):
-    """Toloka refuses the token, or the token may not do this (401, 403)."""
+    """Toloka refuses the token (401)."""
+
+    is_permanent = True
+
+
+class TolokaPermissionError(TolokaApiError):
+    """The token is valid, but may not do this to this object (403)."""
+
+    is_permanent = True
 
 
 class TolokaNotFoundError(TolokaApiError):
-    """There is no such object on this account and environment (404)."""
+    """The object does not exist on this account and environment (404)."""
+
+    is_permanent = True
 
 
 class TolokaConflictError(TolokaApiError):
-    """The object's state does not allow what was asked for (409)."""
+    """The object's state does not allow the change (409)."""
+
+
+class TolokaLockedError(TolokaConflictError):
+    """Another operation is at work on the object (409); it becomes free by itself."""
+
+    is_lock = True
 
 
 class TolokaNotArchivableError(TolokaConflictError):
@@ -92,25 +130,35 @@ class TolokaNotArchivableError(TolokaConflictError):
 
 
 class TolokaRateLimitError(TolokaApiError):
-    """Toloka's limit was met, and waiting longer than the retry policy allows would be needed (429)."""
+    """A limit of Toloka was exceeded for longer than the retry policy allows to wait (429)."""
+
+    is_transient = True
 
 
 class TolokaRequestError(TolokaApiError):
     """Toloka does not accept the request: 400, 413, 415 or another 4xx."""
 
+    is_permanent = True
+
 
 class TolokaUnavailableError(TolokaApiError):
     """Toloka could not be reached, or answered 408 or 5xx, and retries did not help."""
 
+    is_transient = True
+
+
+class TolokaTlsError(TolokaUnavailableError):
+    """No trusted TLS connection to Toloka could be made."""
+
 
 class TolokaInvalidAnswerError(TolokaApiError):
-    """The answer is not what the API describes: HTML, empty, cut off, no JSON object, a redirect."""
+    """The answer does not match the API's description: HTML, empty, cut off, not a JSON object, a redirect."""
 
 
 class TolokaOperationFailedError(TolokaError):
     """An operation ended as ``FAIL``.
 
-    :param operation: the operation as Toloka last told it.
+    :param operation: the operation in its final state.
     :param log: the failed entries of the operation's log, as they came; empty when there is none.
     """
 
@@ -130,4 +178,16 @@ class TolokaOperationFailedError(TolokaError):
 
 
 class TolokaTimeoutError(TolokaError):
-    """An operation did not finish within the wait's timeout; at Toloka it goes on."""
+    """An operation did not finish before the deadline; it keeps running at Toloka."""
+
+
+def error_from_json(json: Mapping[str, Any]) -> TolokaError:
+    """Return the error that :meth:`TolokaError.to_json` wrote, as an instance of the same class.
+
+    :param json: its JSON values. A class that this version does not know becomes a plain ``TolokaError``.
+    """
+    cls = globals().get(str(json.get("class")))
+    if isinstance(cls, type) and issubclass(cls, TolokaApiError):
+        return cls(str(json.get("summary")), **{name: json.get(name) for name in _API_FIELDS[1:]})
+    message = str(json.get("message"))
+    return TolokaTimeoutError(message) if cls is TolokaTimeoutError else TolokaError(message)

@@ -24,6 +24,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 from airflow_provider_toloka.archiving.batch import Batch, Results
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Selection
+from airflow_provider_toloka.client import AsyncTolokaClient
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from benchmarks import servers
@@ -48,10 +49,10 @@ def retire(projects: int, limit: int, rate: float) -> dict[str, Any]:
 
     async def work() -> Results:
         results = Results()
-        async with TolokaHook(max_requests_per_second=rate) as hook:
-            found = await search(hook, Selection(before=BEFORE), with_operations=True)
+        async with TolokaHook(max_requests_per_second=rate).async_client() as client:
+            found = await search(client, Selection(before=BEFORE), with_operations=True)
             batch = Batch(
-                hook,
+                client,
                 pools="archive_closed",
                 poll_interval=INTERVAL,
                 deadline=time.time() + 1800,
@@ -74,10 +75,10 @@ def retire(projects: int, limit: int, rate: float) -> dict[str, Any]:
     return {**told, "needed": needed, "wall": wall, "bound": bound, "ratio": wall / bound}
 
 
-async def one_by_one(operation_id: str, hook: TolokaHook) -> float:
+async def one_by_one(operation_id: str, client: AsyncTolokaClient) -> float:
     """Wait as most triggers do: each looks at its own operation, over a shared session."""
     while True:
-        operation = await hook.get_operation_async(operation_id)
+        operation = await client.get_operation(operation_id)
         if operation.is_finished:
             return _delay(str(operation.finished))
         await asyncio.sleep(INTERVAL)
@@ -120,8 +121,8 @@ def wait(operations: int, *, shared: bool) -> dict[str, Any]:
     async def all_of(waits: list[tuple[str, str]]) -> list[float]:
         if shared:
             return await asyncio.gather(*(by_trigger(id_, f"{submitted}+00:00") for id_, submitted in waits))
-        async with TolokaHook(max_requests_per_second=10_000) as hook:
-            return await asyncio.gather(*(one_by_one(id_, hook) for id_, _ in waits))
+        async with TolokaHook(max_requests_per_second=10_000).async_client() as client:
+            return await asyncio.gather(*(one_by_one(id_, client) for id_, _ in waits))
 
     with servers.serving(servers.operations_to_wait_for, operations=operations) as (connection, pipe):
         connect(connection)
@@ -150,8 +151,8 @@ def find() -> dict[str, Any]:
     """Find the stale projects among 20,000 with 80,000 pools."""
 
     async def work() -> int:
-        async with TolokaHook() as hook:
-            return len((await search(hook, Selection(before=BEFORE))).found())
+        async with TolokaHook().async_client() as client:
+            return len((await search(client, Selection(before=BEFORE))).found())
 
     with servers.serving(servers.big_account, projects=20_000, pools=80_000) as (connection, pipe):
         connect(connection)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.calls import Listing
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.retry import RetryPolicy
-from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, drive
 
 T = TypeVar("T")
 Answer: TypeAlias = Response | NoAnswer
@@ -49,14 +49,9 @@ class Driver:
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end; all canned answers have to be used up by then."""
-        try:
-            step = next(flow)
-            while True:
-                step = flow.send(self._sleep(step) if isinstance(step, Sleep) else self._send(step))
-        except StopIteration as stop:
-            assert not self._left, "there are answers that nothing was asked for"
-            result: T = stop.value
-            return result
+        result = drive(flow, self._send, self._sleep)
+        assert not self._left, "there are answers that nothing was asked for"
+        return result
 
     @property
     def calls(self) -> list[str]:
@@ -66,18 +61,18 @@ class Driver:
     @property
     def full_calls(self) -> list[str]:
         """The same, with the query."""
-        return [f"{request.method} {request.url.removeprefix(SETTINGS.base_url)}" for request in self.requests]
+        return [f"{request.method} {request.target}" for request in self.requests]
 
     @property
     def changes(self) -> list[str]:
         """The paths of the POST requests."""
         return [call.removeprefix("POST ") for call in self.calls if call.startswith("POST")]
 
-    def _sleep(self, sleep: Sleep) -> float:
-        assert sleep.seconds >= 0
-        if sleep.seconds:
-            self.sleeps.append(sleep.seconds)
-        self.now += sleep.seconds
+    def _sleep(self, seconds: float) -> float:
+        assert seconds >= 0
+        if seconds:
+            self.sleeps.append(seconds)
+        self.now += seconds
         return self.now
 
     def _send(self, request: Request) -> Answer:
@@ -117,14 +112,7 @@ def lost(kind: Literal["unreachable", "tls", "timeout", "broken", "too large"] =
 
 def read_all(listing: Listing[T]) -> Flow[list[T]]:
     """Read a list to its end."""
-    items: list[T] = []
-    last_id = None
-    while True:
-        read = yield from listing.page(last_id)
-        items += read.items
-        last_id = read.last_id
-        if last_id is None:
-            return items
+    return listing.all()
 
 
 def project(project_id: str = "1", status: str = "ACTIVE") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_toloka._text import LONGEST, one_line, shown
-from airflow_provider_toloka.client.redaction import without
+from airflow_provider_toloka.client.redaction import redact
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -73,5 +73,5 @@ def test_a_secret_is_hidden_in_every_usual_form(secret: str) -> None:
         "".join(f"&#x{ord(character):X};" for character in secret),
     ]
     for form in forms:
-        assert without(secret, form) == "***"
-        assert without(secret, f"before {form} after") == "before *** after"
+        assert redact(secret, form) == "***"
+        assert redact(secret, f"before {form} after") == "before *** after"

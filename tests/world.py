@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
 from airflow_provider_toloka.archiving.project import Progress, retire_project
@@ -65,11 +64,10 @@ class World:
                     if self.driver.sleeps:
                         self.account.tables[kind].update(row["id"], status="CLOSED")
             self._shown = {kind: list(table) for kind, table in self.account.tables.items()}
-        parts = urlsplit(request.url)
         try:
-            response = self._act(parts.path) if request.method == "POST" else self._read(parts.path, parts.query)
+            response = self._act(request.path) if request.method == "POST" else self._read(request.path, request.query)
         except ApiError as refusal:
-            self.refused.append(f"{parts.path} {refusal.code}")
+            self.refused.append(f"{request.path} {refusal.code}")
             response = answer(refusal.status, refusal.body())
         if is_cut:
             raise CutOffError
@@ -83,14 +81,14 @@ class World:
             view = rules.act(self.account, "pools" if kind == "pools" else "trainings", row_id, action)
         return answer(202, view) if view else answer(204)
 
-    def _read(self, path: str, query: str) -> Response:
-        kind, *rest = path.removeprefix("/api/v1/").split("/")
+    def _read(self, path: str, query: Mapping[str, str]) -> Response:
+        kind, *rest = path.removeprefix("/").split("/")
         if rest[1:]:
             return ok([])
         rows = list(self.account.tables[kind]) if kind == "operations" else self._shown[kind]
         if rest:
             return ok(next(row for row in rows if row["id"] == rest[0]))
-        filters = {name: value for name, value in parse_qsl(query) if name in ("status", "project_id")}
+        filters = {name: value for name, value in query.items() if name in ("status", "project_id")}
         return page(*(row for row in rows if filters.items() <= row.items()))
 
 
@@ -104,9 +102,9 @@ def retire(rule: PoolsRule, *, keeps: bool = True) -> Flow[Progress]:
     for _ in range(30):
         progress = yield from retire_project(API, "1", rule, done, snapshot if keeps else None)
         ids = [one.id for one in progress.operations]
-        found = yield from API.poll_operations(ids, intervals=backing_off(1, 1), deadline=None)
+        found = yield from API.waits.poll(ids, intervals=backing_off(1, 1), deadline=None)
         done = list(found.values())
-        yield from API.require_success([one for one in done if step_of(one)])
+        yield from API.operations.require_success([one for one in done if step_of(one)])
         if progress.is_last:
             return progress
         snapshot = progress.snapshot

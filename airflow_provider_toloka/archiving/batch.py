@@ -1,6 +1,6 @@
 """Many projects at once: archive what was selected, at the speed of the account's limit.
 
-What is done to one project stands in ``retiring.py``; here many go side by side over one hook and one poller.
+What is done to one project stands in ``retiring.py``; here many go side by side over one client and one poller.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from airflow_provider_toloka.archiving.plan import PoolsRule, Snapshot, step_of
 from airflow_provider_toloka.archiving.project import retire_project
 from airflow_provider_toloka.archiving.scan import together
 from airflow_provider_toloka.archiving.selection import Search
-from airflow_provider_toloka.client.api.operations import timeout_message
+from airflow_provider_toloka.client.api.waits import timeout_message
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import ARCHIVED, Operation
 from airflow_provider_toloka.exceptions import (
@@ -24,7 +25,6 @@ from airflow_provider_toloka.exceptions import (
     TolokaError,
     TolokaTimeoutError,
 )
-from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.polling.poller import Poller
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Results:
 class Batch:
     """Archives many projects side by side. One that fails does not stop the others.
 
-    :param hook: an entered hook.
+    :param client: an entered client.
     :param pools: what may be done to the projects' pools and trainings.
     :param poll_interval: seconds between two looks at an operation.
     :param deadline: when to give up waiting, in seconds since the epoch.
@@ -82,7 +82,7 @@ class Batch:
 
     def __init__(
         self,
-        hook: TolokaHook,
+        client: AsyncTolokaClient,
         *,
         pools: PoolsRule,
         poll_interval: float,
@@ -90,7 +90,7 @@ class Batch:
         patience: float | None,
         results: Results,
     ) -> None:
-        self._hook = hook
+        self._client = client
         self._pools = pools
         self._poll_interval = poll_interval
         self._deadline = deadline
@@ -108,11 +108,12 @@ class Batch:
         """
         candidates = found.found()
         started = time.monotonic()
-        sent = self._hook.requests_sent
+        sent = self._client.requests_sent
         ticker = asyncio.create_task(self._tell_progress(len(candidates), started))
         try:
-            api, run = await self._hook.api_async(), self._hook.run_async
-            async with Poller(api, run, list_gap=lambda: 1 / (LIST_SHARE * self._hook.requests_per_second)) as poller:
+            async with Poller(
+                self._client, list_gap=lambda: 1 / (LIST_SHARE * self._client.requests_per_second)
+            ) as poller:
                 await together(
                     self._retire(poller, found.snapshot(candidate), (waited or {}).get(candidate.project.id, ()))
                     for candidate in candidates
@@ -125,9 +126,12 @@ class Batch:
             self.results.ended,
             len(candidates),
             len(self.results.failed),
-            self._hook.requests_sent - sent,
+            self._client.requests_sent - sent,
             seconds,
         )
+
+    def _list_gap(self) -> float:
+        return 1 / (LIST_SHARE * self._client.requests_per_second)
 
     async def _retire(self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]) -> None:
         project = snapshot.project
@@ -153,13 +157,14 @@ class Batch:
 
     async def _advance(self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]) -> list[Operation] | None:
         """Bring one project as far as it goes; give what it still waits for, None when it is archived."""
-        api = await self._hook.api_async()
         project_id = snapshot.project.id
         known: Snapshot | None = snapshot
         done = await self._succeeded(waited)
         while True:
             async with self._turns:
-                progress = await self._hook.run_async(retire_project(api, project_id, self._pools, done, known))
+                progress = await self._client.run(
+                    retire_project(self._client.api, project_id, self._pools, done, known)
+                )
             seen = await self._wait(poller, progress.operations)
             done = await self._succeeded(seen)
             if len(done) == len(seen) and progress.is_last:
@@ -190,12 +195,13 @@ class Batch:
 
     async def _succeeded(self, operations: Sequence[Operation]) -> list[Operation]:
         """Give those that have succeeded; raise if one of this task's kinds has failed."""
-        api = await self._hook.api_async()
-        await self._hook.run_async(api.require_success([operation for operation in operations if step_of(operation)]))
+        await self._client.run(
+            self._client.api.operations.require_success([operation for operation in operations if step_of(operation)])
+        )
         return [operation for operation in operations if operation.is_finished]
 
     async def _tell_progress(self, total: int, started: float) -> None:
-        sent = self._hook.requests_sent
+        sent = self._client.requests_sent
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
             seconds = time.monotonic() - started
@@ -206,6 +212,6 @@ class Batch:
                 ended,
                 total,
                 len(self.results.failed),
-                (self._hook.requests_sent - sent) / seconds,
+                (self._client.requests_sent - sent) / seconds,
                 left,
             )

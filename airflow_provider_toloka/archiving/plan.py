@@ -11,23 +11,21 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, get_args
 
 from airflow_provider_toloka._text import shown
-from airflow_provider_toloka.client.api.calls import (
+from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, LOCKED, OPEN, Operation, Pool, Project, Training
+from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
     ARCHIVE_PROJECT,
     ARCHIVE_TRAINING,
+    CHANGES,
     CLOSE_POOL,
     CLOSE_TRAINING,
     Change,
 )
-from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, LOCKED, OPEN, Operation, Pool, Project, Training
 
 Item = TypeVar("Item", Pool, Training)
 
 #: What may be done to the pools and trainings of a project.
 PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_archive"]
-
-#: Toloka's codes for "not now, something else is at work on it".
-LOCK_CODES = ("POOL_LOCKED_BY_ANOTHER_OPERATION", "OPERATION_ALREADY_EXISTS")
 
 #: Toloka's codes for a pool that cannot be archived yet, and when it can be.
 REASONS = {
@@ -38,10 +36,6 @@ REASONS = {
     "TRAINING_ARCHIVE_CONFLICT": "a pool that requires it is not archived; it may be another project's",
 }
 
-_CHANGES = {
-    change.operation_type: change
-    for change in (ARCHIVE_PROJECT, CLOSE_POOL, ARCHIVE_POOL, CLOSE_TRAINING, ARCHIVE_TRAINING)
-}
 _SHOWN = 20
 
 
@@ -51,6 +45,9 @@ class Step:
 
     change: Change
     object_id: str
+
+    def __str__(self) -> str:
+        return f"{self.change.action} {self.change.resource.kind} {self.object_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +112,8 @@ class Plan:
 
 def step_of(operation: Operation) -> Step | None:
     """Tell which step an operation carries out; None: none of archiving's."""
-    change = _CHANGES.get(operation.type)
-    return Step(change, str(operation.parameters.get(change.id_name))) if change else None
+    change = CHANGES.get(operation.type)
+    return Step(change, str(change.resource.id_in(operation))) if change else None
 
 
 def check_pools_rule(rule: str) -> None:
@@ -228,12 +225,5 @@ def _stage(
 
 def _operation_on(change: Change, object_id: str, snapshot: Snapshot) -> Operation | None:
     """Find what runs on an object: while it does, Toloka accepts nothing else on it."""
-    return next(
-        (
-            operation
-            for operation in snapshot.operations
-            if operation.type.startswith(f"{change.kind.upper()}.")
-            and operation.parameters.get(change.id_name) == object_id
-        ),
-        None,
-    )
+    running = (operation for operation in snapshot.operations if change.resource.works_on(operation, object_id))
+    return next(running, None)

@@ -8,10 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from airflow_provider_toloka.archiving.plan import (
-    LOCK_CODES,
     REASONS,
     PoolsRule,
     Snapshot,
@@ -20,15 +18,13 @@ from airflow_provider_toloka.archiving.plan import (
     next_steps,
     step_of,
 )
-from airflow_provider_toloka.client.api.calls import ARCHIVE_PROJECT, Change, Listing
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
+from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, Change
 from airflow_provider_toloka.client.sansio import Flow
 from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaNotArchivableError
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +54,9 @@ def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]
     :raises TolokaConflictError: its state does not allow it.
     """
     try:
-        operation = yield from api.change(change, object_id)
+        operation = yield from api.changes.make(change, object_id)
     except TolokaConflictError as error:
-        if error.code in LOCK_CODES:
+        if error.is_lock:
             return Progress(locked=(str(error),))
         raise _explained(error) from None
     return Progress(is_last=True, operations=(operation,) if operation else ())
@@ -97,7 +93,7 @@ def retire_project(
         if plan.is_empty:
             return Progress(is_last=True)
         round_ = yield from _carry_out(api, plan.steps)
-        yield from api.require_success(round_.operations)
+        yield from api.operations.require_success(round_.operations)
         if round_.refused and not is_fresh:
             # What was known may be out of date: look again before giving up.
             snapshot = None
@@ -114,7 +110,7 @@ def retire_project(
         steps_done |= round_.done | {step for operation in finished if (step := step_of(operation))}
         if Step(ARCHIVE_PROJECT, project_id) in round_.done:
             # It is archived, says the answer: the project itself may show it without a wait.
-            snapshot = replace(snapshot, project=(yield from api.get_project(project_id)))
+            snapshot = replace(snapshot, project=(yield from api.projects.get(project_id)))
             continue
         if locked := (*plan.locked, *round_.locked):
             return Progress(operations=unfinished, locked=locked)
@@ -131,11 +127,11 @@ def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:
     :param api: the API's calls.
     :param project_id: the project's id.
     """
-    pending = yield from _all(api.list_operations(status=PENDING))
-    running = yield from _all(api.list_operations(status=RUNNING))
-    pools = yield from _all(api.list_pools(project_id=project_id))
-    trainings = yield from _all(api.list_trainings(project_id=project_id))
-    project = yield from api.get_project(project_id)
+    pending = yield from api.operations.listing(status=PENDING).all()
+    running = yield from api.operations.listing(status=RUNNING).all()
+    pools = yield from api.pools.listing(project_id=project_id).all()
+    trainings = yield from api.trainings.listing(project_id=project_id).all()
+    project = yield from api.projects.get(project_id)
     return Snapshot(project=project, pools=pools, trainings=trainings, operations=(*pending, *running))
 
 
@@ -152,10 +148,10 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
     round_ = _Round()
     for step in steps:
         try:
-            operation = yield from api.change(step.change, step.object_id, look_first=False)
+            operation = yield from api.changes.make(step.change, step.object_id, look_first=False)
         except TolokaConflictError as error:
-            if error.code in LOCK_CODES:
-                round_.locked.append(f"{step.change.kind} {step.object_id} is locked by another operation")
+            if error.is_lock:
+                round_.locked.append(f"{step.change.resource.kind} {step.object_id} is locked by another operation")
             else:
                 round_.refused.append(str(_explained(error)))
             continue
@@ -163,7 +159,9 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
             # Whatever type the operation has: Toloka may have types that are not known here.
             round_.done.add(step)
         if operation is not None:
-            log.info("Operation %s: %s %s %s", operation.id, step.change.action, step.change.kind, step.object_id)
+            log.info(
+                "Operation %s: %s %s %s", operation.id, step.change.action, step.change.resource.kind, step.object_id
+            )
             round_.operations.append(operation)
     return round_
 
@@ -173,14 +171,3 @@ def _explained(error: TolokaConflictError) -> TolokaConflictError:
     if reason:
         error.summary = f"{error.summary.rstrip('.')}: {reason}."
     return error
-
-
-def _all(listing: Listing[T]) -> Flow[list[T]]:
-    items: list[T] = []
-    last_id = None
-    while True:
-        page = yield from listing.page(last_id)
-        items += page.items
-        last_id = page.last_id
-        if last_id is None:
-            return items

@@ -9,10 +9,9 @@ from typing import Any
 
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.client.api.calls import Listing
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import ACTIVE, PENDING, RUNNING
 from airflow_provider_toloka.exceptions import TolokaNotFoundError
-from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 #: Up to so many, projects are read one by one; beyond, the lists of the whole account cost fewer requests.
 FEW_PROJECTS = 50
@@ -20,24 +19,24 @@ FEW_PROJECTS = 50
 PAGES_AHEAD = 20
 
 
-async def search(hook: TolokaHook, selection: Selection, *, with_operations: bool = False) -> Search:
+async def search(client: AsyncTolokaClient, selection: Selection, *, with_operations: bool = False) -> Search:
     """Read an account, and select projects.
 
-    :param hook: an entered hook.
+    :param client: an entered client.
     :param selection: which projects to select.
     :param with_operations: whether to read what runs on the account too, for archiving them.
     :returns: the search, with what it found.
     :raises TolokaApiError: one of its kinds, by meaning.
     """
     found = Search(selection)
-    await _Reader(hook, await hook.api_async(), selection, found).read(with_operations=with_operations)
+    await _Reader(client, selection, found).read(with_operations=with_operations)
     return found
 
 
 class _Reader:
-    def __init__(self, hook: TolokaHook, api: TolokaApi, selection: Selection, found: Search) -> None:
-        self._hook = hook
-        self._api = api
+    def __init__(self, client: AsyncTolokaClient, selection: Selection, found: Search) -> None:
+        self._client = client
+        self._api = client.api
         self._wanted = None if selection.project_ids is None else set(selection.project_ids)
         self._found = found
         self._projects_are_known = asyncio.Event()
@@ -52,8 +51,8 @@ class _Reader:
             await together(
                 [
                     self._read_projects(with_operations=with_operations),
-                    self._read(self._api.list_pools(), ahead=PAGES_AHEAD),
-                    self._read(self._api.list_trainings(), ahead=PAGES_AHEAD),
+                    self._read(self._api.pools.listing(), ahead=PAGES_AHEAD),
+                    self._read(self._api.trainings.listing(), ahead=PAGES_AHEAD),
                 ]
             )
 
@@ -63,14 +62,14 @@ class _Reader:
         So no project that another operation has just archived is taken for an active one on which nothing runs.
         """
         for status in (PENDING, RUNNING):
-            async for operation in self._hook.items_async(self._api.list_operations(status=status)):
+            async for operation in self._client.walk(self._api.operations.listing(status=status)):
                 self._found.see_operation(operation)
 
     async def _read_projects(self, *, with_operations: bool) -> None:
         if with_operations:
             await self._read_operations()
-        listing = self._api.list_projects() if self._wanted else self._api.list_projects(status=ACTIVE)
-        async for projects in self._hook.pages_async(listing):
+        listing = self._api.projects.listing() if self._wanted else self._api.projects.listing(status=ACTIVE)
+        async for projects in self._client.pages(listing):
             for project in projects:
                 self._found.see_project(project)
         for project_id in (self._wanted or set()) - self._found.candidates.keys() - self._found.refused.keys():
@@ -80,7 +79,7 @@ class _Reader:
 
     async def _read(self, listing: Listing[Any], *, ahead: int | None = None) -> None:
         pages = 0
-        async for items in self._hook.pages_async(replace(listing, keep=self._found.may_want)):
+        async for items in self._client.pages(replace(listing, keep=self._found.may_want)):
             for item in items:
                 self._found.see(item)
             pages += 1
@@ -90,12 +89,12 @@ class _Reader:
 
     async def _read_one(self, project_id: str) -> None:
         try:
-            self._found.see_project(await self._hook.get_project_async(project_id))
+            self._found.see_project(await self._client.get_project(project_id))
         except TolokaNotFoundError as error:
             self._found.missing[project_id] = str(error)
             return
-        await self._read(self._api.list_pools(project_id=project_id))
-        await self._read(self._api.list_trainings(project_id=project_id))
+        await self._read(self._api.pools.listing(project_id=project_id))
+        await self._read(self._api.trainings.listing(project_id=project_id))
 
 
 async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:

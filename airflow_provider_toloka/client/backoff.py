@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_toloka.exceptions import TolokaApiError
-
 #: Most operations on a project or a pool take less than a second.
 FIRST_LOOK = 0.25
 #: So a deferrable task looks for a moment, in seconds, before it defers, which costs more than that. It also keeps the
 #: triggerer from being quicker than the scheduler: Airflow 3.3.2 fails a task whose trigger fires before the scheduler
 #: has seen that the worker is done with it.
 BEFORE_DEFERRING = 2.0
-#: A wait looks again after so many seconds, however long Toloka asks to stay away: it may have changed its mind.
-LONGEST_PAUSE = 60.0
-
-
-def time_away(trouble: TolokaApiError | None) -> float:
-    """Tell for how long a wait leaves Toloka alone, in seconds.
-
-    :param trouble: why the last look brought no news; None: it did.
-    """
-    return min((trouble and trouble.retry_after) or 0.0, LONGEST_PAUSE)
 
 
 def quick_first(poll_interval: float) -> Iterator[float]:

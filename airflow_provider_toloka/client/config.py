@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from airflow_provider_toloka._text import one_line
 from airflow_provider_toloka.client.parsing import check_id, check_truth
@@ -124,17 +124,12 @@ class Settings:
         """The environment and the host, for messages."""
         return f"{self.environment}, {self.base_url}"
 
-    def web_page(self, project_id: str, kind: str | None = None, object_id: str = "") -> str:
-        """Give the address at which a person sees a project, or what is in it.
-
-        :param project_id: the project's id.
-        :param kind: ``pool`` or ``training``; None: the project itself.
-        :param object_id: the id of that pool or training.
-        """
+    @property
+    def site(self) -> str:
+        """The address of the site at which a person looks at what is on this account."""
         parts = urlsplit(self.base_url)
         host = f"{parts.scheme}://{parts.netloc}"
-        below = f"/{kind}/{quote(object_id, safe='')}" if kind else ""
-        return f"{_WEB.get(host, host)}/requester/project/{quote(project_id, safe='')}{below}"
+        return _WEB.get(host, host)
 
 
 def legacy_fields(extra: Mapping[str, Any]) -> list[str]:

@@ -6,8 +6,8 @@ import html
 import re
 
 
-def without(secret: str, text: str) -> str:
-    """Give a text with a secret hidden in it, also where it is escaped as in JSON, in a URL or in HTML.
+def redact(secret: str, text: str) -> str:
+    """Return a text with a secret hidden in it, also where it is escaped as in JSON, in a URL or in HTML.
 
     :param secret: visible ASCII characters.
     :param text: what may hold it.

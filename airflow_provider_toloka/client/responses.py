@@ -17,16 +17,19 @@ from typing import Any, TypeVar
 from airflow_provider_toloka._text import one_line, shown
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.parsing import InvalidModelError, storable
-from airflow_provider_toloka.client.redaction import without
+from airflow_provider_toloka.client.redaction import redact
 from airflow_provider_toloka.client.sansio import NoAnswer, Response
 from airflow_provider_toloka.exceptions import (
     TolokaApiError,
     TolokaAuthenticationError,
     TolokaConflictError,
     TolokaInvalidAnswerError,
+    TolokaLockedError,
     TolokaNotFoundError,
+    TolokaPermissionError,
     TolokaRateLimitError,
     TolokaRequestError,
+    TolokaTlsError,
     TolokaUnavailableError,
 )
 
@@ -92,16 +95,21 @@ class Reader:
         """Give the error that the answer means."""
         if isinstance(answer, NoAnswer):
             reason = one_line(self._hide(answer.reason))
-            return TolokaUnavailableError(self._summary(_NO_ANSWER[answer.kind].format(reason=reason)))
+            no_answer = TolokaTlsError if answer.kind == "tls" else TolokaUnavailableError
+            return no_answer(self._summary(_NO_ANSWER[answer.kind].format(reason=reason)))
         if answer.status < HTTPStatus.BAD_REQUEST:
             target = self._hide(answer.headers.get("location", ""))
             followed = f"is a redirect to {shown(target)}, which is not followed"
             return self._invalid(answer, followed if target else "is not one that the API describes")
-        return self._error_class(answer.status)(
-            self._summary(_meaning(answer) + _come_back(answer)),
+        told = self._told(answer)
+        if answer.status in _SAID_BY_TOLOKA_ALONE and not told.get("code"):
+            return self._not_toloka(answer)
+        error_class, meaning = _meaning(answer.status, told.get("code"))
+        return error_class(
+            self._summary(meaning + _come_back(answer)),
             status=answer.status,
             retry_after=_asked_wait(answer),
-            **self._told(answer),
+            **told,
         )
 
     def _told(self, answer: Response) -> dict[str, Any]:
@@ -140,6 +148,14 @@ class Reader:
             message=self._excerpt(answer),
         )
 
+    def _not_toloka(self, answer: Response) -> TolokaInvalidAnswerError:
+        return TolokaInvalidAnswerError(
+            f"Could not {self.subject}: no Toloka API answers at {self.settings.base_url}. "
+            "Check the connection's host.",
+            status=answer.status,
+            message=self._excerpt(answer),
+        )
+
     def _summary(self, meaning: str) -> str:
         return f"Could not {self.subject} at Toloka ({self.settings.where}): {meaning}."
 
@@ -153,18 +169,12 @@ class Reader:
     def _hide(self, told: Any) -> Any:
         # A proxy's answer may echo the request with its headers.
         if isinstance(told, str):
-            return without(self.settings.token, told)
+            return redact(self.settings.token, told)
         if isinstance(told, list):
             return [self._hide(item) for item in told]
         if isinstance(told, dict):
             return {self._hide(key): self._hide(value) for key, value in told.items()}
         return told
-
-    @staticmethod
-    def _error_class(status: int) -> type[TolokaApiError]:
-        if status in UNAVAILABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return TolokaUnavailableError
-        return _BY_STATUS.get(status, (TolokaRequestError, ""))[0]
 
 
 _NO_ANSWER = {
@@ -175,28 +185,35 @@ _NO_ANSWER = {
     "too large": "the answer is too large ({reason}). Check that the connection's host is Toloka's API",
 }
 
+#: A gateway or another web server has such pages too: only Toloka's own JSON makes them an answer about the object.
+_SAID_BY_TOLOKA_ALONE = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+#: Toloka's codes for "not now, another operation is at work on it".
+_LOCK_CODES = ("POOL_LOCKED_BY_ANOTHER_OPERATION", "OPERATION_ALREADY_EXISTS")
+
 _BY_STATUS: dict[int, tuple[type[TolokaApiError], str]] = {
     401: (
         TolokaAuthenticationError,
         "Toloka refuses the token. Check the connection's API token; sandbox and production have separate tokens",
     ),
     403: (
-        TolokaAuthenticationError,
-        "the token may not do this. Check the connection's API token and the rights of its account",
+        TolokaPermissionError,
+        "the token may not do this. Check the rights of the token's account",
     ),
     404: (
         TolokaNotFoundError,
-        "there is none with this id. Check the id, and that the connection's account and environment are its own",
+        "not found. Check the id, and that it belongs to this account and environment",
     ),
     409: (TolokaConflictError, "its state, or that of what belongs to it, does not allow this"),
     429: (TolokaRateLimitError, "too many requests"),
 }
 
 
-def _meaning(answer: Response) -> str:
-    if answer.status in UNAVAILABLE or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "Toloka is not available. Try again later"
-    return _BY_STATUS.get(answer.status, (TolokaRequestError, "Toloka does not accept the request"))[1]
+def _meaning(status: int, code: str | None) -> tuple[type[TolokaApiError], str]:
+    if status in UNAVAILABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return TolokaUnavailableError, "Toloka is not available. Try again later"
+    if status == HTTPStatus.CONFLICT and code in _LOCK_CODES:
+        return TolokaLockedError, "another operation is at work on it"
+    return _BY_STATUS.get(status, (TolokaRequestError, "Toloka does not accept the request"))
 
 
 def _come_back(answer: Response) -> str:

@@ -1,28 +1,49 @@
-"""What a flow is: a generator that says what it wants of the outside world, and returns a typed result. No I/O.
+"""Flows: generators that describe what they want from the network, and return a typed result. No I/O.
 
-A flow yields a :class:`Request`, and is sent the :class:`Response` or :class:`NoAnswer` that came of it; or it yields
-a :class:`Sleep`, and is sent the time after it, in seconds since the epoch. ``transport.py`` drives flows over the
-network; tests drive them by hand. Flows are built from flows with ``yield from``.
+A flow yields a :class:`Request` and receives the :class:`Response` or :class:`NoAnswer` that came of it; or it yields
+a :class:`Sleep` and receives the time after it, in seconds since the epoch. :func:`drive` and :func:`drive_async` run
+flows over a transport; tests drive them by hand. Flows are built from flows with ``yield from``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Send this, once, without following redirects."""
+    """Send this request once, without following redirects.
 
-    method: Literal["GET", "POST"]
-    url: str
+    :param path: the path below the API's base URL, such as ``/projects/1``.
+    :param query: the query's parameters.
+    :param json: the body, as JSON values; None: there is no body.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+    @property
+    def body(self) -> bytes | None:
+        """The body as compact UTF-8 JSON."""
+        if self.json is None:
+            return None
+        return json.dumps(self.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Let so many seconds pass; 0 only asks what time it is."""
+    """Let this many seconds pass; 0 only asks for the time."""
 
     seconds: float
 
@@ -43,7 +64,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nothing that can be read came back; the request may have been carried out all the same.
+    """Nothing readable came back; the request may have been carried out all the same.
 
     :param kind: ``unreachable`` (no connection), ``tls``, ``timeout``, ``broken`` (cut off), ``too large``.
     """
@@ -53,4 +74,34 @@ class NoAnswer:
 
 
 T = TypeVar("T")
+Answer: TypeAlias = Response | NoAnswer
 Flow: TypeAlias = Generator[Request | Sleep, Any, T]
+
+
+def drive(flow: Flow[T], send: Callable[[Request], Answer], sleep: Callable[[float], float]) -> T:
+    """Run a flow to its end.
+
+    :param send: sends a request and returns what came of it.
+    :param sleep: lets seconds pass and returns the time after them, in seconds since the epoch.
+    :returns: the flow's result.
+    """
+    try:
+        step = next(flow)
+        while True:
+            step = flow.send(sleep(step.seconds) if isinstance(step, Sleep) else send(step))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def drive_async(
+    flow: Flow[T], send: Callable[[Request], Awaitable[Answer]], sleep: Callable[[float], Awaitable[float]]
+) -> T:
+    """Run a flow to its end without blocking the event loop; see :func:`drive`."""
+    try:
+        step = next(flow)
+        while True:
+            step = flow.send(await sleep(step.seconds) if isinstance(step, Sleep) else await send(step))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink
 
+from airflow_provider_toloka.client.resources import PROJECT, Resource
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -67,17 +69,17 @@ LINKS: dict[str, TolokaLink] = {
 }
 
 
-def push_links(context: Context, hook: TolokaHook, kind: str, object_id: str) -> None:
+def push_links(context: Context, hook: TolokaHook, resource: Resource, object_id: str) -> None:
     """Let a task link to an object, and to the project that it is in.
 
     :param context: the task's.
     :param hook: reads which project that is.
-    :param kind: ``project``, ``pool`` or ``training``.
+    :param resource: the kind of the object.
     :param object_id: the object's id.
-    :raises TolokaApiError: one of its kinds, by meaning: the pool or training could not be read.
+    :raises TolokaApiError: the pool or training could not be read.
     """
-    project_id = object_id
-    if kind != "project":
-        project_id = (hook.get_pool if kind == "pool" else hook.get_training)(object_id).project_id
-        context["ti"].xcom_push(LINKS[kind].xcom_key, hook.api.settings.web_page(project_id, kind, object_id))
-    context["ti"].xcom_push(LINKS["project"].xcom_key, hook.api.settings.web_page(project_id))
+    site, project_id = hook.api.settings.site, object_id
+    if resource is not PROJECT:
+        project_id = hook.run(hook.api.calls.get_one(resource, object_id)).project_id
+        context["ti"].xcom_push(LINKS[resource.kind].xcom_key, resource.page_at(site, project_id, object_id))
+    context["ti"].xcom_push(LINKS["project"].xcom_key, PROJECT.page_at(site, project_id))

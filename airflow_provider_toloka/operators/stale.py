@@ -23,6 +23,7 @@ from airflow_provider_toloka.archiving.batch import Batch, Results
 from airflow_provider_toloka.archiving.plan import PoolsRule, check_pools_rule
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection, table
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import ARCHIVED, Operation
 from airflow_provider_toloka.client.parsing import check_id, check_truth
@@ -74,17 +75,16 @@ class _SelectingOperator(BaseOperator):
         as_of = as_of or pendulum.now("UTC")
         return as_of if as_of.tzinfo else as_of.replace(tzinfo=pendulum.UTC)
 
-    def _in_loop(self, work: Callable[[TolokaHook], Coroutine[Any, Any, T]]) -> T:
-        """Do asynchronous work with an entered hook."""
-        hook = TolokaHook(self.toloka_conn_id)
-        # Read here, where nothing is asynchronous yet: it works the same on every version of Airflow.
-        hook.api  # noqa: B018
+    def _in_loop(self, work: Callable[[AsyncTolokaClient], Coroutine[Any, Any, T]]) -> T:
+        """Do asynchronous work with an entered client."""
+        # The connection is read here, where nothing is asynchronous yet: that works on every version of Airflow.
+        client = TolokaHook(self.toloka_conn_id).async_client()
 
-        async def with_hook() -> T:
-            async with hook:
-                return await work(hook)
+        async def with_client() -> T:
+            async with client:
+                return await work(client)
 
-        return asyncio.run(with_hook())
+        return asyncio.run(with_client())
 
     def _selection(self, context: Context, project_ids: Sequence[str] | None) -> Selection:
         if self.inactive_for is not None and not isinstance(self.inactive_for, timedelta):
@@ -142,7 +142,7 @@ class TolokaFindStaleProjectsOperator(_SelectingOperator):
             if self.inactive_for is None:
                 raise ValueError("inactive_for is missing: say how long a project has to be idle.")
             selection = self._selection(context, None)
-            found = self._in_loop(lambda hook: search(hook, selection)).found()
+            found = self._in_loop(lambda client: search(client, selection)).found()
             reports = [candidate.report(self._reference_time(context)) for candidate in found]
         self.log.info("%d projects are stale.\n%s", len(found), table(reports))
         return [report["id"] for report in reports] if self.only_ids else reports
@@ -220,7 +220,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             dry_run = check_truth("dry_run", self.is_dry_run)
             deadline = first_started(context) + seconds(self.timeout)
             results = Results()
-            found = self._in_loop(lambda hook: self._select(hook, selection, results))
+            found = self._in_loop(lambda client: self._select(client, selection, results))
             if dry_run:
                 as_of = self._reference_time(context)
                 for candidate in found.found():
@@ -247,11 +247,11 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         # Chosen before: what was done to a project since does not make it any less stale.
         selection = Selection(project_ids=list(waited))
         with failing_at_once():
-            found = self._in_loop(lambda hook: self._select(hook, selection, results))
+            found = self._in_loop(lambda client: self._select(client, selection, results))
         return self._archive(context, found, event["deadline"], results, waited)
 
-    async def _select(self, hook: TolokaHook, selection: Selection, results: Results) -> Search:
-        found = await search(hook, selection, with_operations=True)
+    async def _select(self, client: AsyncTolokaClient, selection: Selection, results: Results) -> Search:
+        found = await search(client, selection, with_operations=True)
         results.skipped += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.refused.items()]
         results.failed += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.missing.items()]
         active = [candidate for candidate in found.candidates.values() if candidate.project.status != ARCHIVED]
@@ -270,9 +270,9 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         results: Results,
         waited: Mapping[str, Sequence[Operation]],
     ) -> dict[str, list[dict[str, Any]]]:
-        async def archive(hook: TolokaHook) -> None:
+        async def archive(client: AsyncTolokaClient) -> None:
             batch = Batch(
-                hook,
+                client,
                 pools=self.pools,
                 poll_interval=self.poll_interval,
                 deadline=deadline,

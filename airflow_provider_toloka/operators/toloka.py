@@ -19,7 +19,11 @@ from airflow_provider_toloka._task import (
 )
 from airflow_provider_toloka.archiving.plan import PoolsRule, check_pools_rule, step_of
 from airflow_provider_toloka.archiving.project import Progress, change_one, retire_project
-from airflow_provider_toloka.client.api.calls import (
+from airflow_provider_toloka.client.api.waits import timeout_message
+from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
     ARCHIVE_PROJECT,
     ARCHIVE_TRAINING,
@@ -27,10 +31,6 @@ from airflow_provider_toloka.client.api.calls import (
     CLOSE_TRAINING,
     Change,
 )
-from airflow_provider_toloka.client.api.operations import timeout_message
-from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
-from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
@@ -38,7 +38,7 @@ from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+    from airflow_provider_toloka.client.api import TolokaApi
     from airflow_provider_toloka.client.sansio import Flow
 
 
@@ -84,7 +84,7 @@ class TolokaChangeOperator(BaseOperator):
     @property
     def object_id(self) -> str:
         """The id of the object that is changed."""
-        return check_id(self.change.id_name, getattr(self, self.change.id_name))
+        return check_id(self.change.resource.id_param, getattr(self, self.change.resource.id_param))
 
     def advance(self, api: TolokaApi, done: Sequence[Operation]) -> Flow[Progress]:  # noqa: ARG002 - for the project
         """Do all that can be done now.
@@ -106,7 +106,7 @@ class TolokaChangeOperator(BaseOperator):
         :raises TolokaApiError: another of its kinds, by meaning.
         """
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            push_links(context, hook, self.change.kind, self.object_id)
+            push_links(context, hook, self.change.resource, self.object_id)
             require_positive("timeout", self.timeout)
             require_positive("poll_interval", self.poll_interval)
         return self._go_on(context, first_started(context) + seconds(self.timeout), {})
@@ -132,7 +132,9 @@ class TolokaChangeOperator(BaseOperator):
                 if not last:
                     progress = hook.run(self.advance(hook.api, finished))
                     if progress.is_last and not progress.operations:
-                        self.log.info("Nothing to do for %s %s: it was done before.", self.change.kind, self.object_id)
+                        self.log.info(
+                            "Nothing to do for %s %s: it was done before.", self.change.resource.kind, self.object_id
+                        )
                         return None
                     if progress.is_last and (progress.operations[0].is_finished or not self.wait_for_completion):
                         last = list(progress.operations)
@@ -146,7 +148,7 @@ class TolokaChangeOperator(BaseOperator):
         """Give the operations that have succeeded, and raise for those that failed or are late."""
         operations = [operation for operation in waited.values() if operation and operation.is_finished]
         # Another's operation that locked a pool may fail; that is no failure of this task.
-        hook.run(hook.api.require_success([operation for operation in operations if step_of(operation)]))
+        hook.run(hook.api.operations.require_success([operation for operation in operations if step_of(operation)]))
         if len(operations) < len(waited) and time.time() >= deadline:
             raise TolokaTimeoutError(timeout_message(waited, trouble))
         return operations
@@ -168,7 +170,7 @@ class TolokaChangeOperator(BaseOperator):
             time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
             return {}
         intervals = quick_first(self.poll_interval)
-        return hook.run(hook.api.poll_operations(ids, intervals=intervals, deadline=deadline))
+        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=deadline))
 
     def _look_for_a_moment(
         self, hook: TolokaHook, ids: Sequence[str], deadline: float
@@ -176,7 +178,7 @@ class TolokaChangeOperator(BaseOperator):
         """Give what has become of the operations, if they finish while the worker looks; else nothing."""
         moment = min(deadline, time.time() + BEFORE_DEFERRING)
         try:
-            return hook.run(hook.api.poll_operations(ids, intervals=quick_first(self.poll_interval), deadline=moment))
+            return hook.run(hook.api.waits.poll(ids, intervals=quick_first(self.poll_interval), deadline=moment))
         except TolokaTimeoutError:
             if moment == deadline:
                 raise
@@ -189,7 +191,7 @@ class TolokaChangeOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def _end(self, hook: TolokaHook, context: Context, operation: Operation) -> str:
-        hook.run(hook.api.require_success([operation]))
+        hook.run(hook.api.operations.require_success([operation]))
         self.log.info("Toloka's %s", operation.summary)
         if operation.is_finished:
             context["ti"].xcom_push(key="operation", value=operation.to_json())

@@ -15,14 +15,13 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
-from airflow_provider_toloka.client.api.operations import OUTAGE, log_change
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
-from airflow_provider_toloka.client.backoff import time_away
+from airflow_provider_toloka.client.api.waits import log_change
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.client.sansio import Flow
-from airflow_provider_toloka.exceptions import TolokaApiError
+from airflow_provider_toloka.client.waiting import ends_wait, time_away
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError
 from airflow_provider_toloka.polling.schedule import Schedule, Wait
 from airflow_provider_toloka.polling.subscription import OVERLAP, Listener
 
@@ -39,26 +38,16 @@ ROTATION_PER_SECOND = 5.0
 AT_ONCE = 20
 _SPARE = 100
 
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """What drives a flow to its end."""
-
-    async def __call__(self, flow: Flow[T]) -> T: ...  # noqa: D102
-
 
 class Poller:
     """Waits for any number of operations of one account. An async context manager.
 
-    :param api: the API's calls, as flows.
-    :param run: drives them.
+    :param client: an entered client of the account.
     :param list_gap: tells the least seconds between two lists of finished operations.
     """
 
-    def __init__(self, api: TolokaApi, run: Run, *, list_gap: Callable[[], float] = lambda: LIST_GAP) -> None:
-        self._api = api
-        self._run = run
+    def __init__(self, client: AsyncTolokaClient, *, list_gap: Callable[[], float] = lambda: LIST_GAP) -> None:
+        self._client = client
         self._list_gap = list_gap
         self._waits: dict[str, Wait] = {}
         #: Those who hear of the list, and whether one was begun since they have joined.
@@ -70,6 +59,8 @@ class Poller:
         self._mark: datetime | None = None
         #: From here, in Toloka's time, the list has to be read for waits that joined since.
         self._since: datetime | None = None
+        #: Whether anything was ever received.
+        self._has_heard = False
         #: Why the last request brought no news; None: it did.
         self.trouble: TolokaApiError | None = None
         self._joined = asyncio.Event()
@@ -246,15 +237,17 @@ class Poller:
         has_more = True
         while has_more:
             try:
-                operations, has_more = await self._run(self._api.list_finished(start))
-            except OUTAGE as error:
-                self._read_since(start)
-                self._note(error)
-                return
+                operations, has_more = await self._client.run(self._client.api.operations.list_finished(start))
             except TolokaApiError as error:
-                self._fail_all(error)
+                if ends_wait(error):
+                    self._fail_all(error)
+                else:
+                    # The operations are read by id too: a list that fails makes nobody fail.
+                    self._read_since(start)
+                    self._note(error)
                 return
             self.trouble = None
+            self._has_heard = True
             for operation in operations:
                 self._news(operation)
             for listener in listeners:
@@ -293,14 +286,18 @@ class Poller:
         if wait.finished.done():
             return
         try:
-            operation = await self._run(self._api.look_at_operation(wait.operation_id))
-            self.trouble = None
-            self._news(operation)
-        except OUTAGE as error:
-            self._note(error)
-        except (TolokaApiError, ValueError) as error:
-            if not wait.finished.done():
+            operation = await self._client.run(self._client.api.operations.get(wait.operation_id, retry=False))
+        except TolokaApiError as error:
+            wait.times_unknown += isinstance(error, TolokaNotFoundError)
+            if not ends_wait(error, times_unknown=wait.times_unknown, is_first=not self._has_heard):
+                self._note(error)
+            elif not wait.finished.done():
                 wait.finished.set_exception(error)
+            return
+        self.trouble = None
+        self._has_heard = True
+        wait.times_unknown = 0
+        self._news(operation)
 
     def _news(self, operation: Operation) -> None:
         wait = self._waits.get(operation.id)
@@ -308,8 +305,11 @@ class Poller:
             return
         before, wait.last = wait.last, operation
         if before is None or (before.status, before.progress) != (operation.status, operation.progress):
-            for tell in wait.on_change:
-                tell(operation)
+            for tell in tuple(wait.on_change):
+                try:
+                    tell(operation)
+                except Exception:  # one caller's callback concerns nobody else
+                    log.exception("A callback for operation %s failed", operation.id)
         if operation.is_finished:
             wait.finished.set_result(operation)
 

@@ -22,6 +22,7 @@ class Wait:
     finished: asyncio.Future[Operation]
     on_change: list[Callable[[Operation], None]] = field(default_factory=list)
     users: int = 0
+    times_unknown: int = 0
     last: Operation | None = None
 
     @property

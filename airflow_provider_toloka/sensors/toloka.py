@@ -15,9 +15,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_toloka._task import failing_at_once, first_started, first_submitted, operations_of
-from airflow_provider_toloka.client.api.operations import timeout_message
+from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.resources import WITH_A_PAGE
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, push_links
@@ -70,8 +71,9 @@ class OperationSensor(BaseSensorOperator):
         """
         super().pre_execute(context)
         self._deadline = first_started(context) + self.timeout
-        with failing_at_once():
-            self._seen: dict[str, Operation | None] = dict.fromkeys(self._operation_ids())
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            self._watch = hook.api.waits.watch(self._operation_ids())
+            self._seen = self._watch.seen
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once; defer if that is not enough and the sensor is deferrable.
@@ -83,7 +85,8 @@ class OperationSensor(BaseSensorOperator):
         trouble = None
         if self._seen:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-                trouble = hook.run(hook.api.look_at_operations(self._seen))
+                hook.run(hook.api.waits.look(self._watch))
+            trouble = self._watch.trouble
             self._push_links(context, self._seen)
         if self._have_succeeded(self._seen, self._deadline, trouble):
             return PokeReturnValue(is_done=True, xcom_value=self._result(self._seen))
@@ -122,21 +125,21 @@ class OperationSensor(BaseSensorOperator):
         """Link to what the operation works on, if there is one operation only, and it works on one object."""
         operation = next(iter(seen.values())) if len(seen) == 1 else None
         given = operation.parameters if operation else {}
-        kind = next((kind for kind in LINKS if given.get(f"{kind}_id")), None)
-        if kind is None or LINKS["project"].get_link(self, ti_key=context["ti"]):
+        resource = next((one for one in WITH_A_PAGE.values() if given.get(one.id_param)), None)
+        if resource is None or LINKS["project"].get_link(self, ti_key=context["ti"]):
             return
         with TolokaHook(self.toloka_conn_id) as hook:
             try:
-                push_links(context, hook, kind, check_id(f"{kind}_id", given[f"{kind}_id"]))
+                push_links(context, hook, resource, check_id(resource.id_param, given[resource.id_param]))
             except (TolokaApiError, ValueError) as error:
-                self.log.info("No link to the %s of operation %s: %s", kind, ", ".join(seen), error)
+                self.log.info("No link to the %s of operation %s: %s", resource.kind, ", ".join(seen), error)
 
     def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float, trouble: object) -> bool:
         failed = [operation for operation in seen.values() if operation and operation.failed]
         if failed:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
                 try:
-                    hook.run(hook.api.require_success(failed))
+                    hook.run(hook.api.operations.require_success(failed))
                 except TolokaOperationFailedError as error:
                     raise AirflowFailException(str(error)) from error
         if all(operation and operation.is_finished for operation in seen.values()):

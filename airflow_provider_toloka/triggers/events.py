@@ -15,6 +15,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import FAIL, SUCCESS, Operation
+from airflow_provider_toloka.client.resources import WITH_A_PAGE
 from airflow_provider_toloka.polling.subscription import Cursor
 from airflow_provider_toloka.triggers.toloka import shared_poller
 
@@ -23,7 +24,6 @@ LONGEST_PAUSE = 300.0
 SETTLED = 10.0
 
 _TYPE = re.compile(r"[A-Z_]+(\.[A-Z_]+)?", re.ASCII)
-_OBJECTS = ("project_id", "pool_id", "training_id")
 
 
 class OperationFinishedTrigger(BaseEventTrigger):
@@ -192,7 +192,7 @@ def _texts(name: str, given: Any) -> list[str]:
 
 
 def _payload(operation: Operation) -> dict[str, Any]:
-    named = {name: operation.parameters.get(name) for name in _OBJECTS}
+    named = {name: operation.parameters.get(name) for name in (resource.id_param for resource in WITH_A_PAGE.values())}
     return {
         "operation_id": operation.id,
         "type": operation.type,

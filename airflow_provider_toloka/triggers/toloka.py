@@ -117,8 +117,8 @@ class _Shared:
         self.opening = asyncio.create_task(self._open(toloka_conn_id))
 
     async def _open(self, toloka_conn_id: str) -> Poller:
-        hook = await self._stack.enter_async_context(TolokaHook(toloka_conn_id))
-        return await self._stack.enter_async_context(Poller(await hook.api_async(), hook.run_async))
+        client = await TolokaHook(toloka_conn_id).read_async_client()
+        return await self._stack.enter_async_context(Poller(await self._stack.enter_async_context(client)))
 
     async def close(self) -> None:
         self.opening.cancel()

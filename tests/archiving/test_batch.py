@@ -43,10 +43,10 @@ async def archive(
 ) -> Results:
     """Select and archive, as one try of a task does."""
     results = Results()
-    async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)) as hook:
-        found = await search(hook, Selection(project_ids=project_ids), with_operations=True)
+    async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)).async_client() as client:
+        found = await search(client, Selection(project_ids=project_ids), with_operations=True)
         batch = Batch(
-            hook,
+            client,
             pools=pools,
             poll_interval=0.1,
             deadline=time.time() + seconds,
@@ -202,9 +202,9 @@ def one_project(project_id: str, found: Search, pools: PoolsRule, failed: dict[s
         for _ in range(30):
             progress = yield from retire_project(API, project_id, pools, done, known)
             ids = [one.id for one in progress.operations]
-            seen = yield from API.poll_operations(ids, intervals=backing_off(1, 1), deadline=None)
+            seen = yield from API.waits.poll(ids, intervals=backing_off(1, 1), deadline=None)
             done = list(seen.values())
-            yield from API.require_success([one for one in done if step_of(one)])
+            yield from API.operations.require_success([one for one in done if step_of(one)])
             if progress.is_last:
                 return
             known = progress.snapshot
@@ -236,14 +236,14 @@ def select(selection: Selection) -> Flow[Search]:
     """Read the account as a batch does."""
     found = Search(selection)
     for status in ("PENDING", "RUNNING"):
-        for operation in (yield from read_all(API.list_operations(status=status))):
+        for operation in (yield from read_all(API.operations.listing(status=status))):
             found.see_operation(operation)
-    for project in (yield from read_all(API.list_projects())):
+    for project in (yield from read_all(API.projects.listing())):
         found.see_project(project)
     found.see_no_more_projects()
-    for pool in (yield from read_all(API.list_pools())):
+    for pool in (yield from read_all(API.pools.listing())):
         found.see(pool)
-    for training in (yield from read_all(API.list_trainings())):
+    for training in (yield from read_all(API.trainings.listing())):
         found.see(training)
     return found
 

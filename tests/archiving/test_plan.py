@@ -15,14 +15,14 @@ from airflow_provider_toloka.archiving.plan import (
     next_steps,
     step_of,
 )
-from airflow_provider_toloka.client.api.calls import (
+from airflow_provider_toloka.client.models import Operation, Pool, Project, Training
+from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
     ARCHIVE_PROJECT,
     ARCHIVE_TRAINING,
     CLOSE_POOL,
     CLOSE_TRAINING,
 )
-from airflow_provider_toloka.client.models import Operation, Pool, Project, Training
 from tests.driving import operation, pool, project
 
 RULES: list[PoolsRule] = ["require_archived", "archive_closed", "close_and_archive"]
@@ -44,7 +44,7 @@ def snapshot(pools: str = "", trainings: str = "", running: Any = (), status: st
 
 def shown(plan: Plan) -> list[str]:
     return [
-        *(f"{step.change.action} {step.change.kind} {step.object_id}" for step in plan.steps),
+        *(str(step) for step in plan.steps),
         *(f"wait {operation.type}" for operation in plan.operations),
         *(f"look {text}" for text in plan.locked),
         *(f"stop {text}" for text in plan.blocked),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_toloka.archiving.plan import PoolsRule
 from airflow_provider_toloka.archiving.project import Progress, change_one, look_at_project, retire_project
-from airflow_provider_toloka.client.api.calls import ARCHIVE_POOL, ARCHIVE_TRAINING, CLOSE_POOL
 from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.resources import ARCHIVE_POOL, ARCHIVE_TRAINING, CLOSE_POOL
 from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
@@ -208,7 +208,7 @@ def test_an_effect_that_shows_late_is_not_brought_about_again() -> None:
 def test_a_step_that_proves_done_is_not_tried_again() -> None:
     world = World(lag=True)
     world.account.add_pool("1", "CLOSED", id="10")
-    world.driver.run(API.get_project("1"))
+    world.driver.run(API.projects.get("1"))
     world.account.tables["pools"].update("10", status="ARCHIVED")  # it does not show yet
     world.driver.run(retire("archive_closed"))
     assert world.driver.changes == ["/pools/10/archive", "/projects/1/archive"]
@@ -332,7 +332,7 @@ def test_an_operation_of_an_unknown_type_that_is_finished_at_once_is_submitted_o
     def serve(request: Request) -> Answer:
         if request.method == "POST":
             return answer(202, operation("PROJECT.FROBNICATE", "SUCCESS"))
-        return ok(project()) if request.url.endswith("/projects/1") else page()
+        return ok(project()) if request.path.endswith("/projects/1") else page()
 
     driver = Driver(serve)
     progress = driver.run(retire_project(api(), "1", "require_archived"))

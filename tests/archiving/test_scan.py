@@ -24,8 +24,8 @@ STALE = Selection(before=NOW.subtract(days=180))
 
 
 async def read(selection: Selection = STALE, **more: Any) -> Search:
-    async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)) as hook:
-        return await search(hook, selection, **more)
+    async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)).async_client() as client:
+        return await search(client, selection, **more)
 
 
 def fill(toloka: TolokaEmulator, count: int, pools: int = 0) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.client.api.calls import (
+from airflow_provider_toloka.client.api import TolokaApi
+from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
     ARCHIVE_PROJECT,
     ARCHIVE_TRAINING,
@@ -18,7 +20,6 @@ from airflow_provider_toloka.client.api.calls import (
     CLOSE_TRAINING,
     Change,
 )
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
 from airflow_provider_toloka.client.sansio import Request, Response
 from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
@@ -44,8 +45,8 @@ from tests.driving import (
 )
 
 CHANGES = [ARCHIVE_PROJECT, CLOSE_POOL, ARCHIVE_POOL, CLOSE_TRAINING, ARCHIVE_TRAINING]
-METHODS = ["archive_project", "close_pool", "archive_pool", "close_training", "archive_training"]
-READERS = ["get_project", "get_pool", "get_training", "get_operation", "get_operation_log", "wait_for_operation"]
+METHODS = ["projects.archive", "pools.close", "pools.archive", "trainings.close", "trainings.archive"]
+READERS = ["projects.get", "pools.get", "trainings.get", "operations.get", "operations.get_log", "waits.wait_for"]
 BAD_IDS = ["1/../pools/2", "", None, "None", "1?x", True]
 
 LOOK = ["GET /operations", "GET /operations", "GET /projects/1"]
@@ -57,7 +58,7 @@ DONE = [*IDLE, ok(project(status="ARCHIVED"))]
 
 
 def query(request: Request) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
+    return {name: values[0] for name, values in parse_qs(urlsplit(request.target).query).items()}
 
 
 # Ids
@@ -67,8 +68,8 @@ def query(request: Request) -> dict[str, str]:
 @pytest.mark.parametrize("method", READERS + METHODS)
 def test_what_is_no_id_is_refused_before_any_request(method: str, bad: Any) -> None:
     driver = Driver()
-    call: Callable[[Any], Any] = getattr(api(), method)
-    subject = "operation" if "operation" in method else method.partition("_")[2]
+    call: Callable[[Any], Any] = attrgetter(method)(api())
+    subject = method.partition("s.")[0].replace("wait", "operation")
     with pytest.raises(ValueError, match=rf"^{subject}_id should be an id"):
         driver.run(call(bad))
     assert driver.requests == []
@@ -76,7 +77,7 @@ def test_what_is_no_id_is_refused_before_any_request(method: str, bad: Any) -> N
 
 def test_a_whole_number_is_an_id() -> None:
     driver = Driver([ok(project("12"))])
-    driver.run(api().get_project(12))  # type: ignore[arg-type]
+    driver.run(api().projects.get(12))  # type: ignore[arg-type]
     assert driver.calls == ["GET /projects/12"]
 
 
@@ -85,7 +86,7 @@ def test_a_whole_number_is_an_id() -> None:
 
 def test_a_list_is_read_page_by_page_by_its_ids() -> None:
     driver = Driver([page(project("9"), project("10"), has_more=True), page(project("2"))])
-    assert [item.id for item in driver.run(read_all(api().list_projects(status="ACTIVE")))] == ["9", "10", "2"]
+    assert [item.id for item in driver.run(read_all(api().projects.listing(status="ACTIVE")))] == ["9", "10", "2"]
     assert [query(request) for request in driver.requests] == [
         {"status": "ACTIVE", "sort": "id", "limit": "300"},
         {"status": "ACTIVE", "sort": "id", "limit": "300", "id_gt": "10"},
@@ -104,7 +105,7 @@ def test_a_list_is_read_page_by_page_by_its_ids() -> None:
 )
 def test_a_filter_by_time_is_utc_without_a_zone(value: str | datetime, written: str) -> None:
     driver = Driver([page()])
-    driver.run(read_all(api().list_projects(created_gte=value)))
+    driver.run(read_all(api().projects.listing(created_gte=value)))
     assert query(driver.requests[0])["created_gte"] == written
 
 
@@ -126,12 +127,12 @@ def test_each_list_has_its_filters(listing: str, filters: list[str]) -> None:
 @pytest.mark.parametrize("wrong", ["project_id", "sort", "limit", "created", "private_name"])
 def test_a_filter_that_the_list_has_not_is_named(wrong: str) -> None:
     with pytest.raises(ValueError, match=rf"^The list of projects has no filter {wrong}; it has created_gt, "):
-        api().list_projects(**{wrong: "1"})
+        api().projects.listing(**{wrong: "1"})
 
 
 def test_a_filter_by_id_holds_on_every_page() -> None:
     driver = Driver([page(project("5"), has_more=True), page(project("6"))])
-    driver.run(read_all(api().list_projects(id_gte="5", id_lt="9")))
+    driver.run(read_all(api().projects.listing(id_gte="5", id_lt="9")))
     assert [query(request).get("id_gte") for request in driver.requests] == ["5", None]
     assert [query(request).get("id_gt") for request in driver.requests] == [None, "5"]
     assert [query(request)["id_lt"] for request in driver.requests] == ["9", "9"]
@@ -144,12 +145,12 @@ def test_a_filter_by_id_holds_on_every_page() -> None:
 )
 def test_a_page_that_does_not_lead_on_is_an_error(pages: list[Answer]) -> None:
     with pytest.raises(TolokaInvalidAnswerError, match=r"says that there is more, but does not lead on"):
-        Driver(pages).run(read_all(api().list_projects()))
+        Driver(pages).run(read_all(api().projects.listing()))
 
 
 def test_each_page_has_retries_of_its_own() -> None:
     driver = Driver([error(503), page(project("1"), has_more=True), lost(), page(project("2"))])
-    assert len(driver.run(read_all(api(retries=1).list_projects()))) == 2
+    assert len(driver.run(read_all(api(retries=1).projects.listing()))) == 2
 
 
 @given(ids=st.sets(st.from_regex(r"\A[A-Za-z0-9_-]{1,12}\Z"), max_size=40), size=st.integers(1, 7))
@@ -162,7 +163,7 @@ def test_every_item_is_read_once_in_the_servers_order(ids: set[str], size: int) 
         shown = order[start : start + size]
         return page(*(project(id_) for id_ in shown), has_more=start + size < len(order))
 
-    assert [item.id for item in Driver(serve).run(read_all(api().list_projects()))] == order
+    assert [item.id for item in Driver(serve).run(read_all(api().projects.listing()))] == order
 
 
 # Changes
@@ -170,12 +171,13 @@ def test_every_item_is_read_once_in_the_servers_order(ids: set[str], size: int) 
 
 @pytest.mark.parametrize(("change", "method"), list(zip(CHANGES, METHODS, strict=True)))
 def test_each_change_looks_and_then_posts(change: Change, method: str) -> None:
-    state = project() if change.kind == "project" else pool("1", "OPEN" if change.action == "close" else "CLOSED")
-    started = operation(change.operation_type, parameters={change.id_name: "1"})
+    path = change.resource.path
+    state = project() if path == "projects" else pool("1", "OPEN" if change.action == "close" else "CLOSED")
+    started = operation(change.operation_type, parameters={change.resource.id_param: "1"})
     driver = Driver([*IDLE, ok(state), answer(202, started)])
-    result = driver.run(getattr(api(), method)("1"))
+    result = driver.run(attrgetter(method)(api())("1"))
     assert (result.id, result.type) == ("op1", change.operation_type)
-    assert driver.calls == [*LOOK[:2], f"GET /{change.resource}/1", f"POST /{change.resource}/1/{change.action}"]
+    assert driver.calls == [*LOOK[:2], f"GET /{path}/1", f"POST /{path}/1/{change.action}"]
     assert [query(request)["status"] for request in driver.requests[:2]] == ["PENDING", "RUNNING"]
 
 
@@ -192,27 +194,27 @@ def test_each_change_looks_and_then_posts(change: Change, method: str) -> None:
 )
 def test_what_is_done_is_not_done_again(method: str, state: dict[str, Any]) -> None:
     driver = Driver([*IDLE, ok(state)])
-    assert driver.run(getattr(api(), method)("1")) is None
+    assert driver.run(attrgetter(method)(api())("1")) is None
     assert driver.changes == []
 
 
 @pytest.mark.parametrize("before", [[], [page()]], ids=["pending", "running"])
 def test_an_operation_that_runs_is_taken_over(before: list[Answer]) -> None:
     driver = Driver([*before, RUNNING])
-    assert getattr(driver.run(api().archive_project("1")), "id", None) == "op1"
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == "op1"
     assert driver.changes == []
 
 
 def test_an_operation_on_a_later_page_is_found() -> None:
     others = [operation("POOL.ARCHIVE", id_="a"), operation(id_="b", parameters={"project_id": "2"})]
     driver = Driver([page(*others, has_more=True), RUNNING])
-    assert getattr(driver.run(api().archive_project("1")), "id", None) == "op1"
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == "op1"
     assert query(driver.requests[1])["id_gt"] == "b"
 
 
 def test_no_content_means_that_nothing_is_left() -> None:
     driver = Driver([*IDLE, ok(project()), answer(204)])
-    assert driver.run(api().archive_project("1")) is None
+    assert driver.run(api().projects.archive("1")) is None
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_a_lost_answer_is_settled_by_looking(
     failure: Answer, found: list[Answer], result: str | None, posts: int
 ) -> None:
     driver = Driver([*IDLE, ok(project()), failure, *found])
-    assert getattr(driver.run(api().archive_project("1")), "id", None) == result
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == result
     assert driver.changes == ["/projects/1/archive"] * posts
     assert driver.sleeps == [1.0]
 
@@ -243,7 +245,7 @@ def test_the_operation_behind_a_lost_answer_is_looked_for_on_all_pages() -> None
     others = [operation(id_=id_, parameters={"project_id": "2"}) for id_ in ("a", "b")]
     found = page(operation(status="SUCCESS"))
     driver = Driver([*IDLE, ok(project()), lost(), *DONE, page(*others, has_more=True), found])
-    assert getattr(driver.run(api().archive_project("1")), "id", None) == "op1"
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == "op1"
     assert query(driver.requests[-1]) == {
         "type": "PROJECT.ARCHIVE",
         "submitted_gte": "2023-11-14T22:03:20.000",
@@ -257,18 +259,18 @@ def test_a_change_is_never_posted_twice_in_a_row() -> None:
     def serve(request: Request) -> Answer:
         if request.method == "POST":
             return lost()
-        return page() if "/operations?" in request.url else ok(project())
+        return page() if request.path == "/operations" else ok(project())
 
     driver = Driver(serve)
     with pytest.raises(TolokaUnavailableError, match=r"^Could not archive project 1 at Toloka"):
-        driver.run(api(retries=4).archive_project("1"))
+        driver.run(api(retries=4).projects.archive("1"))
     assert driver.calls == [*LOOK, POST] * 5
 
 
 @pytest.mark.parametrize("look_first", [True, False])
 def test_a_caller_who_has_looked_may_post_at_once_but_not_again(look_first: bool) -> None:
     driver = Driver([*([*IDLE, ok(project())] if look_first else []), error(503), *IDLE, ok(project()), ACCEPTED])
-    driver.run(api().change(ARCHIVE_PROJECT, "1", look_first=look_first))
+    driver.run(api().changes.make(ARCHIVE_PROJECT, "1", look_first=look_first))
     assert driver.calls == [*(LOOK if look_first else []), POST, *LOOK, POST]
 
 
@@ -281,14 +283,14 @@ def test_a_caller_who_has_looked_may_post_at_once_but_not_again(look_first: bool
 )
 def test_a_conflict_is_no_error_when_somebody_was_faster(found: list[Answer], result: str | None) -> None:
     driver = Driver([*IDLE, ok(project()), error(409, "OPERATION_ALREADY_EXISTS"), *found])
-    assert getattr(driver.run(api().archive_project("1")), "id", None) == result
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == result
     assert driver.changes == ["/projects/1/archive"]
 
 
 def test_a_conflict_that_stays_is_an_error() -> None:
     driver = Driver([*IDLE, ok(project()), error(409, "UNARCHIVED_POOLS_CONFLICT"), *IDLE, ok(project())])
     with pytest.raises(TolokaConflictError) as caught:
-        driver.run(api().archive_project("1"))
+        driver.run(api().projects.archive("1"))
     assert caught.value.code == "UNARCHIVED_POOLS_CONFLICT"
     assert driver.changes == ["/projects/1/archive"]
 
@@ -297,28 +299,28 @@ def test_a_conflict_that_stays_is_an_error() -> None:
 def test_another_error_of_a_change_is_not_looked_into(status: int, kind: type[Exception]) -> None:
     driver = Driver([*IDLE, ok(project()), error(status)])
     with pytest.raises(kind):
-        driver.run(api().archive_project("1"))
+        driver.run(api().projects.archive("1"))
     assert driver.calls == [*LOOK, POST]
 
 
 def test_a_change_of_an_object_that_is_not_there_posts_nothing() -> None:
     driver = Driver([*IDLE, error(404, "DOES_NOT_EXIST")])
     with pytest.raises(TolokaNotFoundError):
-        driver.run(api().archive_project("1"))
+        driver.run(api().projects.archive("1"))
     assert driver.changes == []
 
 
 def test_requests_go_below_the_base_url() -> None:
     driver = Driver([ok(project())])
-    driver.run(TolokaApi(SETTINGS).get_project("1"))
-    assert driver.requests == [Request("GET", "https://toloka.test/api/v1/projects/1")]
+    driver.run(TolokaApi(SETTINGS).projects.get("1"))
+    assert driver.requests == [Request("GET", "/projects/1")]
 
 
 @pytest.mark.parametrize("spoilt", [answer(202, b"<html>"), answer(200, b"[]"), answer(202), answer(307, location="/")])
 @pytest.mark.parametrize("looks", [[RUNNING], [*IDLE, ok(project("1", "ARCHIVED"))]], ids=["runs", "done"])
 def test_a_change_whose_answer_cannot_be_read_is_settled_by_looking(spoilt: Answer, looks: list[Answer]) -> None:
     driver = Driver([*IDLE, ok(project()), spoilt, *looks])
-    driver.run(api().archive_project("1"))
+    driver.run(api().projects.archive("1"))
     assert driver.calls.count(POST) == 1
     assert driver.sleeps == []
 
@@ -326,7 +328,7 @@ def test_a_change_whose_answer_cannot_be_read_is_settled_by_looking(spoilt: Answ
 def test_a_change_whose_answer_cannot_be_read_and_that_did_not_happen_is_an_error() -> None:
     driver = Driver([*IDLE, ok(project()), answer(202, b"<html>"), *IDLE, ok(project())])
     with pytest.raises(TolokaInvalidAnswerError, match="Could not archive project 1"):
-        driver.run(api().archive_project("1"))
+        driver.run(api().projects.archive("1"))
     assert driver.calls.count(POST) == 1
 
 

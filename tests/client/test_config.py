@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_toloka.client.config import Settings, legacy_fields
+from airflow_provider_toloka.client.resources import POOL, PROJECT
 
 TOKEN = "AQAD-secret"
 HTTP = {"allow_http": True}
@@ -208,10 +209,10 @@ def test_any_address_is_a_url_or_an_error(host: str, port: int | None, schema: s
 )
 def test_pages_are_where_the_environment_has_its_site(connection: dict[str, Any], site: str) -> None:
     settings = Settings.from_connection(password=TOKEN, **connection)
-    assert settings.web_page("1") == f"{site}/requester/project/1"
-    assert settings.web_page("1", "pool", "21") == f"{site}/requester/project/1/pool/21"
+    assert settings.site == site
+    assert PROJECT.page_at(settings.site, "1") == f"{site}/requester/project/1"
+    assert POOL.page_at(settings.site, "1", "21") == f"{site}/requester/project/1/pool/21"
 
 
 def test_an_id_stays_one_part_of_a_pages_address() -> None:
-    settings = Settings.from_connection(password=TOKEN)
-    assert settings.web_page("../?a#b").endswith("/requester/project/..%2F%3Fa%23b")
+    assert PROJECT.page_at("https://toloka.test", "../?a#b").endswith("/requester/project/..%2F%3Fa%23b")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka.client.api.operations import timeout_message
+from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.backoff import backing_off, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.sansio import Request
@@ -25,19 +25,19 @@ def standing(status: str, progress: float | None = None, id_: str = "op1") -> An
 
 def test_the_wait_ends_with_success() -> None:
     driver = Driver([standing("PENDING"), standing("RUNNING"), standing("SUCCESS")])
-    assert driver.run(api().wait_for_operation("op1")).status == "SUCCESS"
+    assert driver.run(api().waits.wait_for("op1")).status == "SUCCESS"
     assert driver.calls == ["GET /operations/op1"] * 3
 
 
 def test_a_finished_operation_is_not_waited_for() -> None:
     driver = Driver([standing("SUCCESS")])
-    driver.run(api().wait_for_operation("op1"))
+    driver.run(api().waits.wait_for("op1"))
     assert driver.sleeps == []
 
 
 def test_the_first_looks_come_quickly() -> None:
     driver = Driver([*[standing("RUNNING")] * 7, standing("SUCCESS")])
-    driver.run(api().wait_for_operation("op1", poll_interval=5))
+    driver.run(api().waits.wait_for("op1", poll_interval=5))
     assert driver.sleeps == [0.25, 0.25, 0.5, 1.0, 2.0, 4.0, 5.0]
 
 
@@ -67,7 +67,7 @@ def test_a_failed_operation_is_raised_with_what_failed_in_its_log(log: Answer, s
     with pytest.raises(
         TolokaOperationFailedError, match=r"operation op1 .* ended as FAIL. Details: {'why': 'so'}"
     ) as caught:
-        driver.run(api().wait_for_operation("op1"))
+        driver.run(api().waits.wait_for("op1"))
     assert driver.calls == ["GET /operations/op1", "GET /operations/op1/log"]
     assert list(caught.value.log) == shown
 
@@ -84,18 +84,18 @@ def test_a_failed_operation_is_raised_with_what_failed_in_its_log(log: Answer, s
 )
 def test_an_outage_does_not_end_the_wait(outage: Answer) -> None:
     driver = Driver([standing("RUNNING"), *[outage] * 20, standing("SUCCESS")])
-    assert driver.run(api().wait_for_operation("op1")).status == "SUCCESS"
+    assert driver.run(api().waits.wait_for("op1")).status == "SUCCESS"
 
 
 def test_what_no_waiting_mends_ends_the_wait() -> None:
     with pytest.raises(TolokaNotFoundError):
-        Driver([error(404)]).run(api().wait_for_operation("op1"))
+        Driver([error(404)]).run(api().waits.wait_for("op1"))
 
 
 @pytest.mark.parametrize(("asked", "kept"), [("47", 47.0), ("31536000", 60.0)])
 def test_a_wait_that_toloka_asks_for_is_kept_for_a_minute_at_most(asked: str, kept: float) -> None:
     driver = Driver([error(429, retry_after=asked), standing("SUCCESS")])
-    driver.run(api().wait_for_operation("op1", poll_interval=5))
+    driver.run(api().waits.wait_for("op1", poll_interval=5))
     assert driver.sleeps == [kept]
 
 
@@ -110,32 +110,32 @@ def test_a_wait_that_toloka_asks_for_is_kept_for_a_minute_at_most(asked: str, ke
 def test_the_wait_ends_at_its_deadline_with_a_last_look(serve: Any, told: str) -> None:
     driver = Driver(serve)
     with pytest.raises(TolokaTimeoutError, match=r"They go on at Toloka. Run the task again") as caught:
-        driver.run(api().wait_for_operation("op1", poll_interval=7, timeout=60))
+        driver.run(api().waits.wait_for("op1", poll_interval=7, timeout=60))
     assert told in str(caught.value)
     assert driver.now == NOW + 60
 
 
 def test_success_at_the_last_look_is_success() -> None:
     driver = Driver(lambda _: standing("SUCCESS" if driver.now >= NOW + 60 else "RUNNING"))
-    assert driver.run(api().wait_for_operation("op1", timeout=60)).status == "SUCCESS"
+    assert driver.run(api().waits.wait_for("op1", timeout=60)).status == "SUCCESS"
 
 
 def test_the_deadline_is_absolute() -> None:
     driver = Driver(lambda _: standing("RUNNING"))
     driver.now += 50  # the task began before, and was restarted
     with pytest.raises(TolokaTimeoutError, match=r"operation op1 .* is RUNNING"):
-        driver.run(api().poll_operations(["op1"], intervals=backing_off(4, 4), deadline=NOW + 60))
+        driver.run(api().waits.poll(["op1"], intervals=backing_off(4, 4), deadline=NOW + 60))
     assert driver.now == NOW + 60
     driver = Driver(lambda _: standing("RUNNING"))
     driver.now += 90
     with pytest.raises(TolokaTimeoutError):
-        driver.run(api().poll_operations(["op1"], intervals=backing_off(4, 4), deadline=NOW + 60))
+        driver.run(api().waits.poll(["op1"], intervals=backing_off(4, 4), deadline=NOW + 60))
     assert (driver.calls, driver.sleeps) == (["GET /operations/op1"], [])
 
 
 def test_without_a_deadline_the_wait_goes_on() -> None:
     driver = Driver([*[standing("RUNNING")] * 500, standing("SUCCESS")])
-    driver.run(api().poll_operations(["op1"], intervals=backing_off(60, 60), deadline=None))
+    driver.run(api().waits.poll(["op1"], intervals=backing_off(60, 60), deadline=None))
     assert driver.now == NOW + 500 * 60
 
 
@@ -143,7 +143,7 @@ def test_only_changes_are_told() -> None:
     told: list[str] = []
     steps = [("PENDING", None), ("PENDING", None), ("RUNNING", 0), ("RUNNING", 0), ("RUNNING", 50), ("SUCCESS", 100)]
     driver = Driver([standing(*step) for step in steps])
-    driver.run(api().wait_for_operation("op1", on_change=lambda operation: told.append(operation.summary)))
+    driver.run(api().waits.wait_for("op1", on_change=lambda operation: told.append(operation.summary)))
     prefix = "operation op1 (PROJECT.ARCHIVE) is "
     assert [text.removeprefix(prefix) for text in told] == [
         "PENDING",
@@ -155,7 +155,7 @@ def test_only_changes_are_told() -> None:
 
 def test_changes_are_logged_unless_told_otherwise(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    Driver([standing("SUCCESS")]).run(api().wait_for_operation("op1"))
+    Driver([standing("SUCCESS")]).run(api().waits.wait_for("op1"))
     assert "Toloka's operation op1 (PROJECT.ARCHIVE) is SUCCESS" in caplog.text
 
 
@@ -163,7 +163,7 @@ def serve_by_id(**statuses: list[str]) -> Any:
     """Answer each look at an operation with the next of its statuses; the last one stays."""
 
     def serve(request: Request) -> Answer:
-        id_ = request.url.rpartition("/")[2]
+        id_ = request.path.rpartition("/")[2]
         left = statuses[id_]
         return standing(left.pop(0) if len(left) > 1 else left[0], id_=id_)
 
@@ -171,7 +171,7 @@ def serve_by_id(**statuses: list[str]) -> Any:
 
 
 def poll(driver: Driver, ids: list[str]) -> dict[str, Operation]:
-    return driver.run(api().poll_operations(ids, intervals=backing_off(1, 1), deadline=NOW + 60))
+    return driver.run(api().waits.poll(ids, intervals=backing_off(1, 1), deadline=NOW + 60))
 
 
 def test_many_are_waited_for_until_the_last() -> None:
@@ -207,8 +207,8 @@ def test_the_first_failure_of_many_is_raised() -> None:
         for id_, status in zip("abc", ["SUCCESS", "FAIL", "FAIL"], strict=True)
     ]
     with pytest.raises(TolokaOperationFailedError, match=r"operation b "):
-        Driver([ok([])]).run(api().require_success(ended))
-    assert Driver().run(api().require_success(ended[:1])) is None
+        Driver([ok([])]).run(api().operations.require_success(ended))
+    assert Driver().run(api().operations.require_success(ended[:1])) is None
 
 
 def test_a_late_wait_names_those_that_are_late() -> None:

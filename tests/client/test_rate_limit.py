@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client import AsyncTolokaClient
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.rate_limit import BURST_SECONDS, CAUTION, Pacer
 from airflow_provider_toloka.client.retry import RetryPolicy
-from airflow_provider_toloka.client.transports.aio import CONNECTIONS, AsyncDriver
+from airflow_provider_toloka.client.transports.aio import CONNECTIONS
 from airflow_provider_toloka.emulator import TolokaEmulator
 
 EPSILON = 1e-9
@@ -164,17 +165,17 @@ async def test_all_requests_share_few_connections_which_are_reused() -> None:
         port = server.sockets[0].getsockname()[1]
         settings = Settings(token="x", base_url=f"http://127.0.0.1:{port}/api/v1", max_requests_per_second=5000)
         api = TolokaApi(settings)
-        async with AsyncDriver(settings) as driver:
-            await asyncio.gather(*(driver.run(api.get_requester()) for _ in range(300)))
-        assert (answered, driver.requests) == (300, 300)
+        async with AsyncTolokaClient(settings) as client:
+            await asyncio.gather(*(client.run(api.get_requester()) for _ in range(300)))
+        assert (answered, client.requests_sent) == (300, 300)
     assert max(now_open) == len(opened) == CONNECTIONS
 
 
 async def test_the_rate_of_the_connection_is_kept() -> None:
     with TolokaEmulator(requests_per_second=0) as toloka:
         api = api_of(toloka, rate=50)
-        async with AsyncDriver(api.settings) as driver:
-            await asyncio.gather(*(driver.run(api.get_requester()) for _ in range(100)))
+        async with AsyncTolokaClient(api.settings) as client:
+            await asyncio.gather(*(client.run(api.get_requester()) for _ in range(100)))
         starts = [request.at for request in toloka.requests]
     assert len(starts) == 100
     assert starts[-1] - starts[0] >= 1.85  # 2, less the burst
@@ -183,8 +184,8 @@ async def test_the_rate_of_the_connection_is_kept() -> None:
 async def test_all_succeed_when_the_limit_is_lower_than_was_said() -> None:
     with TolokaEmulator(requests_per_second=60) as toloka:
         api = api_of(toloka)
-        async with AsyncDriver(api.settings) as driver:
-            found = await asyncio.gather(*(driver.run(api.get_requester()) for _ in range(240)))
+        async with AsyncTolokaClient(api.settings) as client:
+            found = await asyncio.gather(*(client.run(api.get_requester()) for _ in range(240)))
         statuses = [request.status for request in toloka.requests]
     assert len(found) == 240
     assert statuses.count(200) == 240

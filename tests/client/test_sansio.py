@@ -50,7 +50,7 @@ def quota(interval: object) -> Answer:
 @pytest.mark.parametrize("failure", PASSING)
 def test_a_failure_that_may_pass_is_tried_again(failure: Answer) -> None:
     driver = Driver([failure, ok(project())])
-    assert driver.run(api().get_project("1")).id == "1"
+    assert driver.run(api().projects.get("1")).id == "1"
     assert driver.calls == ["GET /projects/1"] * 2
     assert driver.sleeps == [1.0]
 
@@ -59,7 +59,7 @@ def test_a_failure_that_may_pass_is_tried_again(failure: Answer) -> None:
 def test_a_failure_that_lasts_is_not_tried_again(status: int, kind: type[TolokaApiError]) -> None:
     driver = Driver([error(status)])
     with pytest.raises(kind) as caught:
-        driver.run(api().get_project("1"))
+        driver.run(api().projects.get("1"))
     assert type(caught.value) is kind
     assert driver.sleeps == []
 
@@ -67,7 +67,7 @@ def test_a_failure_that_lasts_is_not_tried_again(status: int, kind: type[TolokaA
 def test_waits_double_up_to_the_longest_and_end_with_the_retries() -> None:
     driver = Driver([error(503)] * 6)
     with pytest.raises(TolokaUnavailableError) as caught:
-        driver.run(api(retries=5, longest_wait=6.0).get_project("1"))
+        driver.run(api(retries=5, longest_wait=6.0).projects.get("1"))
     assert driver.sleeps == [1.0, 2.0, 4.0, 6.0, 6.0]
     assert caught.value.status == 503
 
@@ -75,7 +75,7 @@ def test_waits_double_up_to_the_longest_and_end_with_the_retries() -> None:
 def test_waits_of_one_call_end_with_their_sum() -> None:
     driver = Driver(lambda _: error(503))
     with pytest.raises(TolokaUnavailableError):
-        driver.run(api(retries=100, longest_wait=10.0, total_wait=30.0).get_project("1"))
+        driver.run(api(retries=100, longest_wait=10.0, total_wait=30.0).projects.get("1"))
     assert driver.sleeps == [1.0, 2.0, 4.0, 8.0, 10.0]
 
 
@@ -83,7 +83,7 @@ def test_the_connection_says_how_often_to_try() -> None:
     settings = Settings(token="t", retries=2)
     driver = Driver(lambda _: error(503))
     with pytest.raises(TolokaUnavailableError):
-        driver.run(type(api())(settings).get_project("1"))
+        driver.run(type(api())(settings).projects.get("1"))
     assert len(driver.requests) == 3
 
 
@@ -94,7 +94,7 @@ def test_the_jitter_draws_from_the_whole_wait() -> None:
 
 def test_the_jitter_of_the_policy_is_asked() -> None:
     driver = Driver([error(503), error(503), ok(project())])
-    driver.run(api(jitter=lambda seconds: seconds / 4).get_project("1"))
+    driver.run(api(jitter=lambda seconds: seconds / 4).projects.get("1"))
     assert driver.sleeps == [0.25, 0.5]
 
 
@@ -128,7 +128,7 @@ def test_retry_after_is_heeded_when_it_makes_sense(
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     driver = Driver([error(status, retry_after=header), ok(project())])
-    driver.run(api().get_project("1"))
+    driver.run(api().projects.get("1"))
     assert driver.sleeps == pytest.approx([wait])
 
 
@@ -143,13 +143,13 @@ def test_retry_after_is_heeded_when_it_makes_sense(
 def test_a_longer_wait_than_the_policy_allows_is_an_error_that_says_when(header: str, when: str) -> None:
     driver = Driver([error(429, retry_after=header)])
     with pytest.raises(TolokaRateLimitError, match=f"Come back after {when} UTC"):
-        driver.run(api().get_project("1"))
+        driver.run(api().projects.get("1"))
     assert driver.sleeps == []
 
 
 def test_a_quota_per_minute_is_waited_for() -> None:
     driver = Driver([quota("MIN"), ok(project())])
-    driver.run(api(jitter=lambda _: 0.0).get_project("1"))
+    driver.run(api(jitter=lambda _: 0.0).projects.get("1"))
     assert driver.sleeps == [60.0]
 
 
@@ -157,7 +157,7 @@ def test_a_quota_per_minute_is_waited_for() -> None:
 def test_a_longer_quota_is_an_error_at_once(interval: str, seconds: int) -> None:
     driver = Driver([quota(interval)])
     with pytest.raises(TolokaRateLimitError, match="Come back after 2023-11-1") as caught:
-        driver.run(api().get_project("1"))
+        driver.run(api().projects.get("1"))
     assert caught.value.retry_after == seconds
     assert driver.sleeps == []
 
@@ -165,27 +165,27 @@ def test_a_longer_quota_is_an_error_at_once(interval: str, seconds: int) -> None
 @pytest.mark.parametrize("interval", ["WEEK", None, 7, ["MIN"], {"MIN": 1}])
 def test_a_quota_with_an_unknown_interval_backs_off(interval: object) -> None:
     driver = Driver([quota(interval), ok(project())])
-    driver.run(api().get_project("1"))
+    driver.run(api().projects.get("1"))
     assert driver.sleeps == [1.0]
 
 
 def test_retry_after_goes_before_the_quota() -> None:
     told = answer(429, {"payload": {"interval": "DAY"}}, retry_after="3")
     driver = Driver([told, ok(project())])
-    driver.run(api(jitter=lambda _: 0.0).get_project("1"))
+    driver.run(api(jitter=lambda _: 0.0).projects.get("1"))
     assert driver.sleeps == [3.0]
 
 
 def test_asked_waits_count_towards_the_sum() -> None:
     driver = Driver(lambda _: error(429, retry_after="80"))
     with pytest.raises(TolokaRateLimitError):
-        driver.run(api(retries=100, jitter=lambda _: 0.0).get_project("1"))
+        driver.run(api(retries=100, jitter=lambda _: 0.0).projects.get("1"))
     assert driver.sleeps == [80.0] * 3
     assert driver.now == NOW + 240
 
 
 def test_a_retry_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    Driver([lost("unreachable"), ok(project())]).run(api().get_project("1"))
+    Driver([lost("unreachable"), ok(project())]).run(api().projects.get("1"))
     assert "Trying again in 1.0 s (retry 1 of 5): Could not read project 1 at Toloka" in caplog.text
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
@@ -30,14 +31,14 @@ Drive = Callable[[Settings, Flow[Any]], Any]
 
 
 def over_requests(settings: Settings, flow: Flow[Any]) -> Any:
-    with transport.open_session(settings) as session:
-        return transport.run(flow, session, settings.timeout)
+    with TolokaClient(settings) as client:
+        return client.run(flow)
 
 
 def over_aiohttp(settings: Settings, flow: Flow[Any]) -> Any:
     async def main() -> Any:
-        async with transport_async.AsyncDriver(settings) as driver:
-            return await driver.run(flow)
+        async with AsyncTolokaClient(settings) as client:
+            return await client.run(flow)
 
     return asyncio.run(main())
 
@@ -56,8 +57,8 @@ def emulated(emulator: TolokaEmulator, **more: Any) -> Settings:
     return settings_for(emulator.url, token=emulator.token, **more)
 
 
-def send(settings: Settings, path: str, method: Any = "GET") -> Flow[Response | NoAnswer]:
-    answer: Response | NoAnswer = yield Request(method, settings.base_url + path)
+def send(_: Settings, path: str, method: Any = "GET") -> Flow[Response | NoAnswer]:
+    answer: Response | NoAnswer = yield Request(method, path)
     return answer
 
 
@@ -76,8 +77,8 @@ def test_calls_and_lists_work(toloka_emulator: TolokaEmulator, drive: Drive) -> 
     settings = emulated(toloka_emulator)
     api = TolokaApi(settings)
     assert drive(settings, api.get_requester()).name == "Emulated requester"
-    assert [project.id for project in drive(settings, read_all(api.list_projects()))] == ids
-    assert drive(settings, api.archive_project(ids[0])).status == "SUCCESS"
+    assert [project.id for project in drive(settings, read_all(api.projects.listing()))] == ids
+    assert drive(settings, api.projects.archive(ids[0])).status == "SUCCESS"
     assert toloka_emulator.projects[ids[0]]["status"] == "ARCHIVED"
 
 
@@ -112,7 +113,7 @@ def test_a_change_whose_answer_is_lost_is_submitted_once(
     project_id = toloka_emulator.add_project()["id"]
     toloka_emulator.fault("POST /projects/*/archive", disconnect=disconnect)
     settings = emulated(toloka_emulator)
-    drive(settings, TolokaApi(settings, RetryPolicy(jitter=lambda _: 0.0)).archive_project(project_id))
+    drive(settings, TolokaApi(settings, RetryPolicy(jitter=lambda _: 0.0)).projects.archive(project_id))
     assert toloka_emulator.projects[project_id]["status"] == "ARCHIVED"
     assert len(toloka_emulator.operations) == 1
 
@@ -146,8 +147,8 @@ async def test_a_request_that_is_cancelled_as_its_time_is_over_ends_with_its_tas
 ) -> None:
     toloka_emulator.fault("GET /requester", delay=30)
     settings = emulated(toloka_emulator, timeout=0.5)
-    async with transport_async.AsyncDriver(settings) as driver:
-        task = asyncio.create_task(driver.run(send(settings, "/requester")))
+    async with AsyncTolokaClient(settings) as client:
+        task = asyncio.create_task(client.run(send(settings, "/requester")))
         while not toloka_emulator.requests:  # noqa: ASYNC110 - another thread adds to them
             await asyncio.sleep(0.01)
         asyncio.get_running_loop().call_later(0.55, task.cancel)

@@ -66,9 +66,6 @@ class HurriedHook(TolokaHook):
     def run(self, flow: Flow[T]) -> T:
         return super().run(self._hurry(flow))
 
-    async def run_async(self, flow: Flow[T]) -> T:
-        return await super().run_async(self._hurry(flow))
-
     def _hurry(self, flow: Flow[T]) -> Flow[T]:
         started = time.time()
         try:
@@ -117,8 +114,11 @@ def _plain(name: str) -> Callable[[HurriedHook, str], Any]:
 def _async(name: str) -> Callable[[HurriedHook, str], Any]:
     def call(hook: HurriedHook, project_id: str) -> Any:
         async def main() -> Any:
-            async with hook:
-                return await getattr(hook, f"{name}_async")(project_id)
+            client = hook.async_client()
+            run = client.run
+            client.run = lambda flow: run(hook._hurry(flow))  # type: ignore[method-assign]
+            async with client:
+                return await getattr(client, name)(project_id)
 
         return asyncio.run(main())
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -115,11 +114,7 @@ def test_a_wrong_connection_is_named(connect: Connect, fields: dict[str, Any], t
             call()
         assert str(caught.value) == text
     with pytest.raises(ValueError, match=r"^Connection 'mine': "):
-        asyncio.run(_first(hook.list_projects_async()))
-
-
-async def _first(items: AsyncIterator[Any]) -> Any:
-    return await anext(items)
+        asyncio.run(hook.read_async_client())
 
 
 # Connections

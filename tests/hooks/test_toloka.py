@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_toloka.client import AsyncTolokaClient
+from airflow_provider_toloka.client.client import ClientMethods
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import (
@@ -46,35 +49,32 @@ async def asked(call: Any) -> Any:
     return [item async for item in call] if isinstance(call, AsyncIterator) else await call
 
 
+async def called(hook: TolokaHook, name: str, *args: Any) -> Any:
+    async with hook.async_client() as client:
+        return await asked(getattr(client, name)(*args))
+
+
 @pytest.mark.parametrize(("name", "args"), TWINS, ids=[name for name, _ in TWINS])
-@pytest.mark.parametrize("within", [True, False], ids=["within", "without"])
-async def test_each_call_and_its_twin_give_the_same(
-    emulator: TolokaEmulator, name: str, args: tuple[str, ...], within: bool
-) -> None:
+async def test_each_call_and_its_twin_give_the_same(emulator: TolokaEmulator, name: str, args: tuple[str, ...]) -> None:
     with TolokaHook() as hook:
         plain = await asyncio.to_thread(getattr(hook, name), *args)
         if name in LISTS:
             plain = list(plain)
     emulator.clear_requests()
-    twin = TolokaHook()
-    if within:
-        async with twin:
-            result = await asked(getattr(twin, f"{name}_async")(*args))
-    else:
-        result = await asked(getattr(twin, f"{name}_async")(*args))
+    async with await TolokaHook().read_async_client() as client:
+        result = await asked(getattr(client, name)(*args))
     assert result == plain
     assert plain
     assert len(emulator.requests) == 1
 
 
 @pytest.mark.parametrize(("name", "id_", "type_"), CHANGES)
-@pytest.mark.parametrize("suffix", ["", "_async"])
+@pytest.mark.parametrize("is_async", [False, True])
 def test_each_change_and_its_twin_do_the_same(
-    emulator: TolokaEmulator, name: str, id_: str, type_: str | None, suffix: str
+    emulator: TolokaEmulator, name: str, id_: str, type_: str | None, is_async: bool
 ) -> None:
     with TolokaHook() as hook:
-        result = getattr(hook, name + suffix)(id_)
-        operation = asyncio.run(asked(result)) if suffix else result
+        operation = asyncio.run(called(hook, name, id_)) if is_async else getattr(hook, name)(id_)
     assert (operation and operation.type) == type_
     assert [record.method for record in emulator.requests][3:] == (["POST"] if type_ else [])
 
@@ -84,7 +84,7 @@ def test_a_training_is_archived_after_its_pools() -> None:
     with TolokaHook() as hook:
         for call, id_ in (("close_pool", "10"), ("archive_pool", "10"), ("close_training", "20")):
             getattr(hook, call)(id_)
-        assert asyncio.run(asked(hook.archive_training_async("20"))).type == "TRAINING.ARCHIVE"
+        assert asyncio.run(called(hook, "archive_training", "20")).type == "TRAINING.ARCHIVE"
         assert hook.archive_training("20") is None
         hook.archive_pool("11")
         operation = hook.archive_project("98")
@@ -92,12 +92,21 @@ def test_a_training_is_archived_after_its_pools() -> None:
     assert operation.type == "PROJECT.ARCHIVE"
 
 
-def test_every_call_has_its_twin_with_the_same_words() -> None:
-    calls = ("get_", "list_", "archive_", "close_", "wait_")
-    twins = [name for name in vars(TolokaHook) if name.startswith(calls) and name.endswith("_async")]
-    assert len(twins) >= 16
-    for twin in twins:
-        assert getattr(TolokaHook, twin).__doc__ == getattr(TolokaHook, twin.removesuffix("_async")).__doc__
+def test_every_call_has_its_twin_with_the_same_signature() -> None:
+    names = [name for name in vars(ClientMethods) if name.startswith(("get_", "list_", "archive_", "close_", "wait_"))]
+    assert len(names) >= 16
+    for name in names:
+        plain, twin = getattr(ClientMethods, name), getattr(AsyncTolokaClient, name)
+        assert twin.__qualname__ == f"AsyncTolokaClient.{name}"
+        assert inspect.signature(plain).parameters == inspect.signature(twin).parameters
+        returns = str(inspect.signature(twin).return_annotation)
+        assert returns.replace("AsyncIterator", "Iterator") == inspect.signature(plain).return_annotation
+
+
+async def test_calls_of_the_twin_need_its_connections() -> None:
+    client = AsyncTolokaClient.from_token("AQAD-made-up")
+    with pytest.raises(RuntimeError, match="async with"):
+        await client.get_requester()
 
 
 def test_a_page_is_read_when_it_is_come_to(emulator: TolokaEmulator) -> None:
@@ -118,8 +127,8 @@ def test_a_page_is_read_when_it_is_come_to(emulator: TolokaEmulator) -> None:
 async def test_a_page_of_the_twin_is_read_when_it_is_come_to(emulator: TolokaEmulator) -> None:
     for _ in range(300):
         emulator.add_project()
-    async with TolokaHook() as hook:
-        items = hook.list_projects_async()
+    async with TolokaHook().async_client() as client:
+        items = client.list_projects()
         assert emulator.requests == []
         for _ in range(300):
             await anext(items)
@@ -151,13 +160,13 @@ def test_errors_come_as_they_are_meant(connect: Connect, emulator: TolokaEmulato
         stranger.get_project("98")
 
 
-@pytest.mark.parametrize("suffix", ["", "_async"])
-def test_a_failed_request_is_sent_again_as_the_policy_says(emulator: TolokaEmulator, suffix: str) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_failed_request_is_sent_again_as_the_policy_says(emulator: TolokaEmulator, is_async: bool) -> None:
     emulator.fault("GET /projects/98", status=503, times=2)
     policy = RetryPolicy(retries=2, jitter=lambda _: 0.0)
     with TolokaHook(retry_policy=policy) as hook:
-        result = getattr(hook, f"get_project{suffix}")("98")
-        assert (asyncio.run(asked(result)) if suffix else result).public_name == "First"
+        project = asyncio.run(called(hook, "get_project", "98")) if is_async else hook.get_project("98")
+        assert project.public_name == "First"
     assert [record.status for record in emulator.requests] == [503, 503, 200]
 
 
@@ -169,9 +178,9 @@ def test_within_the_hook_connections_are_kept(connect: Connect) -> None:
         reply(handler, b'{"id": "1"}')
 
     async def thrice() -> None:
-        async with connect({"host": url}) as hook:
+        async with connect({"host": url}).async_client() as client:
             for _ in range(3):
-                await hook.get_requester_async()
+                await client.get_requester()
 
     with serving(record) as url:
         with connect({"host": url}) as hook:

@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import pendulum
 import pytest
 
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import backing_off, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.retry import RetryPolicy
-from airflow_provider_toloka.client.sansio import Flow, Request, Sleep
+from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.account import Account
 from airflow_provider_toloka.emulator.errors import ApiError
@@ -28,7 +28,7 @@ from airflow_provider_toloka.exceptions import TolokaAuthenticationError, Toloka
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.polling.poller import AT_ONCE, FEW, ROTATION_PER_SECOND, ROTATION_SECONDS, Poller
 from airflow_provider_toloka.triggers.toloka import shared_poller
-from tests.driving import Answer, answer, api, ok, page
+from tests.driving import SETTINGS, Answer, answer, longest, ok, page
 
 T = TypeVar("T")
 
@@ -67,21 +67,21 @@ class Toloka:
         self.account = Account(clock=lambda: START + self.clock(), operation_seconds=0)
         self.asked: list[tuple[float, str]] = []
         self.spoil: Callable[[str], Answer | None] = lambda _path: None
-        self.poller = Poller(api(), self.run)
+        self.requests = 0
+        self.rate = 300.0
+        self.client = AsyncTolokaClient(SETTINGS, retry=RetryPolicy(jitter=longest), transport=self)
+        self.poller = Poller(self.client)
 
-    async def run(self, flow: Flow[T]) -> T:
-        try:
-            step = next(flow)
-            while True:
-                await asyncio.sleep(step.seconds if isinstance(step, Sleep) else 0.05)
-                step = flow.send(self._serve(step) if isinstance(step, Request) else START + self.clock())
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+    async def sleep(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return START + self.clock()
+
+    async def send(self, request: Request) -> Answer:
+        await asyncio.sleep(0.05)
+        return self._serve(request)
 
     def _serve(self, request: Request) -> Answer:
-        parts = urlsplit(request.url)
-        path = parts.path.removeprefix("/api/v1")
+        path = request.path
         self.asked.append((self.clock(), path))
         self.account.settle()
         table = self.account.tables["operations"]
@@ -89,10 +89,14 @@ class Toloka:
             if spoilt := self.spoil(path):
                 return spoilt
             if path == "/operations":
-                rows, more = select(table, read_query(LISTINGS["operations"], table, parse_qsl(parts.query)))
+                rows, more = select(table, read_query(LISTINGS["operations"], table, list(request.query.items())))
                 return page(*rows, has_more=more)
             row = table.get(path.rpartition("/")[2])
-            return ok(self.account.operations.present(row, START + self.clock())) if row else answer(404)
+            return (
+                ok(self.account.operations.present(row, START + self.clock()))
+                if row
+                else answer(404, {"code": "DOES_NOT_EXIST"})
+            )
         except ApiError as refusal:
             return answer(refusal.status, refusal.body())
 
@@ -404,8 +408,8 @@ def test_a_defect_in_the_poller_is_told_to_those_who_wait_and_it_goes_on(count: 
 @contextlib.asynccontextmanager
 async def polling() -> AsyncIterator[Poller]:
     async with (
-        TolokaHook(retry_policy=RetryPolicy(retries=1)) as hook,
-        Poller(await hook.api_async(), hook.run_async) as poller,
+        TolokaHook(retry_policy=RetryPolicy(retries=1)).async_client() as client,
+        Poller(client) as poller,
     ):
         yield poller
 

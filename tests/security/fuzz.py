@@ -21,10 +21,10 @@ from typing import Any
 from airflow_provider_toloka.archiving.plan import Snapshot, next_steps
 from airflow_provider_toloka.archiving.project import Progress, change_one, look_at_project, retire_project
 from airflow_provider_toloka.archiving.selection import Search, Selection
-from airflow_provider_toloka.client.api.calls import ARCHIVE_PROJECT
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
+from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT
 from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response
 from airflow_provider_toloka.exceptions import TolokaError, TolokaNotArchivableError, TolokaOperationFailedError
 from tests.driving import NOW, TOKEN, Driver, api, read_all, sample
@@ -35,23 +35,23 @@ SINCE = datetime(2023, 1, 1, tzinfo=UTC)
 
 CALLS: dict[str, Call] = {
     "get_requester": lambda api: api.get_requester(),
-    "get_project": lambda api: api.get_project("1"),
-    "get_pool": lambda api: api.get_pool("1"),
-    "get_training": lambda api: api.get_training("1"),
-    "get_operation": lambda api: api.get_operation("1"),
-    "get_operation_log": lambda api: api.get_operation_log("1"),
-    "list_projects": lambda api: read_all(api.list_projects()),
-    "list_pools": lambda api: read_all(api.list_pools(project_id="1")),
-    "list_trainings": lambda api: read_all(api.list_trainings()),
-    "list_operations": lambda api: read_all(api.list_operations(status="RUNNING")),
-    "archive_project": lambda api: api.archive_project("1"),
-    "close_pool": lambda api: api.close_pool("1"),
-    "archive_pool": lambda api: api.archive_pool("1"),
-    "close_training": lambda api: api.close_training("1"),
-    "archive_training": lambda api: api.archive_training("1"),
-    "wait_for_operation": lambda api: api.wait_for_operation("1", timeout=20),
-    "poll_operations": lambda api: api.poll_operations(["1", "2"], intervals=backing_off(1, 5), deadline=NOW + 20),
-    "list_finished": lambda api: api.list_finished(SINCE),
+    "get_project": lambda api: api.projects.get("1"),
+    "get_pool": lambda api: api.pools.get("1"),
+    "get_training": lambda api: api.trainings.get("1"),
+    "get_operation": lambda api: api.operations.get("1"),
+    "get_operation_log": lambda api: api.operations.get_log("1"),
+    "list_projects": lambda api: read_all(api.projects.listing()),
+    "list_pools": lambda api: read_all(api.pools.listing(project_id="1")),
+    "list_trainings": lambda api: read_all(api.trainings.listing()),
+    "list_operations": lambda api: read_all(api.operations.listing(status="RUNNING")),
+    "archive_project": lambda api: api.projects.archive("1"),
+    "close_pool": lambda api: api.pools.close("1"),
+    "archive_pool": lambda api: api.pools.archive("1"),
+    "close_training": lambda api: api.trainings.close("1"),
+    "archive_training": lambda api: api.trainings.archive("1"),
+    "wait_for_operation": lambda api: api.waits.wait_for("1", timeout=20),
+    "poll_operations": lambda api: api.waits.poll(["1", "2"], intervals=backing_off(1, 5), deadline=NOW + 20),
+    "list_finished": lambda api: api.operations.list_finished(SINCE),
     "look_at_project": lambda api: look_at_project(api, "1"),
     "change_one": lambda api: change_one(api, ARCHIVE_PROJECT, "1"),
     "retire_project": lambda api: retire_project(api, "1", "close_and_archive"),
@@ -306,7 +306,7 @@ def example_of(request: Request) -> str:
     """Give the name of the valid answer to a request."""
     if request.method == "POST":
         return "operation"
-    path, is_list, _ = request.url.partition("?")
+    path, is_list, _ = request.target.partition("?")
     parts = path.removeprefix("https://toloka.test/api/v1/").split("/")
     if is_list:
         return f"{parts[0]}_page"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_toloka.archiving.selection import Selection
-from airflow_provider_toloka.client.api.toloka_api import TolokaApi
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.models import Operation, Project
 from airflow_provider_toloka.client.parsing import InvalidModelError
@@ -65,7 +65,7 @@ def _stays_below(given: str, resource: str, call: Any, *also: str) -> None:
         driver.run(call(given))
     assert str(caught.value).isprintable()
     for request in driver.requests:
-        parts = urlsplit(request.url)
+        parts = urlsplit(request.target)
         assert (parts.scheme, parts.netloc) == ("https", "toloka.test")
         _, _, _, kind, *rest = parts.path.split("/")
         assert kind in (resource, *also)
@@ -77,13 +77,17 @@ def _stays_below(given: str, resource: str, call: Any, *also: str) -> None:
 def test_a_filter_stays_one_value(value: str) -> None:
     driver = Driver(lambda _: ok({"items": [], "has_more": False}))
     try:
-        driver.run(api().list_pools(project_id=value).page(None))
+        driver.run(api().pools.listing(project_id=value).page(None))
     except UnicodeEncodeError:
         assert any("\ud800" <= character <= "\udfff" for character in value)
         return
-    assert driver.requests[0].url.isascii()
-    assert set(urlsplit(driver.requests[0].url).query.replace("=", "&").split("&")) >= {"project_id", "sort", "limit"}
-    assert urlsplit(driver.requests[0].url).query.count("=") == 3
+    assert driver.requests[0].target.isascii()
+    assert set(urlsplit(driver.requests[0].target).query.replace("=", "&").split("&")) >= {
+        "project_id",
+        "sort",
+        "limit",
+    }
+    assert urlsplit(driver.requests[0].target).query.count("=") == 3
 
 
 @pytest.mark.parametrize(

@@ -217,10 +217,10 @@ def test_the_search_finds_what_there_is() -> None:
 
 def objects(token: str) -> Iterator[Any]:
     """Give one of every class of this package that holds a token, or what holds one."""
+    from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient, api
     from airflow_provider_toloka.client import config as settings
     from airflow_provider_toloka.client import responses as answers
     from airflow_provider_toloka.client import sansio as flows
-    from airflow_provider_toloka.client.api import toloka_api as api
     from airflow_provider_toloka.client.transports import aio as transport_async
     from airflow_provider_toloka.client.transports import sync as transport
     from airflow_provider_toloka.hooks.toloka import TolokaHook
@@ -235,13 +235,13 @@ def objects(token: str) -> Iterator[Any]:
     session = transport.open_session(own)
     reader = answers.Reader(own, "read project 1")
     yield from (own, own.headers, calls, session, session.auth, session.headers, reader)
-    yield from (calls.list_projects(), calls.get_project("1"), next(calls.get_project("1")), calls.retry)
-    driver = transport_async.AsyncDriver(own)
-    yield from (driver, driver.pacer)
+    yield from (calls.projects.listing(), calls.projects.get("1"), next(calls.projects.get("1")), calls.calls.retry)
+    driver = transport_async.AiohttpTransport(own)
+    yield from (driver, driver.pacer, transport.RequestsTransport(own), TolokaClient(own), AsyncTolokaClient(own))
     hook = TolokaHook("tested")
     yield from (hook, hook.api, hook.get_conn(), hook.test_connection, hook.retry_policy)
     hook.close()
-    yield Poller(calls, hook.run_async)
+    yield Poller(AsyncTolokaClient(own))
     yield _Shared
     trigger = OperationTrigger(toloka_conn_id="tested", operation_ids=["1"])
     yield from (trigger, trigger.serialize())

@@ -1,1 +1,40 @@
-"""The calls of Toloka's API, as flows."""
+"""Toloka's API as flows: each endpoint once. No I/O.
+
+A call that changes something looks first, and does only what is missing. When the answer to it is lost, it looks again
+before it is sent again, so nothing is submitted twice.
+"""
+
+from __future__ import annotations
+
+from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.api.changes import Changes
+from airflow_provider_toloka.client.api.objects import Pools, Projects, Trainings
+from airflow_provider_toloka.client.api.operations import Operations
+from airflow_provider_toloka.client.api.waits import Waits
+from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.models import Requester
+from airflow_provider_toloka.client.retry import RetryPolicy
+from airflow_provider_toloka.client.sansio import Flow
+
+
+class TolokaApi:
+    """The calls of the API as flows, by what they are about.
+
+    :param settings: the connection's.
+    :param retry: how failed requests are sent again; default: as often as the settings say.
+    """
+
+    def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
+        self.settings = settings
+        self.calls = Calls(settings, retry)
+        self.changes = Changes(self.calls)
+        self.projects = Projects(self.calls, self.changes)
+        self.pools = Pools(self.calls, self.changes)
+        self.trainings = Trainings(self.calls, self.changes)
+        self.operations = Operations(self.calls)
+        self.waits = Waits(self.operations)
+
+    def get_requester(self) -> Flow[Requester]:
+        """Read the account that the token belongs to (API: ``GET /requester``)."""
+        reader, answer = yield from self.calls.get("/requester", "read the account")
+        return reader.model(answer, Requester.from_json)

@@ -1,10 +1,10 @@
-"""Drives flows over ``aiohttp``, many at once. No rules of the API stand here."""
+"""Sends requests over ``aiohttp``, many at once. No rules of the API stand here."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Self, TypeVar
+from typing import Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -12,18 +12,16 @@ import aiohttp
 
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.rate_limit import Pacer
-from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
 from airflow_provider_toloka.client.transports.sync import LARGEST_BODY, reason
-
-T = TypeVar("T")
 
 #: Enough for 300 requests a second, when one takes up to a seventh of a second.
 CONNECTIONS = 48
 _TOO_MANY_REQUESTS = 429
 
 
-class AsyncDriver:
-    """Sends the requests of many flows, as fast as the account's limit allows. An async context manager.
+class AiohttpTransport:
+    """Sends requests over ``aiohttp``, many at once, as fast as the account's limit allows. An async context manager.
 
     :param settings: the connection's.
     """
@@ -48,25 +46,18 @@ class AsyncDriver:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Drive a flow to its end.
+    @property
+    def rate(self) -> float:
+        """How many requests may be sent in a second now."""
+        return self.pacer.rate
 
-        :param flow: the flow.
-        :returns: its result.
-        """
-        try:
-            step = next(flow)
-            while True:
-                if isinstance(step, Sleep):
-                    await asyncio.sleep(step.seconds)
-                    step = flow.send(time.time())
-                else:
-                    step = flow.send(await self._send_in_turn(step))
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+    async def sleep(self, seconds: float) -> float:
+        """Let seconds pass; return the time after them."""
+        await asyncio.sleep(seconds)
+        return time.time()
 
-    async def _send_in_turn(self, request: Request) -> Response | NoAnswer:
+    async def send(self, request: Request) -> Response | NoAnswer:
+        """Send a request in its turn; return what came of it."""
         clock = asyncio.get_running_loop().time
         async with self._slots:
             await asyncio.sleep(self.pacer.start_at(clock()) - clock())
@@ -80,11 +71,18 @@ class AsyncDriver:
             return answer
 
     async def _send(self, request: Request) -> Response | NoAnswer:
+        request_body = request.body
         try:
             async with (
                 # Not aiohttp's own: a task that is cancelled when that is over too hears of the timeout only.
                 asyncio.timeout(self._settings.timeout),
-                self._session.request(request.method, request.url, allow_redirects=False) as answer,
+                self._session.request(
+                    request.method,
+                    self._settings.base_url + request.target,
+                    data=request_body,
+                    headers={} if request_body is None else {"Content-Type": "application/json"},
+                    allow_redirects=False,
+                ) as answer,
             ):
                 body = bytearray()
                 async for chunk in answer.content.iter_any():

@@ -1,4 +1,4 @@
-"""Drives a flow over ``requests``. No rules of the API stand here."""
+"""Sends requests over ``requests``. No rules of the API stand here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import http.client
 import io
 import socket
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
@@ -14,12 +14,10 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from airflow_provider_toloka.client.config import Settings
-from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-
-T = TypeVar("T")
 
 #: An answer of the API is some kilobytes; a page of 300 pools may come to a few megabytes.
 LARGEST_BODY = 10_000_000
@@ -109,57 +107,69 @@ def open_session(settings: Settings) -> requests.Session:
     return session
 
 
-def run(flow: Flow[T], session: requests.Session, timeout: float) -> T:
-    """Drive a flow to its end.
+class RequestsTransport:
+    """Sends requests over ``requests``, one at a time.
 
-    :param flow: the flow.
-    :param session: what its requests go over.
-    :param timeout: how long a request may take as a whole, to the end of its answer, in seconds.
-    :returns: the flow's result.
+    :param settings: the connection's.
     """
-    try:
-        step = next(flow)
-        while True:
-            if isinstance(step, Sleep):
-                time.sleep(step.seconds)
-                step = flow.send(time.time())
-            else:
-                step = flow.send(_send(step, session, timeout))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: requests.Session | None = None
 
-def _send(request: Request, session: requests.Session, timeout: float) -> Response | NoAnswer:
-    try:
-        with session.request(
-            request.method,
-            request.url,
-            # What connecting takes is not left for the answer.
-            timeout=urllib3.Timeout(total=timeout),  # type: ignore[arg-type]
-            allow_redirects=False,
-            stream=True,
-        ) as answer:
-            body = bytearray()
-            for chunk in answer.iter_content(_CHUNK):
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(answer.status_code, headers, bytes(body), time.time())
-    except requests.exceptions.SSLError as error:
-        return NoAnswer("tls", reason(error))
-    except requests.exceptions.Timeout:
-        return NoAnswer("timeout", f"{timeout:g} s")
-    except requests.exceptions.ConnectionError as error:
-        cause = error.args[0] if error.args else None
-        # requests has one class for "no connection" and for "the connection broke off".
-        is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
-        if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+    @property
+    def session(self) -> requests.Session:
+        """The session, opened at the first use."""
+        if self._session is None:
+            self._session = open_session(self._settings)
+        return self._session
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def sleep(self, seconds: float) -> float:
+        """Let seconds pass; return the time after them."""
+        time.sleep(seconds)
+        return time.time()
+
+    def send(self, request: Request) -> Response | NoAnswer:
+        """Send a request; return what came of it."""
+        timeout = self._settings.timeout
+        body = request.body
+        try:
+            with self.session.request(
+                request.method,
+                self._settings.base_url + request.target,
+                data=body,
+                headers={} if body is None else {"Content-Type": "application/json"},
+                # What connecting takes is not left for the answer.
+                timeout=urllib3.Timeout(total=timeout),  # type: ignore[arg-type]
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                content = bytearray()
+                for chunk in answer.iter_content(_CHUNK):
+                    content += chunk
+                    if len(content) > LARGEST_BODY:
+                        return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status_code, headers, bytes(content), time.time())
+        except requests.exceptions.SSLError as error:
+            return NoAnswer("tls", reason(error))
+        except requests.exceptions.Timeout:
             return NoAnswer("timeout", f"{timeout:g} s")
-        return NoAnswer("broken" if is_broken else "unreachable", reason(error))
-    except requests.exceptions.RequestException as error:
-        return NoAnswer("broken", reason(error))
+        except requests.exceptions.ConnectionError as error:
+            cause = error.args[0] if error.args else None
+            # requests has one class for "no connection" and for "the connection broke off".
+            is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
+            if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+                return NoAnswer("timeout", f"{timeout:g} s")
+            return NoAnswer("broken" if is_broken else "unreachable", reason(error))
+        except requests.exceptions.RequestException as error:
+            return NoAnswer("broken", reason(error))
 
 
 def reason(error: BaseException) -> str:

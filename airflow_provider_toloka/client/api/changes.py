@@ -1,0 +1,93 @@
+"""Changes that are never submitted twice: look, submit what is missing, look again when the answer is lost. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+
+from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.resources import OPERATION, Change
+from airflow_provider_toloka.client.retry import Patience
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
+
+#: How far Toloka's clock and this machine's may be apart.
+CLOCKS_APART = timedelta(minutes=10)
+
+
+class Changes:
+    """Brings objects into wanted states.
+
+    :param calls: how the API is called.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def make(self, change: Change, object_id: str, *, look_first: bool = True) -> Flow[Operation | None]:
+        """Bring an object into a wanted state, submitting an operation only if none does so already.
+
+        :param change: what to do.
+        :param object_id: to which object.
+        :param look_first: False when the caller has just looked.
+        :returns: the operation, which may run since before, or be finished; None: nothing is left to do.
+        """
+        resource = change.resource
+        object_id = check_id(resource.id_param, object_id)
+        request = Request("POST", f"/{resource.path}/{object_id}/{change.action}")
+        reader = self._calls.reader(f"{change.action} {resource.kind} {object_id}")
+        patience = Patience(self._calls.retry)
+        sent: float | None = None
+        while True:
+            if look_first:
+                is_done, operation = yield from self._look(change, object_id)
+                if is_done and sent is not None:
+                    # The answer was lost, and the operation has finished since.
+                    since = datetime.fromtimestamp(sent, UTC) - CLOCKS_APART
+                    filters: dict[str, str | datetime] = {"type": change.operation_type, "submitted_gte": since}
+                    operation = yield from self._find(change, object_id, filters)
+                if is_done or operation:
+                    return operation
+            if sent is None:
+                sent = yield Sleep(0)
+            answer = yield request
+            try:
+                if isinstance(answer, Response) and answer.status in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
+                    return reader.model(answer, Operation.from_json)
+                if isinstance(answer, Response) and answer.status == HTTPStatus.NO_CONTENT:
+                    return None
+                yield from self._calls.pause(reader, answer, patience)
+            except (TolokaConflictError, TolokaInvalidAnswerError):
+                # Somebody else may have been faster, or it was carried out and only the answer was spoilt on its way:
+                # then all is well.
+                is_done, operation = yield from self._look(change, object_id)
+                if is_done or operation:
+                    return operation
+                raise
+            # It may have been carried out although no answer came; a refusal for too many requests is a clear one.
+            look_first = not (isinstance(answer, Response) and answer.status == HTTPStatus.TOO_MANY_REQUESTS)
+
+    def _look(self, change: Change, object_id: str) -> Flow[tuple[bool, Operation | None]]:
+        """See whether a change is done, or being done.
+
+        Operations come first, in the order of their lives, and the object last: so none slips through by moving on
+        between two looks, and an object that is not done has no operation that could still make it so.
+        """
+        for status in (PENDING, RUNNING):
+            operation = yield from self._find(change, object_id, {"status": status})
+            if operation:
+                return False, operation
+        found = yield from self._calls.get_one(change.resource, object_id)
+        return found.status in change.wanted, None
+
+    def _find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
+        """Find the latest operation that brings, or has brought, a change about."""
+        found = None
+        for operation in (yield from self._calls.list_all(OPERATION, filters).all()):
+            is_ours = operation.type == change.operation_type and change.resource.works_on(operation, object_id)
+            if is_ours and not operation.failed:
+                found = operation
+        return found

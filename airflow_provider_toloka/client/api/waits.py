@@ -1,0 +1,181 @@
+"""Waiting for one or a few operations (API: "Tracking operations"). No I/O.
+
+Many waits share the poller of ``polling/``, which follows the same rules (``client/waiting.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from airflow_provider_toloka.client.api.operations import Operations
+from airflow_provider_toloka.client.backoff import quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.sansio import Flow, Sleep
+from airflow_provider_toloka.client.waiting import ends_wait, time_away, time_left
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError, TolokaTimeoutError
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 20
+_PAUSE_WHEN_UNKNOWN = 1.0
+
+
+def log_change(operation: Operation) -> None:
+    """Log the state of an operation."""
+    log.info("Toloka's %s", operation.summary)
+
+
+class Watch:
+    """What is known of the operations that a wait is for.
+
+    :param operations: their calls.
+    :param operation_ids: the operations' ids.
+    :param on_change: called with an operation when its status or progress has changed.
+    :raises ValueError: an id cannot be one.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        operation_ids: Sequence[str],
+        on_change: Callable[[Operation], None] = log_change,
+    ) -> None:
+        self._operations = operations
+        self._on_change = on_change
+        self._times_unknown: Counter[str] = Counter()
+        self.seen: dict[str, Operation | None] = dict.fromkeys(check_id("operation_id", id_) for id_ in operation_ids)
+        #: Why the last poll brought no news; None: it did.
+        self.trouble: TolokaApiError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all have finished, or one has failed."""
+        known = [operation for operation in self.seen.values() if operation]
+        if any(operation.failed for operation in known):
+            return True
+        return len(known) == len(self.seen) and all(operation.is_finished for operation in known)
+
+    def poll(self) -> Flow[None]:
+        """Read each operation that has not finished, until one has failed, or the API is out of reach.
+
+        :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
+        """
+        self.trouble = None
+        for operation_id, before in self.seen.items():
+            if before and before.is_finished:
+                continue
+            try:
+                operation = yield from self._operations.get(operation_id, retry=False)
+            except TolokaApiError as error:
+                self._times_unknown[operation_id] += isinstance(error, TolokaNotFoundError)
+                is_first = not any(self.seen.values())
+                if ends_wait(error, times_unknown=self._times_unknown[operation_id], is_first=is_first):
+                    raise
+                self.trouble = error
+                log.warning("Could not poll operation %s; still waiting: %s", operation_id, error)
+                if isinstance(error, TolokaNotFoundError):
+                    continue
+                return
+            self._times_unknown[operation_id] = 0
+            self.seen[operation_id] = operation
+            if before is None or (before.status, before.progress) != (operation.status, operation.progress):
+                self._on_change(operation)
+            if operation.failed:
+                return
+
+
+class Waits:
+    """Waits for operations.
+
+    :param operations: their calls.
+    """
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+
+    def watch(self, operation_ids: Sequence[str], on_change: Callable[[Operation], None] = log_change) -> Watch:
+        """Return the watch of some operations, to be polled by hand."""
+        return Watch(self._operations, operation_ids, on_change)
+
+    def look(self, watch: Watch) -> Flow[None]:
+        """Poll once; an id that is unknown is looked for a few times more before that is believed.
+
+        :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
+        """
+        yield from watch.poll()
+        while isinstance(watch.trouble, TolokaNotFoundError):
+            yield Sleep(_PAUSE_WHEN_UNKNOWN)
+            yield from watch.poll()
+
+    def wait_for(
+        self,
+        operation_id: str,
+        *,
+        poll_interval: float = 5.0,
+        timeout: float | None = 3600.0,
+        on_change: Callable[[Operation], None] = log_change,
+    ) -> Flow[Operation]:
+        """Wait until an operation has succeeded; see ``TolokaClient.wait_for_operation``."""
+        now = yield Sleep(0)
+        seen = yield from self.poll(
+            [operation_id],
+            intervals=quick_first(poll_interval),
+            deadline=None if timeout is None else now + timeout,
+            on_change=on_change,
+        )
+        operation = seen[operation_id]
+        yield from self._operations.require_success([operation])
+        return operation
+
+    def poll(
+        self,
+        operation_ids: Sequence[str],
+        *,
+        intervals: Iterator[float],
+        deadline: float | None,
+        on_change: Callable[[Operation], None] = log_change,
+    ) -> Flow[dict[str, Operation]]:
+        """Poll operations until all have finished, or one has failed.
+
+        :param operation_ids: the operations' ids.
+        :param intervals: seconds between two polls, one after the other.
+        :param deadline: when to give up, in seconds since the epoch; None: never.
+        :param on_change: called with an operation when its status or progress has changed.
+        :returns: by id, what is known of each operation; if one has failed, some may not be in it.
+        :raises ValueError: an id cannot be one.
+        :raises TolokaTimeoutError: the deadline has passed.
+        :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
+        """
+        watch = self.watch(operation_ids, on_change)
+        while True:
+            yield from watch.poll()
+            if watch.is_over:
+                return {id_: operation for id_, operation in watch.seen.items() if operation}
+            left = time_left(deadline, (yield Sleep(0)))
+            if not left:
+                raise TolokaTimeoutError(timeout_message(watch.seen, watch.trouble))
+            yield Sleep(min(max(next(intervals), time_away(watch.trouble)), left))
+
+
+def timeout_message(operations: Mapping[str, Operation | None], trouble: object = None, limit: str = "timeout") -> str:
+    """Return the message of a wait that is over before its operations are.
+
+    :param operations: by id, what is known of the operations waited for; None: it was never seen.
+    :param trouble: why the last poll brought no news, for a person; None: it did.
+    :param limit: the argument that set the deadline.
+    """
+    late = [
+        operation.summary if operation else f"operation {operation_id} was never seen"
+        for operation_id, operation in operations.items()
+        if not (operation and operation.is_finished)
+    ]
+    more = f" and {len(late) - _SHOWN} more" if len(late) > _SHOWN else ""
+    return (
+        f"Timed out ({limit}): {len(late)} of {len(operations)} operations unfinished: "
+        f"{'; '.join(late[:_SHOWN])}{more}. They keep running at Toloka. "
+        f"Clear the task to resume waiting, or increase {limit}."
+        + (f" The last poll failed: {trouble}" if trouble else "")
+    )
