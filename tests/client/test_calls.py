@@ -112,15 +112,15 @@ def test_a_filter_by_time_is_utc_without_a_zone(value: str | datetime, written: 
 @pytest.mark.parametrize(
     ("listing", "filters"),
     [
-        ("list_projects", ["status", "owner", "id_gt", "id_gte", "id_lt", "id_lte", "created_lt"]),
-        ("list_pools", ["status", "project_id", "created_gt", "last_started_lte"]),
-        ("list_trainings", ["status", "project_id", "created_gt", "last_started_lte"]),
-        ("list_operations", ["type", "status", "submitted_gte", "finished_lt"]),
+        ("projects", ["status", "owner", "id_gt", "id_gte", "id_lt", "id_lte", "created_lt"]),
+        ("pools", ["status", "project_id", "created_gt", "last_started_lte"]),
+        ("trainings", ["status", "project_id", "created_gt", "last_started_lte"]),
+        ("operations", ["type", "status", "submitted_gte", "finished_lt"]),
     ],
 )
 def test_each_list_has_its_filters(listing: str, filters: list[str]) -> None:
     driver = Driver([page()])
-    driver.run(read_all(getattr(api(), listing)(**dict.fromkeys(filters, "1"))))
+    driver.run(read_all(getattr(api(), listing).listing(**dict.fromkeys(filters, "1"))))
     assert query(driver.requests[0]) == {**dict.fromkeys(filters, "1"), "sort": "id", "limit": "300"}
 
 
@@ -184,12 +184,12 @@ def test_each_change_looks_and_then_posts(change: Change, method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "state"),
     [
-        ("archive_project", project(status="ARCHIVED")),
-        ("close_pool", pool("1", "CLOSED")),
-        ("close_pool", pool("1", "ARCHIVED")),
-        ("archive_pool", pool("1", "ARCHIVED")),
-        ("close_training", pool("1", "CLOSED")),
-        ("archive_training", pool("1", "ARCHIVED")),
+        ("projects.archive", project(status="ARCHIVED")),
+        ("pools.close", pool("1", "CLOSED")),
+        ("pools.close", pool("1", "ARCHIVED")),
+        ("pools.archive", pool("1", "ARCHIVED")),
+        ("trainings.close", pool("1", "CLOSED")),
+        ("trainings.archive", pool("1", "ARCHIVED")),
     ],
 )
 def test_what_is_done_is_not_done_again(method: str, state: dict[str, Any]) -> None:
@@ -332,8 +332,8 @@ def test_a_change_whose_answer_cannot_be_read_and_that_did_not_happen_is_an_erro
     assert driver.calls.count(POST) == 1
 
 
-@pytest.mark.parametrize("method", ["get_project", "get_operation"])
+@pytest.mark.parametrize("method", ["projects.get", "operations.get"])
 def test_an_answer_about_another_object_is_refused(method: str) -> None:
-    other = project("2") if method == "get_project" else operation(id_="2")
+    other = project("2") if method == "projects.get" else operation(id_="2")
     with pytest.raises(TolokaInvalidAnswerError, match="'id' should be '1', but is '2'"):
-        Driver([ok(other)]).run(getattr(api(), method)("1"))
+        Driver([ok(other)]).run(attrgetter(method)(api())("1"))

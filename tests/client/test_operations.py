@@ -10,9 +10,11 @@ from airflow_provider_toloka.client.backoff import backing_off, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.exceptions import (
+    TolokaAuthenticationError,
     TolokaNotFoundError,
     TolokaOperationFailedError,
     TolokaTimeoutError,
+    TolokaTlsError,
 )
 from tests.driving import NOW, Answer, Driver, answer, api, error, lost, ok, operation
 
@@ -87,9 +89,28 @@ def test_an_outage_does_not_end_the_wait(outage: Answer) -> None:
     assert driver.run(api().waits.wait_for("op1")).status == "SUCCESS"
 
 
-def test_what_no_waiting_mends_ends_the_wait() -> None:
+def test_a_refused_token_ends_the_wait() -> None:
+    with pytest.raises(TolokaAuthenticationError):
+        Driver([error(401)]).run(api().waits.wait_for("op1"))
+
+
+def test_an_id_that_stays_unknown_ends_the_wait() -> None:
+    driver = Driver(lambda _: error(404, "DOES_NOT_EXIST"))
     with pytest.raises(TolokaNotFoundError):
-        Driver([error(404)]).run(api().waits.wait_for("op1"))
+        driver.run(api().waits.wait_for("op1"))
+    assert len(driver.requests) == 3
+
+
+def test_an_id_that_is_unknown_right_after_its_submit_does_not() -> None:
+    unknown = error(404, "DOES_NOT_EXIST")
+    driver = Driver([unknown, unknown, standing("RUNNING"), unknown, unknown, standing("SUCCESS")])
+    assert driver.run(api().waits.wait_for("op1")).status == "SUCCESS"
+
+
+def test_a_tls_failure_ends_a_wait_only_before_anything_was_received() -> None:
+    with pytest.raises(TolokaTlsError):
+        Driver([lost("tls")]).run(api().waits.wait_for("op1"))
+    assert Driver([standing("RUNNING"), lost("tls"), standing("SUCCESS")]).run(api().waits.wait_for("op1"))
 
 
 @pytest.mark.parametrize(("asked", "kept"), [("47", 47.0), ("31536000", 60.0)])
@@ -109,7 +130,7 @@ def test_a_wait_that_toloka_asks_for_is_kept_for_a_minute_at_most(asked: str, ke
 )
 def test_the_wait_ends_at_its_deadline_with_a_last_look(serve: Any, told: str) -> None:
     driver = Driver(serve)
-    with pytest.raises(TolokaTimeoutError, match=r"They go on at Toloka. Run the task again") as caught:
+    with pytest.raises(TolokaTimeoutError, match=r"They keep running at Toloka. Clear the task") as caught:
         driver.run(api().waits.wait_for("op1", poll_interval=7, timeout=60))
     assert told in str(caught.value)
     assert driver.now == NOW + 60
@@ -191,7 +212,7 @@ def test_one_failure_ends_the_wait_for_many() -> None:
 
 def test_an_outage_is_met_once_for_all() -> None:
     down = Driver(lambda _: error(503))
-    told = "3 of 3 operations .*The last look brought no news: .*Toloka is not available. Try again later"
+    told = "3 of 3 operations unfinished.*The last poll failed: .*Toloka is not available. Try again later"
     with pytest.raises(TolokaTimeoutError, match=told):
         poll(down, ["a", "b", "c"])
     assert set(down.calls) == {"GET /operations/a"}
@@ -215,6 +236,6 @@ def test_a_late_wait_names_those_that_are_late() -> None:
     known = {str(i): Operation.from_json(operation(id_=str(i), status="RUNNING")) for i in range(30)}
     known["0"] = Operation.from_json(operation(id_="0", status="SUCCESS"))
     told = timeout_message(known)
-    assert "29 of 30 operations have not finished" in told
+    assert "29 of 30 operations unfinished" in told
     assert "operation 1 (PROJECT.ARCHIVE) is RUNNING" in told
     assert "and 9 more. They go on at Toloka." in told

@@ -26,8 +26,10 @@ from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
     TolokaInvalidAnswerError,
     TolokaNotFoundError,
+    TolokaPermissionError,
     TolokaRateLimitError,
     TolokaRequestError,
+    TolokaTlsError,
     TolokaUnavailableError,
 )
 from tests.client.test_models import JSON
@@ -141,8 +143,8 @@ def test_no_depth_of_nesting_gets_through(status: int) -> None:
     [
         (400, TolokaRequestError, "Toloka does not accept the request"),
         (401, TolokaAuthenticationError, "Check the connection's API token; sandbox and production have separate"),
-        (403, TolokaAuthenticationError, "Check the connection's API token and the rights of its account"),
-        (404, TolokaNotFoundError, "Check the id, and that the connection's account and environment are its own"),
+        (403, TolokaPermissionError, "Check the rights of the token's account"),
+        (404, TolokaNotFoundError, "Check the id, and that it belongs to this account and environment"),
         (405, TolokaRequestError, "Toloka does not accept the request"),
         (408, TolokaUnavailableError, "Try again later"),
         (409, TolokaConflictError, "its state, or that of what belongs to it, does not allow this"),
@@ -204,7 +206,7 @@ def test_facts_of_the_wrong_kind_are_shown_as_text() -> None:
 )
 def test_no_answer_says_why_and_what_to_do(kind: Any, advice: str) -> None:
     error = READER.error(lost(kind))
-    assert type(error) is TolokaUnavailableError
+    assert type(error) is (TolokaTlsError if kind == "tls" else TolokaUnavailableError)
     assert str(error) == f"Could not read project 1 at Toloka (custom, {SETTINGS.base_url}): {advice}"
     assert error.status is None
 

@@ -13,6 +13,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
     TolokaInvalidAnswerError,
     TolokaNotFoundError,
+    TolokaPermissionError,
     TolokaRateLimitError,
     TolokaRequestError,
     TolokaUnavailableError,
@@ -26,7 +27,7 @@ PASSING = [
 LASTING = {
     400: TolokaRequestError,
     401: TolokaAuthenticationError,
-    403: TolokaAuthenticationError,
+    403: TolokaPermissionError,
     404: TolokaNotFoundError,
     405: TolokaRequestError,
     409: TolokaConflictError,

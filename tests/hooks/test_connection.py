@@ -38,8 +38,8 @@ def test_the_test_button_names_an_account_without_a_name(emulator: TolokaEmulato
     ("fault", "told"),
     [
         ({"status": 401}, "Toloka refuses the token. Check the connection's API token; sandbox and production have"),
-        ({"status": 403}, "the token may not do this. Check the connection's API token and the rights of its account"),
-        ({"status": 404}, "there is none with this id. Check the id"),
+        ({"status": 403}, "the token may not do this. Check the rights of the token's account"),
+        ({"status": 404}, "not found. Check the id"),
         ({"status": 503}, "Toloka is not available. Try again later"),
         ({"status": 429}, "too many requests"),
         ({"body": "<html>Welcome"}, "the answer is no JSON. Check that the connection's host is Toloka's API"),
