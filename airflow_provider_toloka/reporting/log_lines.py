@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_toloka._text import one_line, shown
 from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedProject
-from airflow_provider_toloka.reporting.words import age, counted, cut, date, duration, holdings, plain
+from airflow_provider_toloka.reporting.words import age, brief, counted, cut, date, duration, holdings
 
 MOST_ROWS = 50
 #: From so many rows on, the table is folded into a group of the log.
@@ -181,7 +181,7 @@ def failure(projects: Sequence[ReportedProject], *, of: int, most: int = MOST_RO
     """
     lines = [f"{len(projects):,} of {counted(of, 'project')} could not be archived:"]
     lines += [f"  {row}" for row in rows(projects, most=most)]
-    lines += [f"  {line}" for line in dict.fromkeys(plain(one.remedy) for one in projects if one.remedy)]
+    lines += [f"  {line}" for line in dict.fromkeys(brief(one.remedy) for one in projects if one.remedy)]
     lines.append("Fix the causes and clear the task; archived projects are not touched again.")
     return "\n".join(lines)
 
@@ -240,7 +240,7 @@ def _what(project: ReportedProject) -> str:
 
 
 def _reason(project: ReportedProject) -> str:
-    told = cut(plain(project.reason), _LONGEST_REASON)
+    told = cut(brief(project.reason), _LONGEST_REASON)
     return "" if told == project.outcome.label else told
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from airflow_provider_toloka._text import one_line
 from airflow_provider_toloka.reporting.facts import account_of, facts, title_of, web_address
 from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedProject, days
-from airflow_provider_toloka.reporting.words import age, counted, date, holdings, moment, plain
+from airflow_provider_toloka.reporting.words import age, counted, date, flat, holdings, moment
 
 #: An approver reads so many rows; the rest is in the report.
 APPROVAL_ROWS = 30
@@ -85,7 +85,7 @@ def _asked(report: Report) -> list[ReportedProject]:
 
 def _row(report: Report, project: ReportedProject) -> Sequence[str]:
     idle = project.idle(report.as_of)
-    reason = plain(project.reason)
+    reason = flat(project.reason)
     if project.postponed_until:
         reason = f"until {date(project.postponed_until)}" + (f": {reason}" if reason else "")
     return (
@@ -95,7 +95,7 @@ def _row(report: Report, project: ReportedProject) -> Sequence[str]:
         "" if idle is None else f"{days(idle):.0f}",
         _held(project),
         escaped(reason),
-        escaped(plain(project.remedy)),
+        escaped(flat(project.remedy)),
         escaped(moment(project.finished)) if project.finished else "",
         escaped(project.operation_id or ""),
         "" if project.try_number is None else str(project.try_number),

@@ -13,7 +13,7 @@ from airflow_provider_toloka._text import one_line
 from airflow_provider_toloka.reporting.chart import chart
 from airflow_provider_toloka.reporting.facts import facts, title_of, web_address
 from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedProject, days
-from airflow_provider_toloka.reporting.words import counted, date, holdings, moment, plain
+from airflow_provider_toloka.reporting.words import counted, date, flat, holdings, moment
 
 #: A sign beside each outcome's word, for readers without colour.
 _SIGNS = {
@@ -100,7 +100,8 @@ def _table(report: Report) -> str:
     options = "".join(
         f'<option value="{outcome}">{outcome.label} ({count:,})</option>' for outcome, count in report.counts.items()
     )
-    heads = "".join(f'<th scope="col"{" data-number" if is_number else ""}>{name}</th>' for name, is_number in _COLUMNS)
+    columns = _COLUMNS if _has_finished(report) else _COLUMNS[:-1]
+    heads = "".join(f'<th scope="col"{" data-number" if is_number else ""}>{name}</th>' for name, is_number in columns)
     total = counted(len(report.projects), "project")
     return (
         '<section aria-labelledby="projects"><h2 id="projects">Projects</h2>\n'
@@ -109,16 +110,21 @@ def _table(report: Report) -> str:
         f'<label>Outcome <select id="outcome"><option value="">all</option>{options}</select></label> '
         f'<output id="shown" aria-live="polite">{total}</output></form>\n'
         f'<table id="table"><thead><tr>{heads}</tr></thead>\n<tbody>\n{"".join(_rows(report))}</tbody></table>\n'
-        '<p id="more" hidden><button type="button" id="next"></button> <button type="button" id="all"></button></p>\n'
+        '<p id="more" hidden><button type="button" id="next"></button></p>\n'
         "</section>\n"
     )
 
 
+def _has_finished(report: Report) -> bool:
+    return any(one.finished or one.operation_id for one in report.projects)
+
+
 def _rows(report: Report) -> Iterator[str]:
+    has_finished = _has_finished(report)
     for one in report.ordered():
         idle = one.idle(report.as_of)
         link = web_address(one.url)
-        cells = (
+        cells = [
             _outcome(one.outcome),
             _link(link, one.id) if link else _text(one.id),
             f"<bdi>{_text(one.name or '')}</bdi>",
@@ -127,15 +133,15 @@ def _rows(report: Report) -> Iterator[str]:
             str(one.pools),
             str(one.trainings),
             _why(one),
-            _finished(one),
-        )
+            *([_finished(one)] if has_finished else []),
+        ]
         yield f'<tr class="{one.outcome}"><td>{"<td>".join(cells)}\n'
 
 
 def _why(project: ReportedProject) -> str:
     until = f"until {date(project.postponed_until)}" if project.postponed_until else ""
-    told = [_text(": ".join(filter(None, (until, plain(project.reason)))))]
-    told += [f"<strong>{_text(plain(project.remedy))}</strong>"] if project.remedy else []
+    told = [_text(": ".join(filter(None, (until, flat(project.reason)))))]
+    told += [f"<strong>{_text(flat(project.remedy))}</strong>"] if project.remedy else []
     return "<br>".join(filter(None, told))
 
 

@@ -85,10 +85,17 @@ def cut(name: str, longest: int = LONGEST_NAME) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-def plain(reason: str) -> str:
-    """Return a reason on one line, without addresses, and without the details that belong to a log at DEBUG.
+def flat(text: str) -> str:
+    """Return a text of several lines as one line.
+
+    :param text: such as the text of an error.
+    """
+    return one_line(" ".join(text.split()))
+
+
+def brief(reason: str) -> str:
+    """Return a reason for a line of a log: without addresses, request ids and the like, which the report has.
 
     :param reason: such as the text of an error.
     """
-    told = _URL.sub("", _BRACKETS.sub("", reason))
-    return one_line(" ".join(told.split()))
+    return flat(_URL.sub("", _BRACKETS.sub("", reason)))

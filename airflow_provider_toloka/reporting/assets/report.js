@@ -3,7 +3,7 @@
 (() => {
   // All rows are in the page, for readers and printers without scripts. Of many thousand, only some are kept in the
   // document at a time, which keeps it quick.
-  const PORTION = 200;
+  const PORTION = 500;
   const table = document.getElementById("table");
   const body = table.tBodies[0];
   const rows = Array.from(body.rows);
@@ -11,7 +11,6 @@
   const outcome = document.getElementById("outcome");
   const more = document.getElementById("more");
   const next = document.getElementById("next");
-  const all = document.getElementById("all");
   let matching = rows;
   let limit = PORTION;
 
@@ -23,10 +22,8 @@
     const left = matching.length - body.rows.length;
     more.hidden = left === 0;
     next.textContent = `Show ${Math.min(PORTION, left)} more`;
-    all.textContent = `Show all ${count(matching.length)}`;
-    const of = matching.length === rows.length ? "" : ` of ${rows.length.toLocaleString("en")}`;
-    document.getElementById("shown").textContent =
-      matching.length === rows.length ? count(rows.length) : `${matching.length.toLocaleString("en")}${of} projects`;
+    const some = matching.length === rows.length ? "" : `${matching.length.toLocaleString("en")} of `;
+    document.getElementById("shown").textContent = some + count(rows.length);
   };
 
   const texts = new Map();
@@ -74,7 +71,6 @@
   search.addEventListener("input", filter);
   outcome.addEventListener("change", filter);
   next.addEventListener("click", () => show((limit += PORTION)));
-  all.addEventListener("click", () => show((limit = matching.length)));
   const controls = document.getElementById("controls");
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.hidden = false;
