@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow_provider_toloka.archiving.selection import Candidate, Search
-from airflow_provider_toloka.client.models import ARCHIVED
+from airflow_provider_toloka.archiving.selection import Candidate, LeftAlone, Search
+from airflow_provider_toloka.client.models import ARCHIVED, Project
 from airflow_provider_toloka.reporting.report import Outcome, ReportedProject
 
 
@@ -14,31 +14,40 @@ def survey(
 ) -> tuple[ReportedProject, ...]:
     """Return an entry for each project that a search knows: what would be archived, and what is left alone.
 
-    :param found: the search, when all has been read.
+    :param found: the search, when all has been read. With ``keep_others=True``, it knows the account's other active
+        projects, too.
     :param web_page: gives the page of a project by its id; default None: no links.
     :param try_number: the task's try; default None.
     """
 
-    def entry(candidate: Candidate) -> ReportedProject:
-        project = candidate.project
-        is_archived = project.status == ARCHIVED
+    def entry(known: Candidate | LeftAlone, outcome: Outcome, reason: str = "") -> ReportedProject:
+        project: Project = known.project
+        pools, trainings = known.pools, known.trainings
         return ReportedProject(
             id=project.id,
             name=project.public_name,
-            outcome=Outcome.ALREADY_ARCHIVED if is_archived else Outcome.WOULD_ARCHIVE,
-            last_activity=None if is_archived else candidate.last_activity,
-            pools=len(candidate.pools),
-            trainings=len(candidate.trainings),
+            outcome=outcome,
+            reason=reason,
+            last_activity=None if project.status == ARCHIVED else known.last_activity,
+            pools=pools if isinstance(pools, int) else len(pools),
+            trainings=trainings if isinstance(trainings, int) else len(trainings),
             url=web_page(project.id) if web_page else None,
             try_number=try_number,
         )
 
-    def other(project_id: str, outcome: Outcome, reason: str) -> ReportedProject:
+    def bare(project_id: str, outcome: Outcome, reason: str) -> ReportedProject:
         url = web_page(project_id) if web_page else None
         return ReportedProject(id=project_id, outcome=outcome, reason=reason, url=url, try_number=try_number)
 
     return (
-        *(entry(candidate) for candidate in found.found()),
-        *(other(id_, Outcome.SKIPPED, reason) for id_, reason in found.refused.items()),
-        *(other(id_, Outcome.FAILED, reason) for id_, reason in found.missing.items()),
+        *(
+            entry(one, Outcome.ALREADY_ARCHIVED if one.project.status == ARCHIVED else Outcome.WOULD_ARCHIVE)
+            for one in found.found()
+        ),
+        *(
+            entry(one, Outcome.SKIPPED if one.is_left_out else Outcome.IN_USE, one.reason)
+            for one in found.left_alone.values()
+        ),
+        *(bare(id_, Outcome.SKIPPED, reason) for id_, reason in found.refused.items() if id_ not in found.left_alone),
+        *(bare(id_, Outcome.FAILED, reason) for id_, reason in found.missing.items()),
     )
