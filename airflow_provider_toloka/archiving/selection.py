@@ -35,12 +35,18 @@ class Selection:
     name_pattern: str | None = None
     exclude_project_ids: Collection[str] = ()
 
-    def refuses(self, project: Project) -> str:
-        """Say why a project is not selected, whatever its pools and trainings; empty: it may be."""
+    def leaves_out(self, project: Project) -> str:
+        """Return why a project is left out, however long it has been idle; empty: it is not."""
         if project.id in self.exclude_project_ids:
             return "it is excluded"
         if self.name_pattern is not None and not fnmatchcase(project.public_name or "", self.name_pattern):
             return f"its name {shown(project.public_name)} does not fit {shown(self.name_pattern)}"
+        return ""
+
+    def refuses(self, project: Project) -> str:
+        """Say why a project is not selected, whatever its pools and trainings; empty: it may be."""
+        if reason := self.leaves_out(project):
+            return reason
         if self.before is None or (project.created and project.created < self.before):
             return ""
         return f"it was created at {_told(project.created)}, not before {_told(self.before)}"
@@ -86,16 +92,52 @@ class Candidate:
         }
 
 
+@dataclass
+class LeftAlone:
+    """An active project that is not selected: what a report says of it.
+
+    :param reason: why it is not selected.
+    :param is_left_out: whether its name or its id is the reason, and not its use.
+    :param pools: how many of its pools are not archived.
+    :param trainings: how many of its trainings are not archived.
+    """
+
+    project: Project
+    last_activity: datetime | None
+    reason: str
+    is_left_out: bool
+    pools: int = 0
+    trainings: int = 0
+
+    def see(self, item: Pool | Training) -> None:
+        """Take a pool or a training into account."""
+        self.last_activity = _later(self.last_activity, item.last_activity)
+        if item.status != ARCHIVED:
+            is_pool = isinstance(item, Pool)
+            self.pools += is_pool
+            self.trainings += not is_pool
+
+
 class Search:
     """Selects projects while the lists of an account go by, keeping nothing of what it does not select.
 
     Pools and trainings that go by before all projects have are kept until then.
 
     :param selection: which projects to select.
+    :param keep_others: whether to keep, for a report, what there is to say of the account's other active projects;
+        default False. Then all pools and trainings are of use, and reading a big account takes longer.
     """
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, *, keep_others: bool = False) -> None:
         self._selection = selection
+        self._keeps_others = keep_others
+        #: By id, the active projects that are not selected; empty unless they are kept.
+        self.left_alone: dict[str, LeftAlone] = {}
+        #: How many active projects the account has, and how many of them the name pattern leaves out.
+        self.active = 0
+        self.not_matching = 0
+        #: The excluded ids that are active projects.
+        self.excluded: set[str] = set()
         self.candidates: dict[str, Candidate] = {}
         #: Of the projects that were asked for by id: why each is not selected, and which there are not.
         self.refused: dict[str, str] = {}
@@ -109,16 +151,32 @@ class Search:
         wanted = self._selection.project_ids
         if project.id not in wanted if wanted is not None else project.status != ACTIVE:
             return
-        if project.status != ARCHIVED and (reason := self._selection.refuses(project)):
-            if wanted is not None:
-                self.refused[project.id] = reason
-        else:
+        if project.status == ARCHIVED:
             self.candidates[project.id] = Candidate(project, project.created)
+            return
+        self.active += 1
+        if left_out := self._selection.leaves_out(project):
+            if project.id in self._selection.exclude_project_ids:
+                self.excluded.add(project.id)
+            else:
+                self.not_matching += 1
+        if not (reason := left_out or self._selection.refuses(project)):
+            self.candidates[project.id] = Candidate(project, project.created)
+            return
+        if wanted is not None:
+            self.refused[project.id] = reason
+        if self._keeps_others:
+            self.left_alone[project.id] = LeftAlone(project, project.created, reason, is_left_out=bool(left_out))
 
     def may_want(self, json: Mapping[str, Any]) -> bool:
         """Tell whether a pool or a training, as it came, may be of use: most of a big account's are not."""
         project_id = json.get("project_id")
-        return self._early is not None or not isinstance(project_id, str) or project_id in self.candidates
+        return (
+            self._early is not None
+            or not isinstance(project_id, str)
+            or project_id in self.candidates
+            or project_id in self.left_alone
+        )
 
     def see_no_more_projects(self) -> None:
         """Take note that all projects have gone by."""
@@ -150,20 +208,38 @@ class Search:
             self._early.append(item)
             return
         candidate = self.candidates.get(item.project_id)
-        if candidate is None or candidate.project.status == ARCHIVED:
+        if candidate is None:
+            if other := self.left_alone.get(item.project_id):
+                other.see(item)
+            return
+        if candidate.project.status == ARCHIVED:
             return
         if not self._selection.allows(item):
-            del self.candidates[item.project_id]
-            if self._selection.project_ids is not None:
-                self.refused[item.project_id] = self._selection.reason_against(item)
+            self._leave_alone(candidate, item)
             return
-        latest = item.last_activity
-        if latest and (candidate.last_activity is None or latest > candidate.last_activity):
-            candidate.last_activity = latest
+        candidate.last_activity = _later(candidate.last_activity, item.last_activity)
         if item.status != ARCHIVED:
             kept = candidate.pools if isinstance(item, Pool) else candidate.trainings
             # Its times have served: without them, an account of many thousand pools fits into little memory.
             kept.append(replace(item, created=None, last_started=None, last_stopped=None))  # type: ignore[arg-type]
+
+    def _leave_alone(self, candidate: Candidate, item: Pool | Training) -> None:
+        """Take note that this pool or training keeps a project from being selected."""
+        project_id, reason = item.project_id, self._selection.reason_against(item)
+        del self.candidates[project_id]
+        if self._selection.project_ids is not None:
+            self.refused[project_id] = reason
+        if self._keeps_others:
+            other = LeftAlone(
+                candidate.project,
+                candidate.last_activity,
+                reason,
+                is_left_out=False,
+                pools=len(candidate.pools),
+                trainings=len(candidate.trainings),
+            )
+            other.see(item)
+            self.left_alone[project_id] = other
 
     def found(self) -> list[Candidate]:
         """Give the selected projects, the longest idle first."""
@@ -184,6 +260,10 @@ def table(projects: Sequence[Mapping[str, Any]]) -> str:
         rows.append(row + project["reason"].replace("\n", "\n" + " " * len(row)))
     more = [f"  … and {len(projects) - _SHOWN} more"] if len(projects) > _SHOWN else []
     return "\n".join(rows + more)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return other if one is None or (other is not None and other > one) else one
 
 
 def _told(time: datetime | None) -> str:

@@ -1,0 +1,53 @@
+"""From what a search found on an account to the entries of a report. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_provider_toloka.archiving.selection import Candidate, LeftAlone, Search
+from airflow_provider_toloka.client.models import ARCHIVED, Project
+from airflow_provider_toloka.reporting.report import Outcome, ReportedProject
+
+
+def survey(
+    found: Search, *, web_page: Callable[[str], str] | None = None, try_number: int | None = None
+) -> tuple[ReportedProject, ...]:
+    """Return an entry for each project that a search knows: what would be archived, and what is left alone.
+
+    :param found: the search, when all has been read. With ``keep_others=True``, it knows the account's other active
+        projects, too.
+    :param web_page: gives the page of a project by its id; default None: no links.
+    :param try_number: the task's try; default None.
+    """
+
+    def entry(known: Candidate | LeftAlone, outcome: Outcome, reason: str = "") -> ReportedProject:
+        project: Project = known.project
+        pools, trainings = known.pools, known.trainings
+        return ReportedProject(
+            id=project.id,
+            name=project.public_name,
+            outcome=outcome,
+            reason=reason,
+            last_activity=None if project.status == ARCHIVED else known.last_activity,
+            pools=pools if isinstance(pools, int) else len(pools),
+            trainings=trainings if isinstance(trainings, int) else len(trainings),
+            url=web_page(project.id) if web_page else None,
+            try_number=try_number,
+        )
+
+    def bare(project_id: str, outcome: Outcome, reason: str) -> ReportedProject:
+        url = web_page(project_id) if web_page else None
+        return ReportedProject(id=project_id, outcome=outcome, reason=reason, url=url, try_number=try_number)
+
+    return (
+        *(
+            entry(one, Outcome.ALREADY_ARCHIVED if one.project.status == ARCHIVED else Outcome.WOULD_ARCHIVE)
+            for one in found.found()
+        ),
+        *(
+            entry(one, Outcome.SKIPPED if one.is_left_out else Outcome.IN_USE, one.reason)
+            for one in found.left_alone.values()
+        ),
+        *(bare(id_, Outcome.SKIPPED, reason) for id_, reason in found.refused.items() if id_ not in found.left_alone),
+        *(bare(id_, Outcome.FAILED, reason) for id_, reason in found.missing.items()),
+    )
