@@ -1,123 +1,121 @@
-"""What a task of this provider needs of Airflow: a deadline that holds over tries, and errors that end it at once."""
+"""What a task of this provider needs of Airflow: its deadline, its errors, its way to the triggerer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_toloka._text import shown
+from airflow_provider_toloka._durations import optional_seconds
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, TolokaRequestError
+from airflow_provider_toloka.client.waiting import time_left
+from airflow_provider_toloka.exceptions import TolokaError, error_from_json
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
 
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
-_STARTED = "toloka_wait_started"
+#: What an operator returns when the object was in the wanted state already: there is no operation to wait for. It
+#: cannot be an id, and ``OperationSensor`` knows it.
+ALREADY_DONE = "already done"
+#: A deferral ends by itself this many seconds after its trigger should have ended it: without a triggerer, no task
+#: stays deferred for ever.
+GRACE = 120.0
 
 
 @contextmanager
 def failing_at_once() -> Iterator[None]:
-    """Fail the task without using up its retries, when no retry can mend the error."""
+    """Fail the task without using up its retries when no retry can help: wrong arguments, permanent errors."""
     try:
         yield
-    except (
-        TolokaAuthenticationError,
-        TolokaNotFoundError,
-        TolokaRequestError,
-        AirflowNotFoundException,
-        ValueError,
-    ) as error:
+    except TolokaError as error:
+        if error.is_permanent:
+            raise AirflowFailException(str(error)) from error
+        raise
+    except ValueError as error:
         raise AirflowFailException(str(error)) from error
 
 
-def seconds(duration: float | timedelta) -> float:
-    """Give a duration in seconds."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a task gives up waiting.
 
-
-def require_positive(name: str, duration: float | timedelta) -> None:
-    """Raise a :class:`ValueError` for a duration that is none, or not above 0.
-
-    :param name: the parameter that holds it, for the error.
-    :param duration: seconds, or a timedelta.
+    :param at: in seconds since the epoch; None: never.
+    :param limit: the argument that sets it.
     """
-    if type(duration) not in (int, float, timedelta) or not seconds(duration) > 0:
-        raise ValueError(f"{name} should be a number of seconds above 0, or a timedelta, but is {shown(duration)}.")
 
+    at: float | None
+    limit: str = "timeout"
 
-def first_started(context: Context) -> float:
-    """Tell when the task's first try since it was last cleared began, in seconds since the epoch.
+    @classmethod
+    def of_try(
+        cls, task: BaseOperator, context: Context, timeout: Any, clock: Callable[[], float] = time.time
+    ) -> Deadline:
+        """Return the deadline of the try that begins now.
 
-    Airflow 3.3 keeps it in the task's own state store, 2.11 in the history of its tries. Airflow 3.0 to 3.2 tell a
-    task nothing of its former tries: there, each try counts from its own start.
+        ``execution_timeout`` counts from the start of the try and bounds a deferral too, which Airflow 3 does not do
+        by itself.
 
-    :param context: the task's.
-    """
-    ti: Any = context["ti"]
-    now = time.time()
-    # Clearing a task raises max_tries, so this number tells one series of tries from the next.
-    first_try = ti.max_tries - (context["task"].retries or 0) + 1
-    store: Any = context.get("task_state_store")
-    if store is not None:
-        kept = store.get(_STARTED)
-        if kept and kept["first_try"] == first_try:
-            return float(kept["started"])
-        store.set(_STARTED, {"first_try": first_try, "started": now})
-        return now
-    if not AIRFLOW_V_3_0_PLUS and ti.try_number > first_try:
-        return _start_of_try(ti, first_try) or now
-    return now
+        :param task: whose ``execution_timeout`` counts.
+        :param context: the task's.
+        :param timeout: the task's own limit: a duration, or None.
+        :raises ValueError: it is not a duration.
+        """
+        now = clock()
+        own = optional_seconds("timeout", timeout)
+        limits = [] if own is None else [cls(now + own)]
+        if task.execution_timeout is not None:
+            started: Any = getattr(context.get("ti"), "start_date", None)
+            begin = min(now, started.timestamp()) if started else now
+            limits.append(cls(begin + task.execution_timeout.total_seconds(), "execution_timeout"))
+        return min(limits, key=lambda one: one.at or 0.0, default=cls(None))
 
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Deadline:
+        """Return the deadline that a trigger's event carries."""
+        return cls(event.get("deadline"), event.get("limit") or "timeout")
 
-def _start_of_try(ti: Any, try_number: int) -> float | None:
-    from airflow.models.taskinstancehistory import TaskInstanceHistory
-    from airflow.utils.session import create_session
+    def left(self) -> float:
+        """Return the seconds until then; 0: it has passed."""
+        return time_left(self.at, time.time())
 
-    with create_session() as session:
-        started = (
-            session.query(TaskInstanceHistory.start_date)
-            .filter_by(
-                dag_id=ti.dag_id,
-                task_id=ti.task_id,
-                run_id=ti.run_id,
-                map_index=ti.map_index,
-                try_number=try_number,
-            )
-            .scalar()
-        )
-    return started.timestamp() if started else None
+    @property
+    def for_deferral(self) -> timedelta | None:
+        """The time after which Airflow itself ends the deferral, a little later than the deadline."""
+        return None if self.at is None else timedelta(seconds=self.left() + GRACE)
 
 
 def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
-    """Read the event of an ``OperationTrigger``.
+    """Return what an ``OperationTrigger`` learnt.
 
-    :param event: the event.
+    :param event: its event.
     :returns: by id, what is known of each operation, finished or not; None: it was never seen.
-    :raises AirflowFailException: the wait met what no waiting mends.
+    :raises TolokaError: what ended the wait, as the class that it is.
     """
-    if "error" in event:
-        raise AirflowFailException(event["error"])
+    error = event.get("error")
+    if isinstance(error, Mapping):
+        raise error_from_json(error)
+    if error:
+        raise TolokaError(str(error))
     return {id_: Operation.from_json(json) if json else None for id_, json in event["operations"].items()}
 
 
 def operation_trigger(
-    toloka_conn_id: str, operations: Sequence[Operation], *, poll_interval: float, deadline: float, **more: Any
+    toloka_conn_id: str, operations: Sequence[Operation], *, poll_interval: float, deadline: Deadline, **more: Any
 ) -> OperationTrigger:
-    """Make the trigger for what a worker has looked at in vain, for as long as ``BEFORE_DEFERRING``.
+    """Return the trigger for operations that the worker has polled in vain for ``BEFORE_DEFERRING`` seconds.
 
     :param toloka_conn_id: the id of the Toloka connection.
     :param operations: those to wait for; none: it pauses for one interval.
-    :param poll_interval: the seconds between two looks that it comes to.
-    :param deadline: when to give up, in seconds since the epoch.
+    :param poll_interval: the seconds between two polls that it comes to.
+    :param deadline: when to give up.
     :param more: further arguments of the trigger.
     """
     # Imported here, because it costs every parse of a DAG file as much as all the rest.
@@ -129,13 +127,13 @@ def operation_trigger(
         submitted=first_submitted(operations),
         poll_interval=min(BEFORE_DEFERRING, poll_interval) if operations else poll_interval,
         longest_interval=poll_interval,
-        deadline=deadline,
+        deadline=deadline.at,
         **more,
     )
 
 
 def first_submitted(operations: Sequence[Operation]) -> str | None:
-    """Give the argument ``submitted`` of an ``OperationTrigger``.
+    """Return the argument ``submitted`` of an ``OperationTrigger``.
 
     :param operations: the operations to wait for.
     """

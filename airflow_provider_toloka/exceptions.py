@@ -8,6 +8,8 @@
     │   ├── TolokaConflictError        409: the object's state forbids it
     │   │   ├── TolokaLockedError          another operation is at work on the object
     │   │   └── TolokaNotArchivableError   what a project holds keeps it out of the archive
+    │   │       ├── TolokaInUseError           a stale project is in use again
+    │   │       └── TolokaPostponedError       it can be archived some days later
     │   ├── TolokaRateLimitError       429: a quota is used up, or too many requests for too long
     │   ├── TolokaRequestError         any other 4xx: Toloka does not accept the request
     │   ├── TolokaUnavailableError     no answer, 408 or 5xx, after all retries
@@ -127,6 +129,18 @@ class TolokaLockedError(TolokaConflictError):
 
 class TolokaNotArchivableError(TolokaConflictError):
     """A project cannot be archived as it stands: pools or trainings of it are open, or in use."""
+
+
+class TolokaInUseError(TolokaNotArchivableError):
+    """A project that was selected as stale is in use again: it is left alone."""
+
+    is_permanent = True
+
+
+class TolokaPostponedError(TolokaNotArchivableError):
+    """A pool has rejected assignments, which Tolokers may appeal: its project can be archived some days later."""
+
+    is_permanent = True
 
 
 class TolokaRateLimitError(TolokaApiError):

@@ -42,6 +42,8 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.links.toloka.TolokaProjectLink",
             f"{_PACKAGE}.links.toloka.TolokaPoolLink",
             f"{_PACKAGE}.links.toloka.TolokaTrainingLink",
+            f"{_PACKAGE}.links.toloka.TolokaAccountLink",
+            f"{_PACKAGE}.links.toloka.TolokaReportLink",
         ],
         "connection-types": [
             {

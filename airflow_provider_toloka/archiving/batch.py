@@ -1,6 +1,6 @@
 """Many projects at once: archive what was selected, at the speed of the account's limit.
 
-What is done to one project stands in ``retiring.py``; here many go side by side over one client and one poller.
+What is done to one project stands in ``project.py``; here many go side by side over one client and one poller.
 """
 
 from __future__ import annotations
@@ -8,24 +8,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
 
-from airflow_provider_toloka.archiving.plan import PoolsRule, Snapshot, step_of
+from airflow_provider_toloka.archiving.plan import APPEAL, PoolsRule, Snapshot, step_of
 from airflow_provider_toloka.archiving.project import retire_project
 from airflow_provider_toloka.archiving.scan import together
-from airflow_provider_toloka.archiving.selection import Search
+from airflow_provider_toloka.archiving.selection import Candidate, Search
 from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import ARCHIVED, Operation
+from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT
+from airflow_provider_toloka.client.waiting import time_left
 from airflow_provider_toloka.exceptions import (
     TolokaAuthenticationError,
     TolokaError,
+    TolokaInUseError,
+    TolokaPostponedError,
     TolokaTimeoutError,
 )
 from airflow_provider_toloka.polling.poller import Poller
+from airflow_provider_toloka.reporting.log_lines import progress_line
+from airflow_provider_toloka.reporting.report import Outcome, ReportedProject
 
 log = logging.getLogger(__name__)
 
@@ -33,39 +39,29 @@ PROJECTS_AT_ONCE = 40
 PROGRESS_SECONDS = 5.0
 #: The lists of finished operations, which a worker waits for, take at most this part of the requests.
 LIST_SHARE = 0.05
-_ARCHIVED = "archived, with all it held"
 
 
 @dataclass
 class Results:
-    """What became of the projects of a batch.
+    """What became of the projects of a batch, over all deferrals of a try.
 
-    :param archived: those that this batch has archived.
-    :param already_archived: those that were archived before.
-    :param skipped: those that were not selected, or only looked at.
-    :param failed: those that could not be archived.
+    :param ended: by id, those of which the outcome is known.
     :param waiting: by id, for those that are under way, the operations that they wait for.
+    :param transient: the ids of the failures that another try may not meet.
     """
 
-    archived: list[dict[str, Any]] = field(default_factory=list)
-    already_archived: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[dict[str, Any]] = field(default_factory=list)
+    ended: dict[str, ReportedProject] = field(default_factory=dict)
     waiting: dict[str, list[Operation]] = field(default_factory=dict)
+    transient: set[str] = field(default_factory=set)
 
-    def to_json(self) -> dict[str, list[dict[str, Any]]]:
-        """Give what has ended, as JSON values."""
-        return {
-            "archived": self.archived,
-            "already_archived": self.already_archived,
-            "skipped": self.skipped,
-            "failed": self.failed,
-        }
+    def add(self, entry: ReportedProject) -> None:
+        """Take note of an outcome."""
+        self.ended[entry.id] = entry
+        self.waiting.pop(entry.id, None)
 
-    @property
-    def ended(self) -> int:
-        """How many projects are done with."""
-        return len(self.archived) + len(self.already_archived) + len(self.failed)
+    def of(self, *outcomes: Outcome) -> list[ReportedProject]:
+        """Return the projects with any of these outcomes."""
+        return [entry for entry in self.ended.values() if entry.outcome in outcomes]
 
 
 class Batch:
@@ -73,10 +69,14 @@ class Batch:
 
     :param client: an entered client.
     :param pools: what may be done to the projects' pools and trainings.
-    :param poll_interval: seconds between two looks at an operation.
-    :param deadline: when to give up waiting, in seconds since the epoch.
-    :param patience: how many seconds to wait for an operation before leaving the project to a later run; None: until
-        the deadline.
+    :param poll_interval: seconds between two polls of an operation.
+    :param deadline: when to give up, in seconds since the epoch; None: never. Nothing is changed after it.
+    :param limit: the argument that sets the deadline, for messages.
+    :param patience: seconds to wait for an operation before leaving the project to a later run; None: until the
+        deadline.
+    :param stale_before: the projects were selected because they had no activity since then: one that is in use again
+        is left alone; None: activity does not matter.
+    :param entry: makes a project's entry of the report, to which its outcome is added.
     :param results: where to put what becomes of the projects.
     """
 
@@ -86,132 +86,155 @@ class Batch:
         *,
         pools: PoolsRule,
         poll_interval: float,
-        deadline: float,
+        deadline: float | None,
         patience: float | None,
         results: Results,
+        limit: str = "timeout",
+        stale_before: datetime | None = None,
+        entry: Callable[[Candidate], Mapping[str, object]] = lambda _: {},
+        progress_seconds: float = PROGRESS_SECONDS,
     ) -> None:
         self._client = client
         self._pools = pools
         self._poll_interval = poll_interval
         self._deadline = deadline
+        self._limit = limit
         self._patience = patience
+        self._stale_before = stale_before
+        self._entry = entry
+        self._progress_seconds = progress_seconds
         self.results = results
         #: Each project is brought on by several calls: so those that have begun get on before others begin.
         self._turns = asyncio.Semaphore(PROJECTS_AT_ONCE)
 
     async def run(self, found: Search, waited: Mapping[str, Sequence[Operation]] | None = None) -> None:
-        """Bring all selected projects as far as it goes.
+        """Bring all selected projects as far as possible.
 
         :param found: the projects as they stand, with what runs on the account.
         :param waited: by project, the operations that were waited for.
         :raises TolokaAuthenticationError: the token is refused; nothing more can be done.
         """
         candidates = found.found()
-        started = time.monotonic()
-        sent = self._client.requests_sent
-        ticker = asyncio.create_task(self._tell_progress(len(candidates), started))
+        total = len(candidates) + len(self.results.waiting) + len(self.results.of(Outcome.ARCHIVED, Outcome.FAILED))
+        ticker = asyncio.create_task(self._log_progress(total))
         try:
-            async with Poller(
-                self._client, list_gap=lambda: 1 / (LIST_SHARE * self._client.requests_per_second)
-            ) as poller:
+            async with Poller(self._client, list_gap=self._list_gap) as poller:
                 await together(
-                    self._retire(poller, found.snapshot(candidate), (waited or {}).get(candidate.project.id, ()))
+                    self._retire(poller, candidate, found.snapshot(candidate), (waited or {}).get(candidate.project.id))
                     for candidate in candidates
                 )
         finally:
             ticker.cancel()
-        seconds = time.monotonic() - started
-        log.info(
-            "%d of %d projects are done with, %d failed; %d requests in %.1f s",
-            self.results.ended,
-            len(candidates),
-            len(self.results.failed),
-            self._client.requests_sent - sent,
-            seconds,
-        )
 
     def _list_gap(self) -> float:
         return 1 / (LIST_SHARE * self._client.requests_per_second)
 
-    async def _retire(self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]) -> None:
+    async def _retire(
+        self, poller: Poller, candidate: Candidate, snapshot: Snapshot, waited: Sequence[Operation] | None
+    ) -> None:
+        """Bring one project as far as possible, and note its outcome."""
         project = snapshot.project
-        entry = {"id": project.id, "name": project.public_name}
+        fields: dict[str, object] = {"id": project.id, "name": project.public_name, **self._entry(candidate)}
+
+        def note(outcome: Outcome, **more: object) -> None:
+            self.results.add(ReportedProject.from_json({**fields, "outcome": outcome, **more}))
+
         if project.status == ARCHIVED:
             # A batch that comes back finds its own work done.
-            if waited:
-                self.results.archived.append({**entry, "reason": _ARCHIVED})
-            else:
-                self.results.already_archived.append({**entry, "reason": "it was archived before"})
+            own = next((one for one in waited or () if one.type == ARCHIVE_PROJECT.operation_type), None)
+            note(Outcome.ARCHIVED if waited else Outcome.ALREADY_ARCHIVED, **_of_operation(own))
             return
         try:
-            left = await self._advance(poller, snapshot, waited)
+            last, waiting = await self._advance(poller, snapshot, waited or ())
         except TolokaAuthenticationError:
             raise
+        except TolokaInUseError as error:
+            note(Outcome.IN_USE, reason=error.summary)
+        except TolokaPostponedError as error:
+            until = datetime.now(UTC) + APPEAL
+            note(Outcome.POSTPONED, reason=error.summary, postponed_until=until.isoformat())
         except TolokaError as error:
-            self.results.failed.append({**entry, "reason": str(error)})
+            if not error.is_permanent:
+                self.results.transient.add(project.id)
+            note(Outcome.FAILED, reason=str(error))
         else:
-            if left is None:
-                self.results.archived.append({**entry, "reason": _ARCHIVED})
+            if waiting is None:
+                note(Outcome.ARCHIVED, **_of_operation(last))
             else:
-                self.results.waiting[project.id] = left
+                self.results.waiting[project.id] = waiting
 
-    async def _advance(self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]) -> list[Operation] | None:
-        """Bring one project as far as it goes; give what it still waits for, None when it is archived."""
-        project_id = snapshot.project.id
+    async def _advance(
+        self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]
+    ) -> tuple[Operation | None, list[Operation] | None]:
+        """Bring one project as far as possible.
+
+        :returns: the operation that archived it, if any, and what it still waits for; None: it is archived.
+        """
+        api, project_id = self._client.api, snapshot.project.id
         known: Snapshot | None = snapshot
-        done = await self._succeeded(waited)
+        seen = list(waited)
         while True:
+            done = await self._succeeded(seen)
+            if last := next((one for one in done if one.type == ARCHIVE_PROJECT.operation_type), None):
+                return last, None
+            if not time_left(self._deadline, time.time()):
+                # Nothing is changed any more.
+                raise TolokaTimeoutError(timeout_message({one.id: one for one in seen}, poller.trouble, self._limit))
             async with self._turns:
                 progress = await self._client.run(
-                    retire_project(self._client.api, project_id, self._pools, done, known)
+                    retire_project(api, project_id, self._pools, done, known, stale_before=self._stale_before)
                 )
             seen = await self._wait(poller, progress.operations)
-            done = await self._succeeded(seen)
-            if len(done) == len(seen) and progress.is_last:
-                return None
-            if len(done) < len(seen) or progress.locked:
-                if time.time() >= self._deadline:
-                    late = timeout_message({operation.id: operation for operation in seen}, poller.trouble)
+            is_done = all(one.is_finished for one in seen)
+            if is_done and progress.is_last:
+                await self._succeeded(seen)
+                return (seen[-1] if seen else None), None
+            if not is_done or progress.locked:
+                if not time_left(self._deadline, time.time()):
+                    late = timeout_message({one.id: one for one in seen}, poller.trouble, self._limit)
                     raise TolokaTimeoutError("; ".join((late, *progress.locked)))
                 if self._patience is not None:
-                    return [operation for operation in seen if not operation.is_finished]
+                    await self._succeeded(seen)
+                    return None, [one for one in seen if not one.is_finished]
             if progress.locked:
-                await asyncio.sleep(min(self._poll_interval, max(0.0, self._deadline - time.time())))
+                await asyncio.sleep(min(self._poll_interval, time_left(self._deadline, time.time())))
             known = progress.snapshot
 
     async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:
-        """Wait for those that have not finished; give all as they stand then."""
+        """Wait for those that have not finished; return all as they stand then."""
         left = [operation for operation in operations if not operation.is_finished]
         if not left:
             return list(operations)
-        seconds = self._deadline - time.time()
+        limits = [one for one in (self._patience, time_left(self._deadline, time.time())) if one is not None]
+        seconds = min(limits)
         seen = await poller.wait_for(
             {operation.id: operation.submitted for operation in left},
             intervals=lambda: quick_first(self._poll_interval),
-            seconds=seconds if self._patience is None else min(seconds, self._patience),
+            seconds=None if seconds == float("inf") else seconds,
             on_change=lambda operation: log.debug("Toloka's %s", operation.summary),
         )
         return [seen.get(operation.id) or operation for operation in operations]
 
     async def _succeeded(self, operations: Sequence[Operation]) -> list[Operation]:
-        """Give those that have succeeded; raise if one of this task's kinds has failed."""
-        await self._client.run(
-            self._client.api.operations.require_success([operation for operation in operations if step_of(operation)])
-        )
+        """Return those that have finished; raise if one of this task's kinds has failed."""
+        ours = [operation for operation in operations if step_of(operation)]
+        await self._client.run(self._client.api.operations.require_success(ours))
         return [operation for operation in operations if operation.is_finished]
 
-    async def _tell_progress(self, total: int, started: float) -> None:
-        sent = self._client.requests_sent
+    async def _log_progress(self, total: int) -> None:
+        started, before = time.monotonic(), len(self.results.of(Outcome.ARCHIVED))
         while True:
-            await asyncio.sleep(PROGRESS_SECONDS)
-            seconds = time.monotonic() - started
-            ended = self.results.ended
-            left = f"about {seconds / ended * (total - ended):.0f} s left" if ended else "time left not known yet"
-            log.info(
-                "%d of %d projects are done with, %d failed; %.0f requests per second; %s",
-                ended,
-                total,
-                len(self.results.failed),
-                (self._client.requests_sent - sent) / seconds,
-                left,
-            )
+            await asyncio.sleep(self._progress_seconds)
+            done = len(self.results.of(Outcome.ARCHIVED, Outcome.ALREADY_ARCHIVED))
+            failed = len(self.results.of(Outcome.FAILED))
+            gained = done - before
+            left = (time.monotonic() - started) / gained * (total - done - failed) if gained > 0 else None
+            log.info(progress_line(done=done, total=total, failed=failed, seconds_left=left))
+
+
+def _of_operation(operation: Operation | None) -> dict[str, object]:
+    finished = operation.finished if operation else None
+    return {
+        "operation_id": operation.id if operation else None,
+        "finished": finished.isoformat() if finished else None,
+    }

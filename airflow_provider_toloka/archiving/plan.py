@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, TypeVar, get_args
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias, TypeVar
 
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, LOCKED, OPEN, Operation, Pool, Project, Training
@@ -19,6 +20,8 @@ from airflow_provider_toloka.client.resources import (
     CHANGES,
     CLOSE_POOL,
     CLOSE_TRAINING,
+    POOL,
+    TRAINING,
     Change,
 )
 
@@ -27,9 +30,13 @@ Item = TypeVar("Item", Pool, Training)
 #: What may be done to the pools and trainings of a project.
 PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_archive"]
 
+#: Toloka's code for a pool that cannot be archived for some days.
+REJECTED = "THERE_IS_REJECTED_ASSIGNMENT"
+#: API: "Archive pool": this long after the last rejection it can be.
+APPEAL = timedelta(days=9)
 #: Toloka's codes for a pool that cannot be archived yet, and when it can be.
 REASONS = {
-    "THERE_IS_REJECTED_ASSIGNMENT": (
+    REJECTED: (
         "it has rejected assignments, which Tolokers may appeal: it can be archived 9 days after the last rejection"
     ),
     "THERE_IS_ACTIVE_ASSIGNMENT": "Tolokers are still at work on it: it can be archived when they have finished",
@@ -110,19 +117,45 @@ class Plan:
         return not (self.steps or self.operations or self.locked or self.blocked)
 
 
+def in_use(item: Pool | Training, before: datetime) -> str:
+    """Return why a pool or a training shows that its project is in use; empty: it does not.
+
+    :param before: a project without any activity since then is not in use.
+    """
+    latest = item.last_activity
+    if item.status == OPEN:
+        return f"{describe(item)} is open"
+    if latest is not None and latest >= before:
+        return f"{describe(item)} was in use at {told_time(latest)}, not before {told_time(before)}"
+    return ""
+
+
+def project_in_use(snapshot: Snapshot, before: datetime) -> str:
+    """Return why a project is in use: something of it is open, is being opened, was opened or made; empty: it is not.
+
+    :param snapshot: how the project stands.
+    :param before: a project without any activity since then is not in use.
+    """
+    items = (*snapshot.pools, *snapshot.trainings)
+    if reason := next(filter(None, (in_use(item, before) for item in items)), ""):
+        return reason
+    for item in items:
+        resource = POOL if isinstance(item, Pool) else TRAINING
+        opens = resource.operation_type("open")
+        if any(one.type == opens and resource.id_in(one) == item.id for one in snapshot.operations):
+            return f"{describe(item)} is being opened"
+    return ""
+
+
+def told_time(time: datetime | None) -> str:
+    """Return a time for a person."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "a time that Toloka does not tell"
+
+
 def step_of(operation: Operation) -> Step | None:
     """Tell which step an operation carries out; None: none of archiving's."""
     change = CHANGES.get(operation.type)
     return Step(change, str(change.resource.id_in(operation))) if change else None
-
-
-def check_pools_rule(rule: str) -> None:
-    """Raise a :class:`ValueError` for a rule that there is not.
-
-    :param rule: the value of the parameter ``pools``.
-    """
-    if rule not in get_args(PoolsRule):
-        raise ValueError(f"pools should be one of {', '.join(get_args(PoolsRule))}, but is {rule!r}.")
 
 
 def next_steps(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step] = ()) -> Plan:

@@ -1,6 +1,6 @@
 """Archiving as flows: look, do what is missing, say what to wait for. No I/O.
 
-The rules stand in ``archiving.py``; nothing is remembered between two calls, Toloka is asked each time.
+The rules stand in ``plan.py``; nothing is remembered between two calls, Toloka is asked each time.
 """
 
 from __future__ import annotations
@@ -8,21 +8,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from airflow_provider_toloka.archiving.plan import (
     REASONS,
+    REJECTED,
+    Plan,
     PoolsRule,
     Snapshot,
     Step,
     explain,
     next_steps,
+    project_in_use,
     step_of,
 )
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, Change
 from airflow_provider_toloka.client.sansio import Flow
-from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaNotArchivableError
+from airflow_provider_toloka.exceptions import (
+    TolokaConflictError,
+    TolokaInUseError,
+    TolokaNotArchivableError,
+    TolokaPostponedError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +77,8 @@ def retire_project(
     pools: PoolsRule,
     done: Collection[Operation] = (),
     snapshot: Snapshot | None = None,
+    *,
+    stale_before: datetime | None = None,
 ) -> Flow[Progress]:
     """Do all that can be done now to bring a project into the archive.
 
@@ -76,32 +87,33 @@ def retire_project(
     :param pools: what may be done to its pools and trainings.
     :param done: operations that were waited for, and have succeeded.
     :param snapshot: how the project stands; None: look.
+    :param stale_before: the project was selected because it had no activity since then: as soon as it has, it is left
+        alone, and nothing of it is closed, whatever ``pools`` says; None: its activity does not matter.
     :returns: how far it came.
+    :raises TolokaInUseError: it is in use again.
+    :raises TolokaPostponedError: a pool of it can be archived some days later.
     :raises TolokaNotArchivableError: a person has to do something first.
     :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
     """
     steps_done = {step for operation in done if (step := step_of(operation))}
     if snapshot is not None:
         snapshot = snapshot.after(steps_done, {operation.id for operation in done})
+    has_looked_again = False
     while True:
         is_fresh = snapshot is None
         if snapshot is None:
             snapshot = yield from look_at_project(api, project_id)
-        plan = next_steps(snapshot, pools, steps_done)
-        if plan.blocked:
-            raise TolokaNotArchivableError(f"Could not archive project {project_id}:\n{explain(plan.blocked, pools)}")
+        plan = _plan(snapshot, pools, steps_done, stale_before)
         if plan.is_empty:
             return Progress(is_last=True)
         round_ = yield from _carry_out(api, plan.steps)
         yield from api.operations.require_success(round_.operations)
-        if round_.refused and not is_fresh:
-            # What was known may be out of date: look again before giving up.
-            snapshot = None
+        if round_.refused and not (is_fresh and has_looked_again):
+            # What was known may be out of date, since others work on the account too: look again before giving up.
+            snapshot, has_looked_again = None, True
             continue
         if round_.refused:
-            raise TolokaNotArchivableError(
-                f"Could not archive project {project_id}:\n{explain(round_.refused, 'close_and_archive')}"
-            )
+            raise round_.refusal(project_id)
         operations = (*plan.operations, *round_.operations)
         if any(operation.type == ARCHIVE_PROJECT.operation_type for operation in operations):
             return Progress(is_last=True, operations=operations)
@@ -117,6 +129,17 @@ def retire_project(
         snapshot = snapshot.after(steps_done, {operation.id for operation in finished})
         if unfinished:
             return Progress(operations=unfinished, snapshot=snapshot)
+
+
+def _plan(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step], stale_before: datetime | None) -> Plan:
+    """Return what comes next; raise when a person has to do something first, or the project is in use again."""
+    project_id = snapshot.project.id
+    if stale_before is not None and (reason := project_in_use(snapshot, stale_before)):
+        raise TolokaInUseError(f"Left project {project_id} alone: {reason}.")
+    plan = next_steps(snapshot, pools, done)
+    if plan.blocked:
+        raise TolokaNotArchivableError(f"Could not archive project {project_id}:\n{explain(plan.blocked, pools)}")
+    return plan
 
 
 def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:
@@ -140,7 +163,13 @@ class _Round:
     operations: list[Operation] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    codes: set[str | None] = field(default_factory=set)
     done: set[Step] = field(default_factory=set)
+
+    def refusal(self, project_id: str) -> TolokaNotArchivableError:
+        """Return the error for what was refused."""
+        error_class = TolokaPostponedError if self.codes == {REJECTED} else TolokaNotArchivableError
+        return error_class(f"Could not archive project {project_id}:\n{explain(self.refused, 'close_and_archive')}")
 
 
 def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
@@ -154,14 +183,13 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
                 round_.locked.append(f"{step.change.resource.kind} {step.object_id} is locked by another operation")
             else:
                 round_.refused.append(str(_explained(error)))
+                round_.codes.add(error.code)
             continue
         if operation is None or (operation.is_finished and not operation.failed):
             # Whatever type the operation has: Toloka may have types that are not known here.
             round_.done.add(step)
         if operation is not None:
-            log.info(
-                "Operation %s: %s %s %s", operation.id, step.change.action, step.change.resource.kind, step.object_id
-            )
+            log.debug("Operation %s: %s", operation.id, step)
             round_.operations.append(operation)
     return round_
 

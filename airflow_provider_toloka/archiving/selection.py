@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_provider_toloka._text import shown
-from airflow_provider_toloka.archiving.plan import Snapshot, describe
-from airflow_provider_toloka.client.models import ACTIVE, ARCHIVED, OPEN, Operation, Pool, Project, Training
+from airflow_provider_toloka.archiving.plan import Snapshot, in_use, told_time
+from airflow_provider_toloka.client.models import ACTIVE, ARCHIVED, Operation, Pool, Project, Training
 
 _A_DAY = 86_400
 _SHOWN = 50
@@ -35,11 +35,15 @@ class Selection:
     name_pattern: str | None = None
     exclude_project_ids: Collection[str] = ()
 
+    def _matches(self, name: str) -> bool:
+        """Return whether a name matches; only ``*`` and ``?`` are special, since names may begin with brackets."""
+        return self.name_pattern is None or fnmatchcase(name, self.name_pattern.replace("[", "[[]"))
+
     def leaves_out(self, project: Project) -> str:
         """Return why a project is left out, however long it has been idle; empty: it is not."""
         if project.id in self.exclude_project_ids:
             return "it is excluded"
-        if self.name_pattern is not None and not fnmatchcase(project.public_name or "", self.name_pattern):
+        if not self._matches(project.public_name or ""):
             return f"its name {shown(project.public_name)} does not fit {shown(self.name_pattern)}"
         return ""
 
@@ -49,20 +53,15 @@ class Selection:
             return reason
         if self.before is None or (project.created and project.created < self.before):
             return ""
-        return f"it was created at {_told(project.created)}, not before {_told(self.before)}"
+        return f"it was created at {told_time(project.created)}, not before {told_time(self.before)}"
 
     def allows(self, item: Pool | Training) -> bool:
         """Tell whether a project with this pool or training may be selected."""
-        if self.before is None:
-            return True
-        latest = item.last_activity
-        return item.status != OPEN and (latest is None or latest < self.before)
+        return self.before is None or not in_use(item, self.before)
 
     def reason_against(self, item: Pool | Training) -> str:
-        """Say why a project with this pool or training is not selected."""
-        if item.status == OPEN:
-            return f"{describe(item)} is open"
-        return f"{describe(item)} was in use at {_told(item.last_activity)}, not before {_told(self.before)}"
+        """Return why a project with this pool or training is not selected; empty: it may be."""
+        return "" if self.before is None else in_use(item, self.before)
 
 
 @dataclass
@@ -264,7 +263,3 @@ def table(projects: Sequence[Mapping[str, Any]]) -> str:
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return other if one is None or (other is not None and other > one) else one
-
-
-def _told(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "a time that Toloka does not tell"

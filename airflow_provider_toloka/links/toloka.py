@@ -63,10 +63,49 @@ class TolokaTrainingLink(TolokaLink):
     kind = "training"
 
 
+class TolokaAccountLink(TolokaLink):
+    """Leads to the account's list of projects."""
+
+    kind = "projects"
+
+
+class TolokaReportLink(TolokaLink):
+    """Leads to the report that the task wrote, where that has an http(s) address."""
+
+    kind = "report"
+
+    @property
+    def name(self) -> str:
+        """What the button says."""
+        return "Report"
+
+
+ACCOUNT_LINK = TolokaAccountLink()
+REPORT_LINK = TolokaReportLink()
+
 #: By what they lead to.
 LINKS: dict[str, TolokaLink] = {
     link.kind: link for link in (TolokaProjectLink(), TolokaPoolLink(), TolokaTrainingLink())
 }
+
+
+def push_account_link(context: Context, site: str) -> None:
+    """Let a task link to the account's list of projects.
+
+    :param context: the task's.
+    :param site: where Toloka's site is: ``Settings.site``.
+    """
+    context["ti"].xcom_push(ACCOUNT_LINK.xcom_key, f"{site}/requester")
+
+
+def push_report_link(context: Context, where: str) -> None:
+    """Let a task link to its report.
+
+    :param context: the task's.
+    :param where: where the report is; only an http(s) address is linked.
+    """
+    if where.startswith(("https://", "http://")):
+        context["ti"].xcom_push(REPORT_LINK.xcom_key, where)
 
 
 def push_links(context: Context, hook: TolokaHook, resource: Resource, object_id: str) -> None:

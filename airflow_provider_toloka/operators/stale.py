@@ -4,54 +4,96 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, get_args
 
 import pendulum
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
-from airflow_provider_toloka._task import (
-    failing_at_once,
-    first_started,
-    operation_trigger,
-    operations_of,
-    require_positive,
-    seconds,
+from airflow_provider_toloka import _record
+from airflow_provider_toloka._arguments import (
+    check_literals,
+    read_choice,
+    read_count,
+    read_ids,
+    read_pattern,
+    read_time,
+    require,
 )
-from airflow_provider_toloka._text import shown
+from airflow_provider_toloka._durations import Duration, duration, optional_seconds, seconds
+from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.archiving.batch import Batch, Results
-from airflow_provider_toloka.archiving.plan import PoolsRule, check_pools_rule
+from airflow_provider_toloka.archiving.plan import PoolsRule
 from airflow_provider_toloka.archiving.scan import search
-from airflow_provider_toloka.archiving.selection import Search, Selection, table
+from airflow_provider_toloka.archiving.selection import Candidate, Search, Selection
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import ARCHIVED, Operation
-from airflow_provider_toloka.client.parsing import check_id, check_truth
-from airflow_provider_toloka.exceptions import TolokaError
+from airflow_provider_toloka.client.parsing import check_truth
+from airflow_provider_toloka.client.resources import PROJECT
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.links.toloka import ACCOUNT_LINK, REPORT_LINK, push_account_link, push_report_link
+from airflow_provider_toloka.reporting import (
+    Outcome,
+    Report,
+    ReportedProject,
+    RunInfo,
+    approval_body,
+    approval_subject,
+    check_report_path,
+    log_lines,
+    survey,
+    write_report,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-#: Matching takes time with the length of the pattern as well as that of the name.
-_LONGEST_PATTERN = 500
+#: What happens when projects cannot be archived for some days.
+OnConflict: TypeAlias = Literal["fail", "skip"]
+
+#: How far ahead of this machine's clock ``as_of`` may be.
+_CLOCKS_APART = timedelta(minutes=10)
+_ANY = "any"
+_ALL = "all"
 
 T = TypeVar("T")
 
 
-class _SelectingOperator(BaseOperator):
-    """What finding and archiving have in common: which projects of which account."""
+@dataclass(frozen=True, slots=True)
+class _Arguments:
+    """The arguments of a selecting operator, checked."""
 
-    template_fields: Sequence[str] = ("as_of", "name_pattern", "exclude_project_ids", "toloka_conn_id")
+    selection: Selection
+    as_of: datetime
+    is_dry_run: bool = False
+
+
+class _SelectingOperator(BaseOperator):
+    """What finding and archiving have in common: which projects of which account, and the report on them."""
+
+    template_fields: Sequence[str] = (
+        "inactive_for",
+        "as_of",
+        "name_pattern",
+        "exclude_project_ids",
+        "report_path",
+        "toloka_conn_id",
+    )
+    operator_extra_links: Sequence[Any] = (ACCOUNT_LINK, REPORT_LINK)
     ui_color: str = "#f5d96b"
 
     def __init__(
         self,
         *,
-        inactive_for: timedelta | None,
-        as_of: datetime | str | None = None,
-        name_pattern: str | None = None,
+        inactive_for: Duration | XComArg,
+        as_of: datetime | str | XComArg = "logical_date",
+        name_pattern: str | XComArg = "*",
         exclude_project_ids: Sequence[str] | XComArg = (),
+        report_path: Any = None,
         toloka_conn_id: str = TolokaHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -60,20 +102,10 @@ class _SelectingOperator(BaseOperator):
         self.as_of = as_of
         self.name_pattern = name_pattern
         self.exclude_project_ids = exclude_project_ids
+        self.report_path = report_path
         self.toloka_conn_id = toloka_conn_id
-
-    def _reference_time(self, context: Context) -> datetime:
-        """Give the time that projects are stale at: ``as_of``, else the run's logical date, else now."""
-        as_of = self.as_of if self.as_of not in (None, "", "None") else context.get("logical_date")
-        if isinstance(as_of, str):
-            try:
-                as_of = pendulum.parse(as_of, strict=True)  # type: ignore[assignment]
-            except ValueError:
-                as_of = None
-            if not isinstance(as_of, datetime):
-                raise ValueError(f"as_of should be a time in ISO 8601, but is {shown(self.as_of)}.")
-        as_of = as_of or pendulum.now("UTC")
-        return as_of if as_of.tzinfo else as_of.replace(tzinfo=pendulum.UTC)
+        #: How many requests the task has sent.
+        self._requests = 0
 
     def _in_loop(self, work: Callable[[AsyncTolokaClient], Coroutine[Any, Any, T]]) -> T:
         """Do asynchronous work with an entered client."""
@@ -82,246 +114,471 @@ class _SelectingOperator(BaseOperator):
 
         async def with_client() -> T:
             async with client:
-                return await work(client)
+                try:
+                    return await work(client)
+                finally:
+                    self._requests += client.requests_sent
 
-        return asyncio.run(with_client())
+        return run_in_loop(with_client())
 
-    def _selection(self, context: Context, project_ids: Sequence[str] | None) -> Selection:
-        if self.inactive_for is not None and not isinstance(self.inactive_for, timedelta):
-            raise ValueError(f"inactive_for should be a timedelta, but is {shown(self.inactive_for)}.")
-        pattern: Any = self.name_pattern
-        if pattern is not None and not (isinstance(pattern, str) and len(pattern) <= _LONGEST_PATTERN):
+    def _reference_time(self, context: Context) -> datetime:
+        """Return the time that projects are stale at."""
+        now = pendulum.now("UTC")
+        given: Any = self.as_of
+        if given == "logical_date":
+            given = context.get("logical_date") or now
+        as_of = read_time("as_of", given)
+        if as_of > now + _CLOCKS_APART:
             raise ValueError(
-                f"name_pattern should be a glob such as 'test *', of at most {_LONGEST_PATTERN} characters, "
-                f"but is {shown(pattern)}."
+                f"as_of is later than now: {as_of.isoformat()}. At that time, every project would be stale."
             )
+        return as_of
+
+    def _selection(self, context: Context, project_ids: Any) -> _Arguments:
+        check_report_path(self.report_path)
+        as_of = self._reference_time(context)
+        require("inactive_for", self.inactive_for, f'To select projects whatever their activity, set it to "{_ANY}".')
         before = None
-        if self.inactive_for is not None:
-            require_positive("inactive_for", self.inactive_for)
+        if self.inactive_for != _ANY:
             try:
-                before = self._reference_time(context) - self.inactive_for
+                before = as_of - duration("inactive_for", self.inactive_for)
             except OverflowError:
                 raise ValueError(f"inactive_for reaches back too far: {self.inactive_for}.") from None
-        return Selection(
-            project_ids=None if project_ids is None else _ids("project_ids", project_ids),
+        pattern = read_pattern("name_pattern", self.name_pattern)
+        ids = None
+        if project_ids != _ALL:
+            ids = read_ids("project_ids", project_ids, f'To search the whole account, set it to "{_ALL}".')
+        elif before is None:
+            raise ValueError(
+                f'inactive_for="{_ANY}" with project_ids="{_ALL}" would archive the whole account, and nothing was '
+                "changed. Say how long a project has to be idle, such as inactive_for=timedelta(days=365)."
+            )
+        excluded = read_ids("exclude_project_ids", self.exclude_project_ids, "To exclude nothing, leave it out.")
+        selection = Selection(
+            project_ids=ids,
             before=before,
-            name_pattern=self.name_pattern,
-            exclude_project_ids=_ids("exclude_project_ids", self.exclude_project_ids),
+            name_pattern=None if pattern == "*" else pattern,
+            exclude_project_ids=excluded,
         )
+        return _Arguments(selection, as_of)
+
+    async def _read(
+        self, client: AsyncTolokaClient, context: Context, arguments: _Arguments, **options: Any
+    ) -> tuple[Search, Report]:
+        """Search the account; return what was found, and the report on it."""
+        requester = await client.get_requester()
+        found = await search(client, arguments.selection, **options)
+        settings = client.api.settings
+        ti: Any = context["ti"]
+        parameters = {
+            name: str(value)
+            for name in ("project_ids", "inactive_for", "name_pattern", "exclude_project_ids", "pools", "max_projects")
+            if (value := getattr(self, name, None)) not in (None, (), "*")
+        }
+        run = RunInfo(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            try_number=ti.try_number,
+            map_index=ti.map_index if ti.map_index >= 0 else None,
+            url=getattr(ti, "log_url", None),
+            triggered_by=getattr(context.get("dag_run"), "triggering_user_name", None),
+        )
+        report = Report(
+            account=requester.name,
+            account_id=requester.id,
+            environment=settings.environment if settings.environment != "custom" else settings.base_url,
+            as_of=arguments.as_of,
+            before=arguments.selection.before,
+            created=pendulum.now("UTC"),
+            dry_run=arguments.is_dry_run,
+            parameters=parameters,
+            run=run,
+            projects=survey(found, web_page=partial(PROJECT.page_at, settings.site), try_number=ti.try_number),
+        )
+        push_account_link(context, settings.site)
+        return found, report
+
+    def _log_selection(self, found: Search, report: Report, selection: Selection) -> None:
+        total = found.active if selection.project_ids is None else len(selection.project_ids)
+        selected = sum(one.project.status != ARCHIVED for one in found.candidates.values())
+        self.log.info(
+            log_lines.account_line(
+                account=report.account,
+                environment=report.environment,
+                projects=total,
+                selected=selected,
+                before=report.before,
+                inactive_for=report.inactive_for,
+            )
+        )
+        unknown = [] if selection.project_ids is not None else sorted({*selection.exclude_project_ids} - found.excluded)
+        for warning in log_lines.selection_warnings(
+            projects=found.active,
+            not_matching=found.not_matching,
+            name_pattern=selection.name_pattern,
+            excluded=len(found.excluded),
+            unknown_exclusions=unknown,
+        ):
+            self.log.warning(warning)
+
+    def _log_rows(self, report: Report) -> None:
+        for outcome in Outcome:
+            if entries := report.of(outcome):
+                for line in log_lines.grouped(outcome.label.capitalize(), log_lines.rows(entries)):
+                    self.log.info(line)
+
+    def _write(self, context: Context, report: Report) -> None:
+        """Write the report, where one is wanted."""
+        if self.report_path in (None, ""):
+            return
+        where = write_report(report, self.report_path)
+        self.log.info("Report: %s", where)
+        context["ti"].xcom_push(key="report", value=str(where))
+        push_report_link(context, str(where))
 
 
 class TolokaFindStaleProjectsOperator(_SelectingOperator):
-    """Finds the projects of an account that nobody uses (API: ``GET /projects``, ``/pools``, ``/trainings``).
+    """Find the projects of an account that nobody uses (API: ``GET /projects``, ``/pools``, ``/trainings``).
 
     A project is stale when it is active, has no open pool or training, and the latest of its own ``created`` and of
     its pools' and trainings' ``created``, ``last_started`` and ``last_stopped`` lies more than ``inactive_for`` before
-    the run's reference time. Nothing is changed at Toloka.
+    the reference time. Nothing is changed at Toloka. The XComs ``approval_subject`` and ``approval_body`` are ready for
+    an approval operator.
 
-    :param inactive_for: how long nothing has happened to the project.
-    :param as_of: the reference time, as a datetime or in ISO 8601; default: the run's logical date, else now.
-        (templated)
-    :param name_pattern: only projects whose name fits this glob, such as ``"test *"``; upper and lower case differ.
-        (templated)
-    :param exclude_project_ids: ids of projects to leave out. (templated)
+    :param inactive_for: how long a project has to be idle: seconds, a timedelta, or a text such as ``"180d"`` or
+        ``"P180D"``. (templated)
+    :param as_of: the reference time, as a datetime or in ISO 8601, not later than now; default ``"logical_date"``: the
+        run's logical date, else now. (templated)
+    :param name_pattern: only projects whose name matches this glob, in which ``*`` and ``?`` are special, such as
+        ``"test *"``; case-sensitive; default ``"*"``. (templated)
+    :param exclude_project_ids: ids of projects to leave out; default: none. (templated)
     :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``; default False.
+    :param max_projects: fail if more are found, so that nobody is asked to approve what would be refused; default
+        None: no limit. (templated)
+    :param report_path: where to write a report: a path, a URI or an ``ObjectStoragePath`` that ends in ``.html``,
+        ``.csv``, ``.json`` or ``.md``; default None: none. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
-    def __init__(self, *, inactive_for: timedelta, only_ids: bool = False, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = ("max_projects", *_SelectingOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        inactive_for: Duration | XComArg,
+        only_ids: bool = False,
+        max_projects: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(inactive_for=inactive_for, **kwargs)
         self.only_ids = only_ids
+        self.max_projects = max_projects
+        check_literals(self, inactive_for=partial(duration, "inactive_for"))
 
     def execute(self, context: Context) -> list[dict[str, Any]] | list[str]:
         """Find them.
 
         :returns: the longest idle first: ``[{id, name, last_activity, pools, trainings, reason}]``, or the ids.
-        :raises AirflowFailException: no retry can mend it: a wrong argument, a refused token.
-        :raises TolokaApiError: one of its kinds, by meaning.
+        :raises AirflowFailException: a wrong argument, a permanent error, or too many projects.
+        :raises TolokaApiError: a request failed; see the subclasses.
         """
         with failing_at_once():
-            if self.inactive_for is None:
-                raise ValueError("inactive_for is missing: say how long a project has to be idle.")
-            selection = self._selection(context, None)
-            found = self._in_loop(lambda client: search(client, selection)).found()
-            reports = [candidate.report(self._reference_time(context)) for candidate in found]
-        self.log.info("%d projects are stale.\n%s", len(found), table(reports))
-        return [report["id"] for report in reports] if self.only_ids else reports
+            arguments = self._selection(context, _ALL)
+            most = None if self.max_projects is None else read_count("max_projects", self.max_projects)
+            found, report = self._in_loop(
+                lambda client: self._read(client, context, arguments, keep_others=bool(self.report_path))
+            )
+            candidates = found.found()
+            self._log_selection(found, report, arguments.selection)
+            self._write(context, report)
+            if most is not None and len(candidates) > most:
+                raise ValueError(too_many(len(candidates), most))
+        stale = report.of(Outcome.WOULD_ARCHIVE)
+        for line in log_lines.grouped(f"Stale: {len(stale)}", log_lines.rows(stale)):
+            self.log.info(line)
+        rest = str(self.report_path or "the log of the task that found them")
+        context["ti"].xcom_push(key="approval_subject", value=approval_subject(report))
+        context["ti"].xcom_push(key="approval_body", value=approval_body(report, rest=rest))
+        reports = [candidate.report(arguments.as_of) for candidate in candidates]
+        return [one["id"] for one in reports] if self.only_ids else reports
 
 
 class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
-    """Finds the stale projects of an account, or takes a list of ids, and archives them with all they hold.
+    """Find the stale projects of an account, or take a list of ids, and archive them with all they hold.
 
-    One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: it looks
-    again, and does what is missing. An archived project can be read, but not be brought back.
+    One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: every
+    try starts by reading the current state from Toloka. An archived project can be read, but not be brought back.
 
-    :param inactive_for: how long nothing has happened to a project: see ``TolokaFindStaleProjectsOperator``.
-        None: whatever its activity; then ``project_ids`` is needed.
-    :param project_ids: ids of the projects to archive; None: search the whole account. With ``inactive_for`` as well,
-        those that are not stale (any more) are skipped. (templated)
+    With ``inactive_for``, a project that is in use again is left alone from then on: nothing of it is closed, whatever
+    ``pools`` says, and it is reported as in use.
+
+    :param project_ids: ids of the projects to archive, or ``"all"``: search the whole account, which needs
+        ``inactive_for``. (templated)
+    :param inactive_for: how long a project has to be idle: see ``TolokaFindStaleProjectsOperator``; default ``"any"``:
+        whatever its activity. (templated)
     :param pools: what may be done to the projects' pools and trainings: see ``TolokaArchiveProjectOperator``;
-        default ``"archive_closed"``.
-    :param as_of: the reference time, as a datetime or in ISO 8601; default: the run's logical date, else now.
+        default ``"archive_closed"``. (templated)
+    :param as_of: the reference time: see ``TolokaFindStaleProjectsOperator``. (templated)
+    :param name_pattern: only projects whose name matches: see ``TolokaFindStaleProjectsOperator``. (templated)
+    :param exclude_project_ids: ids of projects to leave out; default: none. (templated)
+    :param preview: whether only to report what would be archived, default False: nothing is changed at Toloka.
         (templated)
-    :param name_pattern: only projects whose name fits this glob, such as ``"test *"``; upper and lower case differ.
-        (templated)
-    :param exclude_project_ids: ids of projects to leave out. (templated)
-    :param dry_run: whether only to report what would happen, default False: nothing is changed at Toloka. (templated)
-    :param max_projects: if more are selected, default 100, the task fails before the first change.
+    :param max_projects: if more are selected, default 100, the task fails before the first change. (templated)
+    :param on_conflict: what to do about projects that can be archived some days later, since a pool has rejected
+        answers: ``"fail"`` (default) fails the task at the end, without retries if nothing else failed; ``"skip"``
+        reports them as postponed.
+    :param report_path: where to write a report in every ending: see ``TolokaFindStaleProjectsOperator``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
-    :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
-    :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
-        tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
+        ``[operators] default_deferrable``.
+    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
+        first polls come sooner.
+    :param timeout: how long a try may take, in seconds or as other durations; default an hour; None: no limit of its
+        own. Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
-    template_fields: Sequence[str] = ("project_ids", "is_dry_run", *_SelectingOperator.template_fields)
+    template_fields: Sequence[str] = (
+        "project_ids",
+        "pools",
+        "preview",
+        "max_projects",
+        *_SelectingOperator.template_fields,
+    )
 
     def __init__(
         self,
         *,
-        inactive_for: timedelta | None = None,
-        project_ids: Sequence[str] | XComArg | None = None,
+        project_ids: Sequence[str] | Literal["all"] | XComArg,
+        inactive_for: Duration | Literal["any"] | XComArg = _ANY,
         pools: PoolsRule = "archive_closed",
-        dry_run: bool | str = False,
-        max_projects: int = 100,
+        preview: bool | str = False,
+        max_projects: int | str = 100,
+        on_conflict: OnConflict = "fail",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5.0,
-        timeout: float | timedelta = 3600.0,
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(inactive_for=inactive_for, **kwargs)
         self.project_ids = project_ids
         self.pools = pools
-        # Airflow's own operators have a method of the parameter's name.
-        self.is_dry_run = dry_run
+        self.preview = preview
         self.max_projects = max_projects
+        self.on_conflict = on_conflict
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
+        check_literals(
+            self,
+            pools=lambda value: read_choice("pools", value, get_args(PoolsRule)),
+            max_projects=partial(read_count, "max_projects"),
+            on_conflict=lambda value: read_choice("on_conflict", value, get_args(OnConflict)),
+            poll_interval=partial(seconds, "poll_interval"),
+            timeout=partial(optional_seconds, "timeout"),
+            inactive_for=lambda value: value == _ANY or duration("inactive_for", value),
+        )
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Find and archive them.
 
-        :returns: ``{archived, already_archived, skipped, failed}``, each a list of ``{id, name, reason}``; it is
-            pushed as XCom also when the task fails in the end.
-        :raises AirflowFailException: no retry can mend it: a wrong argument, a refused token, too many projects.
+        :returns: ``{archived, already_archived, would_archive, skipped, in_use, postponed, failed}``, each a list of
+            ``{id, name, reason, ...}`` over all tries; it is pushed as XCom also when the task fails in the end.
+        :raises AirflowFailException: a wrong argument, too many projects, or failures that no retry helps.
         :raises TolokaError: some projects could not be archived; the message says which, and why.
         """
         with failing_at_once():
-            check_pools_rule(self.pools)
-            for name in ("poll_interval", "timeout"):
-                require_positive(name, getattr(self, name))
-            if type(self.max_projects) is not int or self.max_projects < 1:
-                raise ValueError(f"max_projects should be a whole number above 0, but is {shown(self.max_projects)}.")
-            if self.inactive_for is None and self.project_ids is None:
-                raise ValueError("Say which projects to archive: give inactive_for, or project_ids, or both.")
-            selection = self._selection(context, self.project_ids)  # type: ignore[arg-type]  # rendered by now
-            dry_run = check_truth("dry_run", self.is_dry_run)
-            deadline = first_started(context) + seconds(self.timeout)
-            results = Results()
-            found = self._in_loop(lambda client: self._select(client, selection, results))
-            if dry_run:
-                as_of = self._reference_time(context)
-                for candidate in found.found():
-                    report = candidate.report(as_of)
-                    results.skipped.append({**report, "reason": f"dry run: would be archived; {report['reason']}"})
-                return self._end(context, results)
-        return self._archive(context, found, deadline, results, {})
+            arguments, deadline = self._read_arguments(context)
+            found, report = self._in_loop(lambda client: self._read(client, context, arguments, with_operations=True))
+            self._log_selection(found, report, arguments.selection)
+            active = [one for one in found.candidates.values() if one.project.status != ARCHIVED]
+            most = read_count("max_projects", self.max_projects)
+            if len(active) > most:
+                raise ValueError(too_many(len(active), most))
+        if arguments.is_dry_run:
+            return self._end(context, arguments, report)
+        results = Results()
+        for entry in report.of(Outcome.SKIPPED, Outcome.FAILED):
+            results.add(entry)
+        return self._archive(context, arguments, found, deadline, results, {})
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-        """Go on where the wait on the triggerer ended.
+        """Continue after the wait on the triggerer.
 
         :param event: the event of ``OperationTrigger``.
         :returns: what ``execute`` returns.
-        :raises AirflowFailException: as ``execute``, or the wait met what no waiting mends.
-        :raises TolokaError: as ``execute``.
+        :raises AirflowFailException: as ``execute``.
+        :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        operations = operations_of(event)
         carry = event["carry"]
-        waited = {
-            project_id: [operation for id_ in ids if (operation := operations.get(id_))]
-            for project_id, ids in carry["waiting"].items()
-        }
-        results = Results(**carry["results"])
-        # Chosen before: what was done to a project since does not make it any less stale.
-        selection = Selection(project_ids=list(waited))
+        results = Results(ended={entry.id: entry for entry in _record.load(context)}, transient={*carry["transient"]})
         with failing_at_once():
-            found = self._in_loop(lambda client: self._select(client, selection, results))
-        return self._archive(context, found, event["deadline"], results, waited)
+            arguments, _ = self._read_arguments(context)
+            before = carry["before"] and datetime.fromisoformat(carry["before"])
+            arguments = replace(arguments, as_of=datetime.fromisoformat(carry["as_of"]))
+            operations = operations_of(event)
+            waited = {
+                project_id: [operation for id_ in ids if (operation := operations.get(id_))]
+                for project_id, ids in carry["waiting"].items()
+            }
+            # Chosen before. What was done to a project since does not make it any less stale; what others do does.
+            selection = Selection(project_ids=list(waited), before=before)
+            arguments = replace(arguments, selection=replace(arguments.selection, before=before))
+            found = self._in_loop(lambda client: search(client, selection, with_operations=True))
+        for project_id, reason in found.refused.items():
+            results.add(ReportedProject(id=project_id, outcome=Outcome.IN_USE, reason=reason))
+        for project_id, reason in found.missing.items():
+            results.add(ReportedProject(id=project_id, outcome=Outcome.FAILED, reason=reason))
+        return self._archive(context, arguments, found, Deadline.from_event(event), results, waited)
 
-    async def _select(self, client: AsyncTolokaClient, selection: Selection, results: Results) -> Search:
-        found = await search(client, selection, with_operations=True)
-        results.skipped += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.refused.items()]
-        results.failed += [{"id": id_, "name": None, "reason": reason} for id_, reason in found.missing.items()]
-        active = [candidate for candidate in found.candidates.values() if candidate.project.status != ARCHIVED]
-        if len(active) > self.max_projects:
-            raise ValueError(
-                f"{len(active)} projects are selected, and max_projects is {self.max_projects}: nothing was changed. "
-                f"TolokaFindStaleProjectsOperator shows them; to archive all, set max_projects={len(active)} or more."
-            )
-        return found
+    def _read_arguments(self, context: Context) -> tuple[_Arguments, Deadline]:
+        """Check all arguments, before the first request."""
+        read_choice("pools", self.pools, get_args(PoolsRule))
+        read_choice("on_conflict", self.on_conflict, get_args(OnConflict))
+        read_count("max_projects", self.max_projects)
+        seconds("poll_interval", self.poll_interval)
+        arguments = self._selection(context, self.project_ids)
+        is_dry_run = check_truth("preview", require("preview", self.preview, ""))
+        return replace(arguments, is_dry_run=is_dry_run), Deadline.of_try(self, context, self.timeout)
 
     def _archive(
         self,
         context: Context,
+        arguments: _Arguments,
         found: Search,
-        deadline: float,
+        deadline: Deadline,
         results: Results,
         waited: Mapping[str, Sequence[Operation]],
     ) -> dict[str, list[dict[str, Any]]]:
+        try_number = context["ti"].try_number
+
+        def entry(candidate: Candidate) -> Mapping[str, object]:
+            return {
+                "pools": len(candidate.pools),
+                "trainings": len(candidate.trainings),
+                "last_activity": candidate.last_activity and candidate.last_activity.isoformat(),
+                "try_number": try_number,
+            }
+
         async def archive(client: AsyncTolokaClient) -> None:
             batch = Batch(
                 client,
                 pools=self.pools,
-                poll_interval=self.poll_interval,
-                deadline=deadline,
+                poll_interval=seconds("poll_interval", self.poll_interval),
+                deadline=deadline.at,
+                limit=deadline.limit,
                 patience=BEFORE_DEFERRING if self.deferrable else None,
+                stale_before=arguments.selection.before,
+                entry=entry,
                 results=results,
             )
             await batch.run(found, waited)
 
-        with failing_at_once():
-            self._in_loop(archive)
+        try:
+            with failing_at_once():
+                self._in_loop(archive)
+        except BaseException:
+            # Whatever ends a batch: what is archived cannot be undone, and is not forgotten.
+            self._push(context, self._keep(context, results))
+            raise
         if results.waiting:
-            self._defer(deadline, results)
-        return self._end(context, results)
+            self._keep(context, results)
+            self._defer(arguments, deadline, results)
+        with failing_at_once():
+            report = self._in_loop(lambda client: self._final_report(client, context, arguments))
+        return self._end(context, arguments, report.updated(self._keep(context, results)), results)
 
-    def _defer(self, deadline: float, results: Results) -> NoReturn:
+    async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: _Arguments) -> Report:
+        """Return the report on the account as it is now; only a report that is written needs all of the account."""
+        nothing = replace(arguments, selection=replace(arguments.selection, project_ids=[]))
+        if not self.report_path:
+            return (await self._read(client, context, nothing))[1]
+        try:
+            return (await self._read(client, context, arguments, keep_others=True))[1]
+        except TolokaApiError as error:
+            self.log.warning("The report lacks the projects that were left alone, which could not be read: %s", error)
+            return (await self._read(client, context, nothing))[1]
+
+    def _keep(self, context: Context, results: Results) -> list[ReportedProject]:
+        """Keep the record of this try with those of the former ones; return all entries."""
+        merged = merge(_record.load(context), results.ended.values())
+        _record.save(context, merged)
+        return merged
+
+    def _defer(self, arguments: _Arguments, deadline: Deadline, results: Results) -> NoReturn:
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
         self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
+        before = arguments.selection.before
         trigger = operation_trigger(
             self.toloka_conn_id,
             operations,
-            poll_interval=self.poll_interval,
+            poll_interval=seconds("poll_interval", self.poll_interval),
             deadline=deadline,
             fail_fast=False,
             carry={
                 "waiting": {id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
-                "results": results.to_json(),
+                "transient": sorted(results.transient),
+                "as_of": arguments.as_of.isoformat(),
+                "before": before and before.isoformat(),
             },
         )
-        self.defer(trigger=trigger, method_name="execute_complete")
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 
-    def _end(self, context: Context, results: Results) -> dict[str, list[dict[str, Any]]]:
-        ended = results.to_json()
-        if not any(ended.values()):
-            self.log.info("No project is selected: there is nothing to do.")
-        for outcome, projects in ended.items():
-            if projects:
-                self.log.info("%s: %d projects\n%s", outcome, len(projects), table(projects))
-        if results.failed:
-            # A failed task returns nothing; who comes after it may want to know all the same.
-            context["ti"].xcom_push(key="return_value", value=ended)
-            total = sum(len(projects) for projects in ended.values())
-            raise TolokaError(
-                f"{len(results.failed)} of {total} projects could not be archived. Run the task again when the reasons "
-                f"have gone; what is archived stays so.\n{table(results.failed)}"
-            )
+    def _push(self, context: Context, entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, Any]]]:
+        ended = by_outcome(entries)
+        # A failed task returns nothing; who comes after it may want to know all the same.
+        context["ti"].xcom_push(key="return_value", value=ended)
+        return ended
+
+    def _end(
+        self, context: Context, arguments: _Arguments, report: Report, results: Results | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        self._log_rows(report)
+        self._write(context, report)
+        ended = self._push(context, [one for one in report.projects if one.outcome is not Outcome.IN_USE or results])
+        self.log.info("%s (%s)", log_lines.last_line(report.projects), f"{self._requests:,} requests")
+        failures = report.of(Outcome.FAILED)
+        if self.on_conflict == "fail":
+            failures += report.of(Outcome.POSTPONED)
+        if failures and not arguments.is_dry_run:
+            message = log_lines.failure(failures, of=len(report.selected))
+            if results is not None and results.transient.intersection(one.id for one in failures):
+                raise TolokaError(message)
+            raise AirflowFailException(message)
         return ended
 
 
-def _ids(name: str, given: Any) -> list[str]:
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise ValueError(f"{name} should be a list of ids, but is {shown(given)}.")
-    return [check_id(name, id_) for id_ in given]
+def too_many(selected: int, most: int) -> str:
+    """Return the message of a task that refuses to archive that many projects."""
+    return (
+        f"{selected} projects are selected, and max_projects is {most}: nothing was changed. "
+        f"TolokaFindStaleProjectsOperator lists them; to archive all, set max_projects={selected} or more."
+    )
+
+
+def merge(earlier: Sequence[ReportedProject], now: Any) -> list[ReportedProject]:
+    """Return the record with newer entries; what was archived once stays archived."""
+    some_time = datetime(1970, 1, 1, tzinfo=pendulum.UTC)
+    report = Report(environment="", as_of=some_time, created=some_time, projects=tuple(now))
+    return list(report.after(earlier).projects)
+
+
+def by_outcome(entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, Any]]]:
+    """Return entries as JSON values, by outcome."""
+    ended: dict[str, list[dict[str, Any]]] = {outcome.value: [] for outcome in Outcome}
+    for one in entries:
+        json = {name: value for name, value in one.to_json().items() if value not in (None, "")}
+        ended[one.outcome.value].append({"name": None, "reason": one.outcome.label, **json})
+    return ended
+
+
+def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run asynchronous work to its end, also where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

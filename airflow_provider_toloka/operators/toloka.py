@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
-from airflow_provider_toloka._task import (
-    failing_at_once,
-    first_started,
-    operation_trigger,
-    operations_of,
-    require_positive,
-    seconds,
-)
-from airflow_provider_toloka.archiving.plan import PoolsRule, check_pools_rule, step_of
+from airflow_provider_toloka._arguments import check_literals, read_choice, read_id
+from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
+from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
 from airflow_provider_toloka.archiving.project import Progress, change_one, retire_project
 from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
     ARCHIVE_PROJECT,
@@ -31,7 +25,7 @@ from airflow_provider_toloka.client.resources import (
     CLOSE_TRAINING,
     Change,
 )
-from airflow_provider_toloka.exceptions import TolokaTimeoutError
+from airflow_provider_toloka.exceptions import TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
 
@@ -42,20 +36,25 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.client.sansio import Flow
 
 
+#: What happens when an object cannot be changed for some days.
+OnConflict: TypeAlias = Literal["fail", "skip"]
+
+
 class TolokaChangeOperator(BaseOperator):
     """Base of the operators that change one object at Toloka: look, do what is missing, wait, look again.
 
-    Nothing is remembered: each try, and each return from a deferral, first reads how things stand at Toloka. So a
-    task may be retried, cleared, and run twice at the same time, and nothing is submitted twice.
+    The operator is stateless: every try, and every return from a deferral, starts by reading the current state from
+    Toloka. A task may be retried, cleared, and run twice at the same time, and nothing is submitted twice.
 
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param wait_for_completion: whether to wait until the last operation has succeeded; default True. False: the task
         ends when that is submitted.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
-    :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
-    :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
-        tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
+        ``[operators] default_deferrable``. What finishes within two seconds is not deferred.
+    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
+        first polls come sooner.
+    :param timeout: how long a try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default an hour; None:
+        no limit of its own. Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
     """
 
     #: The last change that the operator makes.
@@ -70,8 +69,8 @@ class TolokaChangeOperator(BaseOperator):
         toloka_conn_id: str = TolokaHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5.0,
-        timeout: float | timedelta = 3600.0,
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -80,11 +79,22 @@ class TolokaChangeOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
+        check_literals(
+            self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
+        )
 
     @property
     def object_id(self) -> str:
         """The id of the object that is changed."""
-        return check_id(self.change.resource.id_param, getattr(self, self.change.resource.id_param))
+        return read_id(self.change.resource, getattr(self, self.change.resource.id_param))
+
+    def check(self) -> None:
+        """Check all arguments, before the first request.
+
+        :raises ValueError: one cannot be used.
+        """
+        seconds("poll_interval", self.poll_interval)
+        self.object_id  # noqa: B018 - it raises
 
     def advance(self, api: TolokaApi, done: Sequence[Operation]) -> Flow[Progress]:  # noqa: ARG002 - for the project
         """Do all that can be done now.
@@ -94,146 +104,197 @@ class TolokaChangeOperator(BaseOperator):
         """
         return change_one(api, self.change, self.object_id)
 
-    def execute(self, context: Context) -> str | None:
+    def execute(self, context: Context) -> str:
         """Bring the object into the wanted state.
 
         :returns: the id of the last operation, which is also pushed as XCom ``operation`` when it has finished;
-            None: it was in that state before.
-        :raises AirflowFailException: no retry can mend it: a wrong argument, a refused token, no such object.
+            ``"already done"``: the object was in that state before.
+        :raises AirflowFailException: a wrong argument or a permanent error: the token is refused, no such object.
         :raises TolokaConflictError: the state at Toloka does not allow it.
         :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
         :raises TolokaTimeoutError: the operations did not finish in time.
-        :raises TolokaApiError: another of its kinds, by meaning.
+        :raises TolokaApiError: a request failed; see the other subclasses.
         """
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            self.check()
+            deadline = Deadline.of_try(self, context, self.timeout)
             push_links(context, hook, self.change.resource, self.object_id)
-            require_positive("timeout", self.timeout)
-            require_positive("poll_interval", self.poll_interval)
-        return self._go_on(context, first_started(context) + seconds(self.timeout), {})
+            name_map_index(context, self.object_id)
+        return self._proceed(context, deadline, {})
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> str | None:
-        """Go on where the wait on the triggerer ended.
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> str:
+        """Continue after the wait on the triggerer.
 
         :param event: the event of ``OperationTrigger``.
         :returns: what ``execute`` returns.
-        :raises AirflowFailException: as ``execute``, or the wait met what no waiting mends.
-        :raises TolokaError: as ``execute``.
+        :raises AirflowFailException: as ``execute``.
+        :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        operations = operations_of(event)
-        return self._go_on(context, event["deadline"], operations, event.get("trouble"))
+        with failing_at_once():
+            operations = operations_of(event)
+        return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
 
-    def _go_on(
-        self, context: Context, deadline: float, waited: Mapping[str, Operation | None], trouble: str | None = None
-    ) -> str | None:
+    def _proceed(
+        self, context: Context, deadline: Deadline, waited: Mapping[str, Operation | None], trouble: str | None = None
+    ) -> str:
+        started = time.monotonic()
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             while True:
-                finished = self._finished(hook, waited, deadline, trouble)
+                finished = self._finished(hook, waited)
                 last = [operation for operation in finished if operation.type == self.change.operation_type]
                 if not last:
+                    if waited and not deadline.left():
+                        # Nothing is changed any more.
+                        raise TolokaTimeoutError(timeout_message(waited, trouble, deadline.limit))
                     progress = hook.run(self.advance(hook.api, finished))
                     if progress.is_last and not progress.operations:
-                        self.log.info(
-                            "Nothing to do for %s %s: it was done before.", self.change.resource.kind, self.object_id
-                        )
-                        return None
+                        self.log.info("%s %s: already done", self.change.resource.kind.capitalize(), self.object_id)
+                        return ALREADY_DONE
                     if progress.is_last and (progress.operations[0].is_finished or not self.wait_for_completion):
                         last = list(progress.operations)
                 if last:
-                    return self._end(hook, context, last[0])
+                    return self._end(hook, context, last[0], time.monotonic() - started)
                 waited = self._wait(hook, progress, deadline)
 
-    def _finished(
-        self, hook: TolokaHook, waited: Mapping[str, Operation | None], deadline: float, trouble: str | None
-    ) -> Sequence[Operation]:
-        """Give the operations that have succeeded, and raise for those that failed or are late."""
+    def _finished(self, hook: TolokaHook, waited: Mapping[str, Operation | None]) -> Sequence[Operation]:
+        """Return the operations that have succeeded, and raise for those that failed."""
         operations = [operation for operation in waited.values() if operation and operation.is_finished]
         # Another's operation that locked a pool may fail; that is no failure of this task.
         hook.run(hook.api.operations.require_success([operation for operation in operations if step_of(operation)]))
-        if len(operations) < len(waited) and time.time() >= deadline:
-            raise TolokaTimeoutError(timeout_message(waited, trouble))
         return operations
 
-    def _wait(self, hook: TolokaHook, progress: Progress, deadline: float) -> Mapping[str, Operation | None]:
+    def _wait(self, hook: TolokaHook, progress: Progress, deadline: Deadline) -> Mapping[str, Operation | None]:
         ids = [operation.id for operation in progress.operations]
         for locked in progress.locked:
-            self.log.info("To be looked at again: %s", locked)
-        if not ids and time.time() >= deadline:
+            self.log.info("Waiting: %s", locked)
+        if not ids and not deadline.left():
             raise TolokaTimeoutError(
-                f"The wait's timeout has passed, and it is still so: {'; '.join(progress.locked)}. "
-                "Run the task again to look again, or raise timeout."
+                f"Timed out ({deadline.limit}): {'; '.join(progress.locked)}. "
+                f"Clear the task to resume waiting, or increase {deadline.limit}."
             )
         if ids:
-            self.log.info("Waiting for: %s", "; ".join(operation.summary for operation in progress.operations))
+            self.log.info("Waiting for %s", "; ".join(operation.summary for operation in progress.operations))
+        interval = seconds("poll_interval", self.poll_interval)
         if self.deferrable:
-            return self._look_for_a_moment(hook, ids, deadline) or self._defer(progress.operations, deadline)
+            return self._look_for_a_moment(hook, ids, interval, deadline) or self._defer(
+                progress.operations, interval, deadline
+            )
         if not ids:
-            time.sleep(min(self.poll_interval, max(0.0, deadline - time.time())))
+            time.sleep(min(interval, deadline.left()))
             return {}
-        intervals = quick_first(self.poll_interval)
-        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=deadline))
+        return self._poll(hook, ids, interval, deadline.at, deadline.limit)
+
+    def _poll(
+        self, hook: TolokaHook, ids: Sequence[str], interval: float, deadline: float | None, limit: str
+    ) -> Mapping[str, Operation | None]:
+        return hook.run(hook.api.waits.poll(ids, intervals=quick_first(interval), deadline=deadline, limit=limit))
 
     def _look_for_a_moment(
-        self, hook: TolokaHook, ids: Sequence[str], deadline: float
+        self, hook: TolokaHook, ids: Sequence[str], interval: float, deadline: Deadline
     ) -> Mapping[str, Operation | None]:
-        """Give what has become of the operations, if they finish while the worker looks; else nothing."""
-        moment = min(deadline, time.time() + BEFORE_DEFERRING)
+        """Return what has become of the operations, if they finish within a moment; else nothing."""
+        moment = time.time() + min(self.before_deferring, deadline.left())
         try:
-            return hook.run(hook.api.waits.poll(ids, intervals=quick_first(self.poll_interval), deadline=moment))
+            return self._poll(hook, ids, interval, moment, deadline.limit)
         except TolokaTimeoutError:
-            if moment == deadline:
+            if not deadline.left():
                 raise
             return {}
 
-    def _defer(self, operations: Sequence[Operation], deadline: float) -> NoReturn:
-        trigger = operation_trigger(
-            self.toloka_conn_id, operations, poll_interval=self.poll_interval, deadline=deadline
-        )
-        self.defer(trigger=trigger, method_name="execute_complete")
+    #: How long the worker polls before it defers, in seconds.
+    before_deferring: ClassVar[float] = BEFORE_DEFERRING
 
-    def _end(self, hook: TolokaHook, context: Context, operation: Operation) -> str:
+    def _defer(self, operations: Sequence[Operation], interval: float, deadline: Deadline) -> NoReturn:
+        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
+
+    def _end(self, hook: TolokaHook, context: Context, operation: Operation, duration: float) -> str:
         hook.run(hook.api.operations.require_success([operation]))
-        self.log.info("Toloka's %s", operation.summary)
         if operation.is_finished:
+            began = operation.submitted or operation.finished
+            if began and operation.finished:
+                duration = max(duration, (operation.finished - began).total_seconds())
+            done = {"archive": "Archived", "close": "Closed", "open": "Opened"}[self.change.action]
+            self.log.info("%s %s %s in %.0f s", done, self.change.resource.kind, self.object_id, duration)
             context["ti"].xcom_push(key="operation", value=operation.to_json())
+        else:
+            self.log.info("Submitted %s", operation.summary)
         return operation.id
 
 
 class TolokaArchiveProjectOperator(TolokaChangeOperator):
-    """Archives a project, and its pools and trainings if it may (API: ``POST /projects/{id}/archive``).
+    """Archive a project, with its pools and trainings if asked to (API: ``POST /projects/{id}/archive``).
 
     An archived project can be read, but not be brought back.
 
-    :param project_id: the project's id. (templated)
+    :param project_id: the project's id, or the address of its page on Toloka's site. (templated)
     :param pools: what may be done to the project's pools and trainings before: ``"require_archived"`` (default):
         nothing; the task fails if one is not archived. ``"archive_closed"``: archive those that are closed; an open
         one fails the task before anything is changed. ``"close_and_archive"``: close the open ones as well, which
-        stops paid work. These are waited for even with ``wait_for_completion=False``.
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param wait_for_completion: whether to wait until the project is archived; default True. False: the task ends when
-        that is submitted.
-    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. What finishes while the worker looks is not deferred at all.
-    :param poll_interval: seconds between two looks at an operation, default 5; the first ones come more quickly.
-    :param timeout: how long the waits may take as a whole: seconds or a timedelta, default an hour. It counts over all
-        tries; on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, over each.
+        stops paid work. These are waited for even with ``wait_for_completion=False``. (templated)
+    :param on_conflict: what to do when the project can be archived some days later, since a pool has rejected answers:
+        ``"fail"`` (default) fails the task at once, without retries; ``"skip"`` skips it.
+    :param kwargs: the parameters of ``TolokaChangeOperator``, and those of every operator.
     """
 
     change = ARCHIVE_PROJECT
-    template_fields: Sequence[str] = ("project_id", "toloka_conn_id")
+    template_fields: Sequence[str] = ("project_id", "pools", "toloka_conn_id")
 
-    def __init__(self, *, project_id: str | XComArg, pools: PoolsRule = "require_archived", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        project_id: str | XComArg,
+        pools: PoolsRule = "require_archived",
+        on_conflict: OnConflict = "fail",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
         self.pools = pools
+        self.on_conflict = on_conflict
+        check_literals(self, pools=partial(_read_rule, "pools"), on_conflict=_read_on_conflict)
+
+    def check(self) -> None:
+        """Check all arguments, before the first request.
+
+        :raises ValueError: one cannot be used.
+        """
+        super().check()
+        _read_rule("pools", self.pools)
+        _read_on_conflict(self.on_conflict)
 
     def advance(self, api: TolokaApi, done: Sequence[Operation]) -> Flow[Progress]:
         """Do all that can be done now.
 
         :param api: the API's calls.
         :param done: operations that were waited for, and have succeeded.
+        :raises AirflowSkipException: it can be archived some days later, and ``on_conflict`` is ``"skip"``.
         """
-        check_pools_rule(self.pools)
-        return retire_project(api, self.object_id, self.pools, done)
+        try:
+            return (yield from retire_project(api, self.object_id, self.pools, done))
+        except TolokaPostponedError as error:
+            if self.on_conflict == "skip":
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+
+def _read_rule(name: str, value: Any) -> str:
+    return read_choice(name, value, get_args(PoolsRule))
+
+
+def _read_on_conflict(value: Any) -> str:
+    return read_choice("on_conflict", value, get_args(OnConflict))
+
+
+def name_map_index(context: Context, name: str) -> None:
+    """Let a mapped task be shown by a name, unless its author has given one.
+
+    :param context: the task's.
+    :param name: such as the id of its project.
+    """
+    own: Any = context
+    if (context["ti"].map_index or 0) >= 0 and own["ti"].map_index is not None and not own.get("map_index_template"):
+        own["map_index_template"] = name
 
 
 class _PoolOperator(TolokaChangeOperator):

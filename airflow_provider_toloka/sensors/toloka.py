@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_toloka._task import failing_at_once, first_started, first_submitted, operations_of
-from airflow_provider_toloka.client.api.waits import timeout_message
+from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, first_submitted, operations_of
+from airflow_provider_toloka.client.api.waits import Watch, timeout_message
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import WITH_A_PAGE
@@ -32,19 +32,19 @@ _A_DAY = 86_400.0
 
 
 class OperationSensor(BaseSensorOperator):
-    """Pokes Toloka's ``/operations`` until one operation, or each of several, has succeeded.
+    """Poke Toloka's ``/operations`` until one operation, or each of several, has succeeded.
 
     Returns the finished operation, or the list of them, as XCom. An operation that ended as ``FAIL`` fails the task at
-    once. An outage of the API is no failure: the sensor goes on until its ``timeout``, which counts from the first try
-    in all three modes (on Airflow 3.0 to 3.2, which tell a task nothing of its former tries, from each try).
+    once. An outage of the API does not: the sensor keeps poking until its ``timeout``.
 
-    :param operation_id: the id of an operation, or a list of ids; None, also in the list: nothing to wait for, as
-        ``TolokaArchiveProjectOperator`` returns it for a project archived before. (templated)
+    :param operation_id: the id of an operation, or a list of ids. ``"already done"``, also in the list, is what this
+        package's operators return when there was nothing to do: there is nothing to wait for. None, or an empty text,
+        fails the task: nothing was handed over. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param kwargs: as those of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's setting
-        ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``, ``exponential_backoff``, ``max_wait``.
+    :param kwargs: the parameters of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's
+        setting ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``, ``exponential_backoff``, ``max_wait``.
     """
 
     template_fields: Sequence[str] = ("operation_id", "toloka_conn_id")
@@ -54,7 +54,7 @@ class OperationSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        operation_id: str | Sequence[str | None] | XComArg | None,
+        operation_id: str | Sequence[str] | XComArg,
         toloka_conn_id: str = TolokaHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -63,59 +63,63 @@ class OperationSensor(BaseSensorOperator):
         self.operation_id = operation_id
         self.toloka_conn_id = toloka_conn_id
         self.deferrable = deferrable
-
-    def pre_execute(self, context: Any) -> None:
-        """Check what to wait for, and until when.
-
-        Not in ``execute``: Airflow 2 takes a base class's ``execute`` that is called from there for a nested operator.
-        """
-        super().pre_execute(context)
-        self._deadline = first_started(context) + self.timeout
-        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            self._watch = hook.api.waits.watch(self._operation_ids())
-            self._seen = self._watch.seen
+        #: What is known of the operations, and until when to wait, from the first poke on.
+        self._watch: Watch | None = None
+        self._deadline = Deadline(None)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once; defer if that is not enough and the sensor is deferrable.
+        """Poll once; defer if that is not enough and the sensor is deferrable.
 
         :returns: with the finished operation, or the list of them, as JSON values; None: there was nothing to wait for.
-        :raises AirflowFailException: one ended as ``FAIL``, or no retry can mend it.
+        :raises AirflowFailException: one ended as ``FAIL``, or a permanent error.
         :raises AirflowSensorTimeout: they did not finish in time.
         """
-        trouble = None
-        if self._seen:
-            with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-                hook.run(hook.api.waits.look(self._watch))
-            trouble = self._watch.trouble
-            self._push_links(context, self._seen)
-        if self._have_succeeded(self._seen, self._deadline, trouble):
-            return PokeReturnValue(is_done=True, xcom_value=self._result(self._seen))
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            if self._watch is None:
+                self._watch = hook.api.waits.watch(self._operation_ids())
+                self._deadline = Deadline.of_try(self, context, self.timeout)
+            watch = self._watch
+            if watch.seen:
+                hook.run(hook.api.waits.look(watch))
+                self._push_links(context, watch.seen)
+        # In mode "reschedule" each poke is a process of its own, and Airflow itself knows when the first one was.
+        is_over = self.mode == "poke" and not self._deadline.left()
+        if self._have_succeeded(watch.seen):
+            return PokeReturnValue(is_done=True, xcom_value=self._result(watch.seen))
+        if is_over:
+            raise AirflowSensorTimeout(timeout_message(watch.seen, watch.trouble, self._deadline.limit))
         if self.deferrable:
             # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
-            self.defer(trigger=self._trigger(), method_name="execute_complete")
+            self.defer(
+                trigger=self._trigger(watch.seen),
+                method_name="execute_complete",
+                timeout=self._deadline.for_deferral,
+            )
         return PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
-        """Give the result of the wait on the triggerer.
+        """Return the result of the wait on the triggerer.
 
         :param event: the event of ``OperationTrigger``.
         :returns: the finished operation, or the list of them, as JSON values.
-        :raises AirflowFailException: one ended as ``FAIL``, or no waiting mends it.
+        :raises AirflowFailException: one ended as ``FAIL``, or a permanent error.
         :raises AirflowSensorTimeout: they did not finish in time.
         """
-        seen = operations_of(event)
+        with failing_at_once():
+            seen = operations_of(event)
         self._push_links(context, seen)
         for operation in seen.values():
             if operation:
                 self.log.info("Toloka's %s", operation.summary)
-        trouble = event.get("trouble")
-        if not self._have_succeeded(seen, event["deadline"], trouble):
-            raise AirflowSensorTimeout(timeout_message(seen, trouble))
+        if not self._have_succeeded(seen):
+            limit = Deadline.from_event(event).limit
+            raise AirflowSensorTimeout(timeout_message(seen, event.get("trouble"), limit))
         return self._result(seen)
 
     def _operation_ids(self) -> list[str]:
         given: Any = self.operation_id if self._is_list else [self.operation_id]
-        return [check_id("operation_id", id_) for id_ in given if id_ is not None]
+        meant = 'An operator of this package that had nothing to do returns "already done".'
+        return [check_id("operation_id", id_) for id_ in given if require("operation_id", id_, meant) != ALREADY_DONE]
 
     @property
     def _is_list(self) -> bool:
@@ -126,7 +130,7 @@ class OperationSensor(BaseSensorOperator):
         operation = next(iter(seen.values())) if len(seen) == 1 else None
         given = operation.parameters if operation else {}
         resource = next((one for one in WITH_A_PAGE.values() if given.get(one.id_param)), None)
-        if resource is None or LINKS["project"].get_link(self, ti_key=context["ti"]):
+        if resource is None or "ti" not in context or LINKS["project"].get_link(self, ti_key=context["ti"]):
             return
         with TolokaHook(self.toloka_conn_id) as hook:
             try:
@@ -134,7 +138,7 @@ class OperationSensor(BaseSensorOperator):
             except (TolokaApiError, ValueError) as error:
                 self.log.info("No link to the %s of operation %s: %s", resource.kind, ", ".join(seen), error)
 
-    def _have_succeeded(self, seen: Mapping[str, Operation | None], deadline: float, trouble: object) -> bool:
+    def _have_succeeded(self, seen: Mapping[str, Operation | None]) -> bool:
         failed = [operation for operation in seen.values() if operation and operation.failed]
         if failed:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
@@ -142,26 +146,22 @@ class OperationSensor(BaseSensorOperator):
                     hook.run(hook.api.operations.require_success(failed))
                 except TolokaOperationFailedError as error:
                     raise AirflowFailException(str(error)) from error
-        if all(operation and operation.is_finished for operation in seen.values()):
-            return True
-        if time.time() >= deadline:
-            raise AirflowSensorTimeout(timeout_message(seen, trouble))
-        return False
+        return all(operation and operation.is_finished for operation in seen.values())
 
     def _result(self, seen: Mapping[str, Operation | None]) -> Any:
         operations = [operation.to_json() for operation in seen.values() if operation]
         return operations if self._is_list else next(iter(operations), None)
 
-    def _trigger(self) -> OperationTrigger:
+    def _trigger(self, seen: Mapping[str, Operation | None]) -> OperationTrigger:
         # Imported here, because it costs every parse of a DAG file as much as all the rest.
         from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
         longest = self.max_wait.total_seconds() if self.max_wait else _A_DAY
         return OperationTrigger(
             toloka_conn_id=self.toloka_conn_id,
-            operation_ids=list(self._seen),
-            submitted=first_submitted([operation for operation in self._seen.values() if operation]),
+            operation_ids=list(seen),
+            submitted=first_submitted([operation for operation in seen.values() if operation]),
             poll_interval=self.poke_interval,
             longest_interval=longest if self.exponential_backoff else None,
-            deadline=self._deadline,
+            deadline=self._deadline.at,
         )

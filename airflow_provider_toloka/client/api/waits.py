@@ -136,6 +136,7 @@ class Waits:
         *,
         intervals: Iterator[float],
         deadline: float | None,
+        limit: str = "timeout",
         on_change: Callable[[Operation], None] = log_change,
     ) -> Flow[dict[str, Operation]]:
         """Poll operations until all have finished, or one has failed.
@@ -143,6 +144,7 @@ class Waits:
         :param operation_ids: the operations' ids.
         :param intervals: seconds between two polls, one after the other.
         :param deadline: when to give up, in seconds since the epoch; None: never.
+        :param limit: the argument that set the deadline, for the message.
         :param on_change: called with an operation when its status or progress has changed.
         :returns: by id, what is known of each operation; if one has failed, some may not be in it.
         :raises ValueError: an id cannot be one.
@@ -156,7 +158,7 @@ class Waits:
                 return {id_: operation for id_, operation in watch.seen.items() if operation}
             left = time_left(deadline, (yield Sleep(0)))
             if not left:
-                raise TolokaTimeoutError(timeout_message(watch.seen, watch.trouble))
+                raise TolokaTimeoutError(timeout_message(watch.seen, watch.trouble, limit))
             yield Sleep(min(max(next(intervals), time_away(watch.trouble)), left))
 
 

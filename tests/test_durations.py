@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.archiving.age import parse_age
+from airflow_provider_toloka._durations import parse_age
 
 
 @pytest.mark.parametrize(

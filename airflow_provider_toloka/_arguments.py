@@ -1,0 +1,146 @@
+"""Arguments after their templates are rendered: what was given and came to nothing is refused, never taken for "all".
+
+An upstream task that returned nothing, was skipped, or failed under ``all_done`` renders to None, an empty text or
+"None". No parameter of this package takes these for a wider choice: a wide choice has a word of its own (``"all"``,
+``"any"``, ``"*"``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import pendulum
+
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.resources import Resource
+
+#: Matching takes time with the length of the pattern as well as that of the name.
+_LONGEST_PATTERN = 500
+_REMEDY = "If it comes from a template or an XCom, check that the upstream task ran and returned a value."
+
+
+def is_nothing(value: object) -> bool:
+    """Return whether a rendered value is what is left when nothing was handed over."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None", "null"))
+
+
+def require(name: str, value: Any, instead: str) -> Any:
+    """Return a value that is not nothing.
+
+    :param name: the parameter that holds it, for the error.
+    :param instead: what to give instead, where that is meant.
+    :raises ValueError: it is None, or an empty text, or "None".
+    """
+    if is_nothing(value):
+        raise ValueError(
+            f"{name} came to nothing ({shown(value)}), and nothing was changed. {_REMEDY} {instead}".strip()
+        )
+    return value
+
+
+def read_ids(name: str, value: Any, instead: str = "") -> list[str]:
+    """Return a list of ids.
+
+    :param name: the parameter that holds it, for the error.
+    :param value: a list or tuple of ids; an empty one is one of no ids.
+    :param instead: what to give instead of nothing, where that is meant.
+    :raises ValueError: it is anything else, or one of the ids is nothing.
+    """
+    require(name, value, instead)
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"{name} should be a list of ids, but is {shown(value)}. {instead}".strip())
+    return [check_id(name, id_) for id_ in value]
+
+
+def read_id(resource: Resource, value: Any) -> str:
+    """Return the id of an object; blanks around it and the address of its page on Toloka's site are understood.
+
+    :param resource: the kind of the object.
+    :param value: the id, or the address.
+    :raises ValueError: it is neither.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text.startswith(("https://", "http://")):
+        parts = urlsplit(text).path.strip("/").split("/")
+        if resource.kind in parts[:-1]:
+            text = parts[parts.index(resource.kind) + 1]
+    return check_id(resource.id_param, text)
+
+
+def read_pattern(name: str, value: Any) -> str:
+    """Return a glob, in which ``*`` and ``?`` are special and nothing else is.
+
+    :param name: the parameter that holds it, for the error.
+    :raises ValueError: it is nothing, too long, or not a text.
+    """
+    require(name, value, f'To select projects of any name, leave {name} out or set it to "*".')
+    if not isinstance(value, str) or len(value) > _LONGEST_PATTERN:
+        raise ValueError(
+            f"{name} should be a glob such as 'test *', of at most {_LONGEST_PATTERN} characters, "
+            f"but is {shown(value)}."
+        )
+    return value
+
+
+def read_time(name: str, value: Any) -> datetime:
+    """Return a time; one without a zone is in UTC.
+
+    :param name: the parameter that holds it, for the error.
+    :param value: a datetime, or a text in ISO 8601 with a time.
+    :raises ValueError: it is anything else.
+    """
+    require(name, value, "")
+    time: Any = value
+    if isinstance(value, str):
+        try:
+            time = pendulum.parse(value.strip(), strict=True)
+        except ValueError:
+            time = None
+    if not isinstance(time, datetime):
+        is_day = isinstance(value, date)
+        raise ValueError(
+            f"{name} should be a time in ISO 8601 such as '2026-01-31T00:00:00+00:00', or a datetime, "
+            f"but is {shown(value)}{' (a date without a time)' if is_day else ''}."
+        )
+    return time if time.tzinfo else time.replace(tzinfo=pendulum.UTC)
+
+
+def read_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return one of several words.
+
+    :param name: the parameter that holds it, for the error.
+    :raises ValueError: it is not one of them.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} should be one of {', '.join(map(repr, choices))}, but is {shown(value)}.")
+    return str(value)
+
+
+def read_count(name: str, value: Any) -> int:
+    """Return a whole number above 0, which may come as a text.
+
+    :param name: the parameter that holds it, for the error.
+    :raises ValueError: it is anything else.
+    """
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    if type(number) is not int or number < 1:
+        raise ValueError(f"{name} should be a whole number above 0, but is {shown(value)}.")
+    return number
+
+
+def check_literals(operator: Any, **checks: Callable[[Any], Any]) -> None:
+    """Check, when the DAG is parsed, the arguments that are no templates: a typing error should not cost a run.
+
+    :param operator: whose attributes the arguments are.
+    :param checks: by argument, what raises a ValueError for a wrong value.
+    :raises ValueError: a value cannot be used.
+    """
+    for name, check in checks.items():
+        value = getattr(operator, name)
+        is_template = isinstance(value, str) and ("{{" in value or "{%" in value)
+        if not is_template and not hasattr(value, "resolve"):
+            check(value)

@@ -1,0 +1,84 @@
+"""Durations as people write them: one way for every parameter. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+from airflow_provider_toloka._text import shown
+
+#: What a parameter that holds a duration takes: seconds, a timedelta or pendulum's Duration, or a text.
+Duration: TypeAlias = float | timedelta | str
+
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+_SHORT = re.compile(r"(?P<number>\d{1,6}(?:\.\d{1,6})?)\s*(?P<unit>[hdw])", re.IGNORECASE | re.ASCII)
+_ISO = re.compile(
+    r"P(?!$)(?:(?P<weeks>\d{1,6})W)?(?:(?P<days>\d{1,6})D)?"
+    r"(?:T(?!$)(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,6}(?:\.\d{1,6})?)S)?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+#: The calendar does not reach further back.
+_LONGEST = timedelta(days=365_000)
+_EXPECTED = (
+    "seconds, a timedelta such as timedelta(days=180), or a text such as '180d', '12h', 'P180D' or 'PT30M' "
+    "(without months and years)"
+)
+
+
+def parse_age(text: str) -> timedelta:
+    """Return the duration that a text means: ``180d``, ``12h``, ``26w``, or ISO 8601 such as ``P180D``.
+
+    Months and years are refused, because they have no fixed length.
+
+    :param text: the duration.
+    :raises ValueError: the text is not such a duration, or it is not above 0.
+    """
+    age = timedelta()
+    stripped = text.strip()
+    if short := _SHORT.fullmatch(stripped):
+        age = float(short["number"]) * _UNITS[short["unit"].lower()]
+    elif iso := _ISO.fullmatch(stripped):
+        age = timedelta(**{unit: float(number) for unit, number in iso.groupdict(default="0").items()})
+    if not timedelta() < age <= _LONGEST:
+        raise ValueError(
+            f"A duration should be above 0, such as 180d, 12h, 26w or P180D (without months and years), "
+            f"but is {shown(text)}."
+        )
+    return age
+
+
+def duration(name: str, value: Any) -> timedelta:
+    """Return the duration that a parameter holds.
+
+    :param name: the parameter, for the error.
+    :param value: seconds, a timedelta, pendulum's Duration, or a text: a number of seconds, or see :func:`parse_age`.
+    :raises ValueError: it is anything else, not above 0, or without an end; also what a template renders to nothing.
+    """
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            length = timedelta(seconds=float(text)) if _NUMBER.fullmatch(text) else parse_age(text)
+        elif isinstance(value, timedelta):
+            length = value
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            length = timedelta(seconds=value)
+        else:
+            length = timedelta()
+    except (ValueError, OverflowError):
+        length = timedelta()
+    if not timedelta() < length <= _LONGEST:
+        raise ValueError(f"{name} should be a duration above 0: {_EXPECTED}; but is {shown(value)}.")
+    return length
+
+
+def seconds(name: str, value: Any) -> float:
+    """Return the duration that a parameter holds, in seconds; see :func:`duration`."""
+    return duration(name, value).total_seconds()
+
+
+def optional_seconds(name: str, value: Any) -> float | None:
+    """Return the duration that a parameter holds, in seconds; None stands for no limit; see :func:`duration`."""
+    return None if value is None else seconds(name, value)

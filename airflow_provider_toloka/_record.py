@@ -1,0 +1,45 @@
+"""The record of what became of projects, over deferrals and tries: archiving cannot be undone, so it is not forgotten.
+
+Airflow 3.3 keeps it in the task's state store, over tries and clears. Older versions keep it in an XCom, which lasts
+for one try: there, a later try finds in Toloka which projects are archived already, but not which try archived them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_toloka.reporting.report import ReportedProject
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_KEY = "toloka_record"
+
+
+def load(context: Context) -> list[ReportedProject]:
+    """Return the entries that were kept before.
+
+    :param context: the task's.
+    """
+    store: Any = context.get("task_state_store")
+    if store is not None:
+        kept = store.get(_KEY)
+    else:
+        ti: Any = context["ti"]
+        kept = ti.xcom_pull(task_ids=ti.task_id, key=_KEY, map_indexes=ti.map_index)
+    return [ReportedProject.from_json(entry) for entry in kept or ()]
+
+
+def save(context: Context, entries: Iterable[ReportedProject]) -> None:
+    """Keep the entries.
+
+    :param context: the task's.
+    :param entries: all of them, those that were loaded included.
+    """
+    kept = [{name: value for name, value in one.to_json().items() if value not in (None, "", 0)} for one in entries]
+    store: Any = context.get("task_state_store")
+    if store is not None:
+        store.set(_KEY, kept)
+    else:
+        context["ti"].xcom_push(key=_KEY, value=kept)
