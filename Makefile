@@ -22,7 +22,7 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-events test-faults test-security test-durability test-mapped test-load test-e2e screenshots test-matrix fuzz audit docs lint ui bench dist constraints clean
+.PHONY: help install demo test test-events test-faults test-security test-durability test-mapped test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -44,7 +44,7 @@ endif
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
 
-export WRITE_TABLES
+export TAG WRITE_TABLES
 
 OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks integration links operators sensors triggers)
 
@@ -91,10 +91,17 @@ test-e2e: $(E2E_INSTALLED) ## test Airflow's pages in a browser (some minutes; n
 screenshots: $(E2E_INSTALLED) ## the same, and take the pictures of the docs anew
 	$(VENV)/bin/python -m pytest tests/e2e --pictures docs/images
 
-lint: $(E2E_INSTALLED) ## check style and types
+lint: $(E2E_INSTALLED) ## check style and types, and the workflows of .github/
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+ifneq ($(wildcard .github),) # the source archive comes without it
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(VENV)/bin/zizmor --offline --pedantic --quiet .github
+endif
 
 ui: $(INSTALLED) ## run Airflow with the example DAGs and an emulated Toloka, to be opened in a browser
 	@$(VENV)/bin/python -m demo.ui
@@ -110,10 +117,36 @@ dist: $(INSTALLED) ## build the wheel and the source archive in dist/, and check
 	$(VENV)/bin/python -m build
 	$(VENV)/bin/twine check --strict dist/*
 
-test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python that there is (PAIRS=some: on few of them)
+sbom: dist ## list the packages that the wheel brings on Airflow 3.3.2, as CycloneDX, in build/
+	rm -rf .venv-sbom && mkdir -p build
+	$(PYTHON) -m venv .venv-sbom/tool
+	$(PYTHON) -m venv --without-pip .venv-sbom/wheel
+	.venv-sbom/tool/bin/python -m pip install --quiet --quiet --upgrade pip
+	.venv-sbom/tool/bin/python -m pip install --quiet --quiet --group sbom
+	.venv-sbom/tool/bin/python -m pip --python .venv-sbom/wheel/bin/python install --quiet --quiet dist/*.whl \
+		-c constraints/airflow-$(AIRFLOW).txt
+	@# The tool reads no version that is dynamic.
+	sed 's/^dynamic = \["version"\]$$/version = "$(VERSION)"/' pyproject.toml > .venv-sbom/pyproject.toml
+	.venv-sbom/tool/bin/cyclonedx-py environment --pyproject .venv-sbom/pyproject.toml --mc-type library --output-reproducible \
+		--output-file build/airflow_provider_toloka-$(VERSION).cdx.json .venv-sbom/wheel/bin/python
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' airflow_provider_toloka/__init__.py)
+
+notes: ## print what the changelog says of this version (TAG=v1.0.0: and fail unless it is ready to be released as that)
+	@$(PYTHON) release.py "$$TAG"
+
+# Interpreters of pyenv are found too, those included that it does not put into the path.
+NOX = PATH="$$PATH$$(printf ':%s' "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin)" $(VENV)/bin/nox
+
+# A session that is named fails where its Python is missing.
+test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python that there is (PAIRS=some: on few of them; SESSION=name: on one)
 	rm -rf .nox
-	-$(VENV)/bin/nox --no-stop-on-first-error --no-error-on-missing-interpreters $(if $(filter some,$(PAIRS)),--tags some) --parallel 2 --allow-parallel --report .nox/report.json
+	-$(NOX) --no-stop-on-first-error $(if $(SESSION),--session $(SESSION),--no-error-on-missing-interpreters) \
+		$(if $(filter some,$(PAIRS)),--tags some) --parallel 2 --allow-parallel --report .nox/report.json
 	@$(VENV)/bin/python -m tests.matrix.report .nox/report.json
+
+sessions: $(INSTALLED) ## print the names of the matrix's sessions, as JSON in the last line
+	@$(NOX) --list --json | $(VENV)/bin/python -c 'import json, sys; print(json.dumps([one["session"] for one in json.load(sys.stdin)]))'
 
 constraints: $(INSTALLED) ## write constraints/ anew, from what an index gives today
 	$(call resolve,$(AIRFLOW),--group dev --group e2e,apache-airflow==$(AIRFLOW))

@@ -1,5 +1,7 @@
 """Brings into the site what its pages link to outside ``docs/``: an example DAG, the benchmark's results, the changes.
 
+And ``llms.txt``, the overview for language models, with its links leading to the site's pages.
+
 Where the code is hosted, such links lead to the files themselves.
 """
 
@@ -9,21 +11,39 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent
 OUTSIDE = re.compile(r"\]\(\.\./([^)#]+)")
+OVERVIEW = "llms.txt"
 
 
 def on_files(files: Files, *, config: Any) -> Files:
     """Add a page for each file outside that a page links to."""
+    overview = (ROOT / OVERVIEW).read_text()
     targets = {target for page in files.documentation_pages() for target in OUTSIDE.findall(page.content_string)}
+    targets |= set(re.findall(r"\]\(((?!docs/)[^)]+\.md)\)", overview))
     for target in sorted(targets):
         content = (ROOT / target).read_text()
         if not target.endswith(".md"):
             content = f"# {Path(target).name}\n\n```python\n{content}```\n"
         files.append(File.generated(config, _page_of(target), content=content))
+    files.append(File.generated(config, OVERVIEW, content=_linked(overview, files)))
     return files
+
+
+def _linked(overview: str, files: Files) -> str:
+    """Return the overview with the addresses of pages in place of the paths of files."""
+
+    def address(link: re.Match[str]) -> str:
+        path = link[1]
+        page = files.get_file_from_path(path.removeprefix("docs/") if path.startswith("docs/") else _page_of(path))
+        if page is None:
+            raise PluginError(f"{OVERVIEW} links to {path}, which is not there")
+        return f"]({page.url})"
+
+    return re.sub(r"\]\(([^)]+)\)", address, overview)
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -35,18 +36,16 @@ MODULES = [f"airflow_provider_toloka.{name}" for name in ("operators.stale", "op
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 
-# Interpreters of pyenv are found too, those included that it does not put into the path.
-_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *(str(path) for path in sorted(_pyenv.glob("3.*/bin")))])
 
-
-# uv does not read pip's settings.
-for _setting in (":env:.index-url", "global.index-url"):
-    _asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", _setting], capture_output=True, text=True, check=False
-    )
-    if _asked.returncode == 0:
-        os.environ.setdefault("UV_DEFAULT_INDEX", _asked.stdout.strip())
+@functools.cache
+def index_of_pip() -> str | None:
+    """Return the package index that pip is configured with, if any: uv does not read pip's settings."""
+    for setting in (":env:.index-url", "global.index-url"):
+        command = [sys.executable, "-m", "pip", "config", "get", setting]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            return asked.stdout.strip()
+    return None
 
 
 def smoke(session: nox.Session) -> None:
@@ -54,6 +53,8 @@ def smoke(session: nox.Session) -> None:
     airflow = session.name.split("-")[1]
     # One for all would not do: Airflow 2 stumbles over the settings that Airflow 3 writes.
     session.env["AIRFLOW_HOME"] = str(ROOT / session.create_tmp())
+    if "UV_DEFAULT_INDEX" not in os.environ and (index := index_of_pip()):
+        session.env["UV_DEFAULT_INDEX"] = index
     [wheel] = (ROOT / "dist").glob("*.whl")
     which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
     if airflow == "lowest":  # what is imported without the extra needs nothing of it

@@ -1,8 +1,10 @@
-"""The provider's metadata, as Airflow reads it. One literal; imports nothing but types."""
+"""The provider's metadata, as Airflow reads it: one literal, and no import that costs anything."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_provider_toloka import __version__
 
 _PACKAGE = "airflow_provider_toloka"
 
@@ -15,8 +17,9 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-toloka",
         "name": "Toloka",
-        "description": "`Toloka <https://toloka.ai/>`__: archive crowdsourcing projects, wait for operations.",
-        "versions": ["1.0.0"],
+        # Plain text: Airflow's page of providers strips the marks of reStructuredText, and so spoils an address.
+        "description": "Toloka, a crowdsourcing platform: archive projects safely, and wait for operations.",
+        "versions": [__version__],
         "integrations": [
             {
                 "integration-name": "Toloka",

@@ -41,6 +41,18 @@ for _name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[_name]
 
 
+#: Folders whose first test starts a whole Airflow, and how long one of their tests may take, with that, in seconds.
+WHOLE_AIRFLOW = {"durability", "e2e", "events", "security"}
+WHOLE_AIRFLOW_TIMEOUT = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests that start a whole Airflow more time than ``timeout`` in setup.cfg."""
+    for item in items:
+        if WHOLE_AIRFLOW.intersection(item.path.relative_to(ROOT).parts):
+            item.add_marker(pytest.mark.timeout(WHOLE_AIRFLOW_TIMEOUT))
+
+
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """A metadata database, for whatever runs a DAG."""

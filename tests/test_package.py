@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -16,9 +17,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 import airflow_provider_toloka
+import release
 from airflow_provider_toloka.provider_info import get_provider_info
 from tests.conftest import ROOT
 
@@ -79,13 +82,16 @@ def metadata(wheel: Path) -> Message:
     return HeaderParser().parsestr(text)
 
 
+#: What is in the package: modules, the mark of type checkers, and what a report's page looks like.
+KINDS = {".py", ".typed", ".css", ".js"}
+
+
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / NAME).rglob("*.py")}
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / NAME).rglob("*") if path.suffix in KINDS}
     info = f"{NAME}-{VERSION}.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert names == sources | {
-        f"{NAME}/py.typed",
         f"{info}/METADATA",
         f"{info}/RECORD",
         f"{info}/WHEEL",
@@ -106,7 +112,9 @@ def test_source_archive_holds_what_it_takes_to_build_and_test_it(dist: Path) -> 
         "setup.cfg",
         "Makefile",
         "noxfile.py",
+        "release.py",
         "mkdocs.yml",
+        "llms.txt",
         "CONTRIBUTING.md",
         "SECURITY.md",
         "README.md",
@@ -157,6 +165,21 @@ def test_metadata(metadata: Message) -> None:
     assert len(requirements) == len(always) + len(extra)
 
 
+def test_classifiers_name_the_pythons_of_the_matrix(metadata: Message) -> None:
+    classifiers = metadata.get_all("Classifier", [])
+    told = {
+        match[1] for one in classifiers if (match := re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", one))
+    }
+    sessions = json.loads(execute(sys.executable, "-m", "nox", "--list", "--json", cwd=ROOT))
+    assert told == {session["python"] for session in sessions}
+
+
+def test_urls(metadata: Message) -> None:
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL", []))
+    assert {"Documentation", "Source", "Issues", "Changelog"} == urls.keys()
+    assert len({url.partition("#")[0].removesuffix("/issues").partition("/blob/")[0] for url in urls.values()}) == 1
+
+
 def test_entry_points(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(f"{NAME}-{VERSION}.dist-info/entry_points.txt").decode()
@@ -196,8 +219,109 @@ def test_connection_types_follow_airflows_schema() -> None:
 
 def test_there_is_one_version() -> None:
     [entry_point] = entry_points(group="apache_airflow_provider", name="provider_info", module=f"{NAME}.provider_info")
-    assert entry_point.load()()["versions"][0] == VERSION
-    assert f"## {VERSION}" in (ROOT / "CHANGELOG.md").read_text()
+    assert entry_point.load()()["versions"] == [VERSION]
+    assert release.version() == VERSION
+    places = [str(path.relative_to(ROOT)) for path in (ROOT / NAME).rglob("*.py") if f'"{VERSION}"' in path.read_text()]
+    assert places == [release.VERSION_FILE]
+    assert VERSION not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_airflows_page_of_providers_shows_the_description_as_it_is() -> None:
+    description = get_provider_info()["description"]
+    # Airflow strips these, and with them breaks an address in angle brackets.
+    assert not set("`_<>\n") & set(description)
+
+
+# What a release checks
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a checkout of version 2.3.4 with a changelog."""
+    (tmp_path / NAME).mkdir()
+    (tmp_path / release.VERSION_FILE).write_text('"""A package."""\n\n__version__ = "2.3.4"\n')
+    (tmp_path / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## 2.4.0 (unreleased)\n\nNext.\n\n"
+        "## 2.3.4 (2026-01-31)\n\n### Fixed\n\n- A fault.\n\n## 2.3.3 (2026-01-01)\n\n- Older.\n"
+    )
+    return tmp_path
+
+
+def test_release_notes_are_the_versions_part_of_the_changelog(checkout: Path) -> None:
+    assert release.notes(checkout, "v2.3.4") == "### Fixed\n\n- A fault."
+
+
+@pytest.mark.parametrize(
+    ("version", "tag", "said"),
+    [
+        ("2.3.4", "v2.3.5", "says 2.3.4: expected the tag v2.3.4"),
+        ("2.3.4", "2.3.4", "expected the tag v2.3.4"),
+        ("2.4.0", "v2.4.0", "put the date there"),
+        ("2.5.0", "v2.5.0", "no section"),
+    ],
+)
+def test_what_is_not_ready_is_not_released(checkout: Path, version: str, tag: str, said: str) -> None:
+    (checkout / release.VERSION_FILE).write_text(f'__version__ = "{version}"\n')
+    with pytest.raises(release.NotReadyError, match=said):
+        release.notes(checkout, tag)
+
+
+def test_this_version_has_notes() -> None:
+    assert release.notes()
+
+
+# The workflows
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+in_a_clone = pytest.mark.skipif(not WORKFLOWS, reason="the source archive has no workflows")
+
+
+@in_a_clone
+def test_actions_are_pinned_by_commit_and_say_their_version() -> None:
+    pinned: dict[str, set[str]] = {}
+    for workflow in WORKFLOWS:
+        for action, version in re.findall(r"uses: (\S+)(.*)", workflow.read_text()):
+            if not action.startswith("$/"):
+                assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), (workflow.name, action)
+                assert re.fullmatch(r" # v\d+\.\d+\.\d+", version), (workflow.name, action)
+                pinned.setdefault("/".join(action.partition("@")[0].split("/")[:2]), set()).add(action[-40:] + version)
+    assert all(len(versions) == 1 for versions in pinned.values()), pinned
+
+
+def targets_of(workflow: Path) -> set[str]:
+    """Return the targets of make that a workflow's steps run, those of its matrix too."""
+    run = set()
+    for job in yaml.safe_load(workflow.read_text())["jobs"].values():
+        commands = " ".join(step.get("run", "") for step in job.get("steps", ()))
+        run |= set(re.findall(r"\bmake (?:--silent )?([a-z][\w-]*)", commands))
+        if "$TARGET" in commands:
+            run |= set(job["strategy"]["matrix"]["target"])
+    return run
+
+
+@in_a_clone
+def test_workflows_run_targets_of_make() -> None:
+    targets = set(re.findall(r"^([\w-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for workflow in WORKFLOWS:
+        run = targets_of(workflow)
+        assert run, workflow.name
+        assert run <= targets, workflow.name
+
+
+@in_a_clone
+def test_ci_runs_all_that_the_gate_does() -> None:
+    gate = set(re.findall(r'^    "([\w-]+)', (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
+    assert "test" in gate
+    assert gate <= targets_of(ROOT / ".github" / "workflows" / "ci.yml")
+
+
+# The overview for language models
+
+
+def test_llms_txt_names_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "llms.txt").read_text()))
+    assert {path for path in linked if not (ROOT / path).is_file()} == set()
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= linked
 
 
 def test_modules_named_in_the_metadata_exist() -> None:
@@ -220,8 +344,46 @@ def test_each_extra_link_of_the_package_is_in_the_metadata() -> None:
     assert set(get_provider_info()["extra-links"]) == classes
 
 
-@pytest.mark.parametrize("module", ["provider_info", "emulator.pytest_plugin"])
-def test_reading_the_metadata_imports_nothing_heavy(module: str) -> None:
-    script = f"import sys, {NAME}.{module}; print(*sys.modules)"
-    loaded = set(execute(sys.executable, "-c", script, cwd=ROOT).split())
-    assert not loaded & {"airflow", "requests", "aiohttp", "pendulum", "starlette", "uvicorn"}
+def test_reading_the_metadata_imports_nothing_but_the_package() -> None:
+    script = (
+        f"import sys, typing; known = {{*sys.modules}}; import {NAME}.provider_info; print(*{{*sys.modules}} - known)"
+    )
+    assert set(execute(sys.executable, "-c", script, cwd=ROOT).split()) == {NAME, f"{NAME}.provider_info", "__future__"}
+
+
+# The plugin for pytest: what it costs a project that has the wheel installed, and does not use the fixture
+
+PLUGIN = f"{NAME}.emulator.pytest_plugin"
+#: The most that its import may take, as a part of what pytest's own import takes.
+SHARE = 0.01
+
+
+def modules_after_a_run(folder: Path, *options: str) -> set[str]:
+    """Run pytest on one empty test, without other plugins; return what was loaded at its end."""
+    (folder / "test_nothing.py").write_text("import sys\n\ndef test_nothing():\n    print('loaded', *sys.modules)\n")
+    told = execute(
+        *(sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", *options),
+        cwd=folder,
+        env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
+    )
+    [loaded] = re.findall(r"^.*loaded (.*)$", told, re.MULTILINE)
+    return set(loaded.split())
+
+
+def test_the_pytest_plugin_loads_nothing_for_other_projects(tmp_path: Path) -> None:
+    added = modules_after_a_run(tmp_path, "-p", PLUGIN) - modules_after_a_run(tmp_path)
+    assert added == {NAME, f"{NAME}.emulator", PLUGIN}
+
+
+def test_the_pytest_plugin_costs_other_projects_no_time() -> None:
+    script = f"""
+from time import perf_counter
+start = perf_counter()
+import pytest
+between = perf_counter()
+import {PLUGIN}
+print((perf_counter() - between) / (between - start))
+"""
+    # The best of several: the machine may be busy.
+    shares = [float(execute(sys.executable, "-c", script, cwd=ROOT)) for _ in range(5)]
+    assert min(shares) < SHARE, shares

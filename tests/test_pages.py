@@ -21,7 +21,15 @@ from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from tests.conftest import ROOT
 from tests.pages import PAGES, anchors, prose, table
 
-HOSTS = {"airflow.apache.org", "github.com", "keepachangelog.com", "semver.org", "toloka.ai"}
+HOSTS = {
+    "airflow.apache.org",
+    "github.com",
+    "keepachangelog.com",
+    "pre-commit.com",
+    "semver.org",
+    "toloka.ai",
+    "www.contributor-covenant.org",
+}
 OPERATORS = {
     "archive-project": TolokaArchiveProjectOperator,
     "pools-and-trainings": TolokaClosePoolOperator,

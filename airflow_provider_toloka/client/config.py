@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_toloka import __version__
 from airflow_provider_toloka._text import one_line
 from airflow_provider_toloka.client.parsing import check_id, check_truth
 
@@ -108,7 +109,7 @@ class Settings:
     @property
     def headers(self) -> dict[str, str]:
         """The headers of every request that are not the token's."""
-        headers = {"Accept": "application/json", "User-Agent": "airflow-provider-toloka"}
+        headers = {"Accept": "application/json", "User-Agent": f"airflow-provider-toloka/{__version__}"}
         if self.act_under_account_id:
             headers["X-Act-Under-Account-ID"] = self.act_under_account_id
         return headers

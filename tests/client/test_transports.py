@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_toloka import __version__
 from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
@@ -326,7 +327,7 @@ def test_the_headers_say_who_asks_for_what(drive: Drive) -> None:
     with serving(record) as url:
         settings = settings_for(url, act_under_account_id="acc-1")
         drive(settings, send(settings, "/requester"))
-    assert seen[0]["user-agent"].startswith("airflow-provider-toloka")
+    assert seen[0]["user-agent"] == f"airflow-provider-toloka/{__version__}"
     assert (seen[0]["accept"], seen[0]["x-act-under-account-id"]) == ("application/json", "acc-1")
 
 

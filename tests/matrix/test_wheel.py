@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 import airflow_provider_toloka
 from airflow_provider_toloka.provider_info import get_provider_info
 
+DOCUMENTATION = dict(url.split(", ") for url in metadata("airflow-provider-toloka").get_all("Project-URL", []))[
+    "Documentation"
+]
 [CONNECTION_TYPE] = get_provider_info()["connection-types"]
 
 
@@ -42,6 +46,9 @@ def test_airflow_gets_the_provider() -> None:
     told = airflow("providers", "get", "airflow-provider-toloka", "--full", "--output", "json")
     for module in ("hooks.toloka", "operators.stale", "operators.toloka", "sensors.toloka", "triggers.toloka"):
         assert f"airflow_provider_toloka.{module}" in told
+    [row] = json.loads(told)
+    # Newer ones have it, and their page of providers links to it.
+    assert row.get("documentation-url", DOCUMENTATION) == DOCUMENTATION
 
 
 def form_of_airflow_2() -> dict[str, Any]:
