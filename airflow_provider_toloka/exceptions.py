@@ -138,7 +138,7 @@ class TolokaInUseError(TolokaNotArchivableError):
 
 
 class TolokaPostponedError(TolokaNotArchivableError):
-    """A pool has rejected assignments, which Tolokers may appeal: its project can be archived some days later."""
+    """A pool has rejected assignments, which Tolokers may appeal: it, and its project, can be archived later."""
 
     is_permanent = True
 

@@ -31,15 +31,11 @@ with DAG(
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:
-    find = TolokaFindStaleProjectsOperator(task_id="find_stale_projects", inactive_for=IDLE)
+    find = TolokaFindStaleProjectsOperator(task_id="find_stale_projects", inactive_for=IDLE, max_projects=100)
     ask = ApprovalOperator(
         task_id="ask",
-        subject="Archive these Toloka projects? This cannot be undone.",
-        body=(
-            "{% for project in ti.xcom_pull('find_stale_projects') %}"
-            "- {{ project.id }} **{{ project.name }}**: {{ project.reason }}\n"
-            "{% endfor %}"
-        ),
+        subject="{{ ti.xcom_pull('find_stale_projects', key='approval_subject') }}",
+        body="{{ ti.xcom_pull('find_stale_projects', key='approval_body') }}",
     )
     archive = TolokaArchiveStaleProjectsOperator(
         task_id="archive",

@@ -3,7 +3,7 @@
 Shows: the whole clean-up in one task. It archives closed pools and trainings first; a project with an open one is not
 stale. Switched to a dry run, which is the default here, it only reports what it would do.
 
-Needs: a connection `toloka_default`. Turn `dry_run` off, as a parameter of the run or here, when you like what it says.
+Needs: a connection `toloka_default`. Turn `preview` off, as a parameter of the run or here, when you like what it says.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ with DAG(
     schedule="@monthly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"dry_run": Param(True, type="boolean", description="Only report what would be archived")},
+    params={"preview": Param(True, type="boolean", description="Only report what would be archived")},
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:
     TolokaArchiveStaleProjectsOperator(
         task_id="archive_stale_projects",
+        project_ids="all",
         inactive_for=timedelta(days=180),
         exclude_project_ids=["1000"],
-        dry_run="{{ params.dry_run }}",
+        preview="{{ params.preview }}",
         max_projects=100,
         deferrable=True,
         retries=2,

@@ -81,5 +81,5 @@ def toloka(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
 @pytest.fixture
 def deferrable(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> bool:
     """Tell a task whether to defer, and let it do so after one look: the tests' operations are quick."""
-    monkeypatch.setattr("airflow_provider_toloka.operators.toloka.BEFORE_DEFERRING", 0.0)
+    monkeypatch.setattr("airflow_provider_toloka.operators.toloka.TolokaChangeOperator.before_deferring", 0.0)
     return bool(request.param)

@@ -69,13 +69,14 @@ class _Errors(list[tuple[tuple[str, int], BaseException]]):
         self.append(((ti.task_id, ti.map_index), context["exception"]))
 
 
-def new_dag(**default_args: Any) -> DAG:
+def new_dag(*, render_native: bool = False, **default_args: Any) -> DAG:
     """Make an empty DAG, whose tasks are retried without delay and note their errors."""
     errors = _Errors()
     noting = {"on_failure_callback": errors.note, "on_retry_callback": errors.note}
     return DAG(
         f"test-{uuid.uuid4()}",
         schedule=None,
+        render_template_as_native_obj=render_native,
         default_args={"retry_delay": timedelta(0), **noting, **default_args},
     )
 

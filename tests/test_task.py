@@ -1,36 +1,48 @@
-"""What a task needs of Airflow: which errors use up no retries, and since when it waits."""
+"""What a task needs of Airflow: which errors use up no retries, until when it waits, how errors come from a trigger."""
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseOperator
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_toloka._task import failing_at_once, first_started, require_positive, seconds
+from airflow_provider_toloka import exceptions
+from airflow_provider_toloka._task import Deadline, failing_at_once, operations_of
 from airflow_provider_toloka.exceptions import (
+    TolokaApiError,
     TolokaAuthenticationError,
     TolokaConflictError,
     TolokaError,
     TolokaInvalidAnswerError,
     TolokaNotArchivableError,
     TolokaNotFoundError,
+    TolokaPermissionError,
+    TolokaPostponedError,
     TolokaRateLimitError,
     TolokaRequestError,
     TolokaTimeoutError,
     TolokaUnavailableError,
 )
-from tests.running import clear, new_dag, run, run_try
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+API_ERRORS = [one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, TolokaApiError)]
 
 
 @pytest.mark.parametrize(
     "error",
-    [TolokaAuthenticationError, TolokaNotFoundError, TolokaRequestError, AirflowNotFoundException, ValueError],
+    [
+        TolokaAuthenticationError,
+        TolokaPermissionError,
+        TolokaNotFoundError,
+        TolokaPostponedError,
+        TolokaRequestError,
+        ValueError,
+    ],
 )
-def test_what_no_retry_mends_fails_at_once(error: type[Exception]) -> None:
+def test_permanent_errors_fail_at_once(error: type[Exception]) -> None:
     with pytest.raises(AirflowFailException, match="the reason") as raised, failing_at_once():
         raise error("the reason")
     assert isinstance(raised.value.__cause__, error)
@@ -39,6 +51,8 @@ def test_what_no_retry_mends_fails_at_once(error: type[Exception]) -> None:
 @pytest.mark.parametrize(
     "error",
     [
+        # That is how Airflow tells of a secrets backend that fails for a moment.
+        AirflowNotFoundException,
         TolokaConflictError,
         TolokaNotArchivableError,
         TolokaRateLimitError,
@@ -49,49 +63,51 @@ def test_what_no_retry_mends_fails_at_once(error: type[Exception]) -> None:
         RuntimeError,
     ],
 )
-def test_what_a_retry_may_mend_is_left_as_it_is(error: type[Exception]) -> None:
+def test_others_leave_airflow_its_retries(error: type[Exception]) -> None:
     with pytest.raises(error, match="the reason") as raised, failing_at_once():
         raise error("the reason")
     assert type(raised.value) is error
 
 
-@pytest.mark.parametrize("duration", [1, 0.001, timedelta(milliseconds=1)])
-def test_a_duration_above_zero_is_taken(duration: float | timedelta) -> None:
-    require_positive("timeout", duration)
+@pytest.mark.parametrize("error_class", API_ERRORS)
+def test_an_error_of_a_trigger_comes_out_as_the_same_class(error_class: type[TolokaApiError]) -> None:
+    error = error_class("So it is", status=403, code="CODE", message="M", request_id="r-1", retry_after=2.0)
+    with pytest.raises(error_class) as raised:
+        operations_of({"error": error.to_json()})
+    assert type(raised.value) is error_class
+    assert str(raised.value) == str(error)
+    assert raised.value.retry_after == 2.0
 
 
-@pytest.mark.parametrize("duration", [0, -1, -0.5, float("nan"), timedelta(0), timedelta(-1), "5", None, True])
-def test_another_is_refused_by_name(duration: Any) -> None:
-    with pytest.raises(ValueError, match="timeout should be a number of seconds above 0"):
-        require_positive("timeout", duration)
+def deadline(timeout: Any, execution_timeout: timedelta | None = None, started: float = 0) -> Deadline:
+    """Return the deadline of a try that began some seconds ago."""
+    task = BaseOperator(task_id="a", execution_timeout=execution_timeout)
+    ti: Any = SimpleNamespace(start_date=NOW - timedelta(seconds=started))
+    return Deadline.of_try(task, {"ti": ti}, timeout, clock=NOW.timestamp)
 
 
-@pytest.mark.parametrize(("duration", "number"), [(2, 2), (0.5, 0.5), (timedelta(minutes=1), 60)])
-def test_seconds_of_a_duration(duration: float | timedelta, number: float) -> None:
-    assert seconds(duration) == number
-
-
-@pytest.mark.skipif(
-    AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_3_PLUS, reason="Airflow 3.0 to 3.2 tell a task nothing of its former tries"
+@pytest.mark.parametrize(
+    ("timeout", "execution_timeout", "seconds", "limit"),
+    [
+        (60, None, 60, "timeout"),
+        (60, timedelta(seconds=90), 60, "timeout"),
+        (60, timedelta(seconds=50), 40, "execution_timeout"),
+        (None, timedelta(seconds=50), 40, "execution_timeout"),
+    ],
 )
-@pytest.mark.usefixtures("airflow_database")
-def test_the_time_counts_from_the_first_try_until_the_task_is_cleared() -> None:
-    starts: list[float] = []
+def test_the_limit_that_is_reached_first_counts(
+    timeout: Any, execution_timeout: timedelta | None, seconds: float, limit: str
+) -> None:
+    given = deadline(timeout, execution_timeout, started=10)
+    assert given == Deadline(NOW.timestamp() + seconds, limit)
 
-    class Failing(BaseOperator):
-        def execute(self, context: Any) -> None:
-            starts.append(first_started(context))
-            raise RuntimeError
 
-    with new_dag() as dag:
-        Failing(task_id="task", retries=2)
-    dag_run = run(dag).dag_run
-    for tries in (3, 2, 1):
-        starts.clear()
-        before = time.time()
-        clear(dag, dag_run)
-        for _ in range(tries):
-            run_try(dag, dag_run)
-        assert len(starts) == tries
-        # Airflow 2's own record of the first try begins before its task does.
-        assert all(before <= start <= starts[0] for start in starts), (before, starts)
+def test_without_a_limit_there_is_no_deadline() -> None:
+    assert deadline(None) == Deadline(None)
+    assert deadline(None).for_deferral is None
+
+
+def test_airflow_ends_a_deferral_somewhat_after_the_deadline() -> None:
+    one = Deadline(datetime.now(UTC).timestamp() + 60)
+    assert one.for_deferral is not None
+    assert timedelta(seconds=60) < one.for_deferral < timedelta(seconds=300)

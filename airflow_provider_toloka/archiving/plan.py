@@ -30,15 +30,10 @@ Item = TypeVar("Item", Pool, Training)
 #: What may be done to the pools and trainings of a project.
 PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_archive"]
 
-#: Toloka's code for a pool that cannot be archived for some days.
-REJECTED = "THERE_IS_REJECTED_ASSIGNMENT"
 #: API: "Archive pool": this long after the last rejection it can be.
 APPEAL = timedelta(days=9)
 #: Toloka's codes for a pool that cannot be archived yet, and when it can be.
 REASONS = {
-    REJECTED: (
-        "it has rejected assignments, which Tolokers may appeal: it can be archived 9 days after the last rejection"
-    ),
     "THERE_IS_ACTIVE_ASSIGNMENT": "Tolokers are still at work on it: it can be archived when they have finished",
     "TRAINING_ARCHIVE_CONFLICT": "a pool that requires it is not archived; it may be another project's",
 }

@@ -12,7 +12,6 @@ from datetime import datetime
 
 from airflow_provider_toloka.archiving.plan import (
     REASONS,
-    REJECTED,
     Plan,
     PoolsRule,
     Snapshot,
@@ -163,12 +162,12 @@ class _Round:
     operations: list[Operation] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    codes: set[str | None] = field(default_factory=set)
+    is_postponed: bool = True
     done: set[Step] = field(default_factory=set)
 
     def refusal(self, project_id: str) -> TolokaNotArchivableError:
         """Return the error for what was refused."""
-        error_class = TolokaPostponedError if self.codes == {REJECTED} else TolokaNotArchivableError
+        error_class = TolokaPostponedError if self.is_postponed else TolokaNotArchivableError
         return error_class(f"Could not archive project {project_id}:\n{explain(self.refused, 'close_and_archive')}")
 
 
@@ -183,7 +182,7 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
                 round_.locked.append(f"{step.change.resource.kind} {step.object_id} is locked by another operation")
             else:
                 round_.refused.append(str(_explained(error)))
-                round_.codes.add(error.code)
+                round_.is_postponed = round_.is_postponed and isinstance(error, TolokaPostponedError)
             continue
         if operation is None or (operation.is_finished and not operation.failed):
             # Whatever type the operation has: Toloka may have types that are not known here.

@@ -27,6 +27,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaLockedError,
     TolokaNotFoundError,
     TolokaPermissionError,
+    TolokaPostponedError,
     TolokaRateLimitError,
     TolokaRequestError,
     TolokaTlsError,
@@ -187,8 +188,15 @@ _NO_ANSWER = {
 
 #: A gateway or another web server has such pages too: only Toloka's own JSON makes them an answer about the object.
 _SAID_BY_TOLOKA_ALONE = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-#: Toloka's codes for "not now, another operation is at work on it".
-_LOCK_CODES = ("POOL_LOCKED_BY_ANOTHER_OPERATION", "OPERATION_ALREADY_EXISTS")
+#: The conflicts that have a class of their own.
+_BY_CODE: dict[str | None, tuple[type[TolokaApiError], str]] = {
+    "POOL_LOCKED_BY_ANOTHER_OPERATION": (TolokaLockedError, "another operation is at work on it"),
+    "OPERATION_ALREADY_EXISTS": (TolokaLockedError, "another operation is at work on it"),
+    "THERE_IS_REJECTED_ASSIGNMENT": (
+        TolokaPostponedError,
+        "it has rejected assignments, which Tolokers may appeal: it can be archived 9 days after the last rejection",
+    ),
+}
 
 _BY_STATUS: dict[int, tuple[type[TolokaApiError], str]] = {
     401: (
@@ -211,8 +219,8 @@ _BY_STATUS: dict[int, tuple[type[TolokaApiError], str]] = {
 def _meaning(status: int, code: str | None) -> tuple[type[TolokaApiError], str]:
     if status in UNAVAILABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TolokaUnavailableError, "Toloka is not available. Try again later"
-    if status == HTTPStatus.CONFLICT and code in _LOCK_CODES:
-        return TolokaLockedError, "another operation is at work on it"
+    if status == HTTPStatus.CONFLICT and code in _BY_CODE:
+        return _BY_CODE[code]
     return _BY_STATUS.get(status, (TolokaRequestError, "Toloka does not accept the request"))
 
 

@@ -135,7 +135,8 @@ class _SelectingOperator(BaseOperator):
         return as_of
 
     def _selection(self, context: Context, project_ids: Any) -> _Arguments:
-        check_report_path(self.report_path)
+        if self.report_path is not None:
+            check_report_path(self.report_path)
         as_of = self._reference_time(context)
         require("inactive_for", self.inactive_for, f'To select projects whatever their activity, set it to "{_ANY}".')
         before = None
@@ -230,7 +231,7 @@ class _SelectingOperator(BaseOperator):
 
     def _write(self, context: Context, report: Report) -> None:
         """Write the report, where one is wanted."""
-        if self.report_path in (None, ""):
+        if self.report_path is None:
             return
         where = write_report(report, self.report_path)
         self.log.info("Report: %s", where)

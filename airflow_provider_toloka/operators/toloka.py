@@ -293,7 +293,8 @@ def name_map_index(context: Context, name: str) -> None:
     :param name: such as the id of its project.
     """
     own: Any = context
-    if (context["ti"].map_index or 0) >= 0 and own["ti"].map_index is not None and not own.get("map_index_template"):
+    map_index = context["ti"].map_index
+    if map_index is not None and map_index >= 0 and not own.get("map_index_template"):
         own["map_index_template"] = name
 
 

@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pendulum
@@ -28,10 +29,12 @@ from airflow_provider_toloka.client.sansio import Flow, Sleep
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.reporting import Outcome
 from tests.driving import NOW, read_all
 from tests.world import API, CutOffError, World
 
 DAY = 86_400
+STALE_BEFORE = pendulum.datetime(2021, 1, 1)
 
 
 async def archive(
@@ -40,17 +43,19 @@ async def archive(
     pools: PoolsRule = "archive_closed",
     seconds: float = 30,
     patience: float | None = None,
+    stale_before: datetime | None = None,
 ) -> Results:
     """Select and archive, as one try of a task does."""
     results = Results()
     async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)).async_client() as client:
-        found = await search(client, Selection(project_ids=project_ids), with_operations=True)
+        found = await search(client, Selection(project_ids=project_ids, before=stale_before), with_operations=True)
         batch = Batch(
             client,
             pools=pools,
             poll_interval=0.1,
             deadline=time.time() + seconds,
             patience=patience,
+            stale_before=stale_before,
             results=results,
         )
         await batch.run(found)
@@ -58,12 +63,13 @@ async def archive(
 
 
 def fill(toloka: TolokaEmulator, projects: int = 4) -> list[str]:
-    """Add projects with a training, a pool that requires it, and one that does not."""
-    ids = [toloka.add_project(f"Project {i}")["id"] for i in range(projects)]
+    """Add old projects with a training, a pool that requires it, and one that does not."""
+    made: dict[str, Any] = {"created": "2020-01-01T00:00:00"}
+    ids = [toloka.add_project(f"Project {i}", **made)["id"] for i in range(projects)]
     for project_id in ids:
-        training = toloka.add_training(project_id)
-        toloka.add_pool(project_id, training_id=training["id"])
-        toloka.add_pool(project_id)
+        training = toloka.add_training(project_id, **made)
+        toloka.add_pool(project_id, training_id=training["id"], **made)
+        toloka.add_pool(project_id, **made)
     return ids
 
 
@@ -85,9 +91,10 @@ def toloka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
 async def test_all_are_archived_with_one_operation_for_each_object(toloka: TolokaEmulator) -> None:
     ids = fill(toloka, 30)
     results = await archive(ids)
-    assert {entry["id"] for entry in results.archived} == set(ids)
-    assert {entry["name"] for entry in results.archived} == {f"Project {i}" for i in range(30)}
-    assert (results.already_archived, results.failed, results.waiting) == ([], [], {})
+    archived = results.of(Outcome.ARCHIVED)
+    assert {entry.id for entry in archived} == set(results.ended) == set(ids)
+    assert {entry.name for entry in archived} == {f"Project {i}" for i in range(30)}
+    assert results.waiting == {}
     assert statuses(toloka) == {"ARCHIVED"}
     assert set(submitted(toloka).values()) == {1}
 
@@ -116,8 +123,8 @@ async def test_a_batch_that_is_cut_off_goes_on_where_it_stands(
     await asyncio.wait([cut_off])
     toloka.clear_faults()
     results = await archive(ids)
-    assert results.failed == []
-    assert {entry["id"] for entry in (*results.archived, *results.already_archived)} == set(ids)
+    assert results.of(Outcome.FAILED) == []
+    assert {entry.id for entry in results.of(Outcome.ARCHIVED, Outcome.ALREADY_ARCHIVED)} == set(ids)
     assert statuses(toloka) == {"ARCHIVED"}
     assert set(submitted(toloka).values()) == {1}
 
@@ -137,21 +144,73 @@ async def test_one_that_fails_does_not_stop_the_others(toloka: TolokaEmulator) -
     toloka.add_pool(ids[1], last_rejected=time.time() - DAY)
     toloka.add_pool(ids[2], status="OPEN")
     results = await archive(ids)
-    reasons = {entry["id"]: entry["reason"] for entry in results.failed}
-    assert set(reasons) == set(ids[1:3])
-    assert "9 days after the last rejection" in reasons[ids[1]]
-    assert "is OPEN" in reasons[ids[2]]
-    assert {entry["id"] for entry in results.archived} == {ids[0], ids[3]}
+    (postponed,) = results.of(Outcome.POSTPONED)
+    assert postponed.id == ids[1]
+    assert "9 days after the last rejection" in postponed.reason
+    assert postponed.postponed_until
+    (failed,) = results.of(Outcome.FAILED)
+    assert failed.id == ids[2]
+    assert "is OPEN" in failed.reason
+    assert {entry.id for entry in results.of(Outcome.ARCHIVED)} == {ids[0], ids[3]}
 
 
 async def test_an_operation_that_fails_is_told_of(toloka: TolokaEmulator) -> None:
     ids = fill(toloka)
     toloka.fail_next("PROJECT.ARCHIVE", details={"why": "the moon"})
     results = await archive(ids)
-    (failed,) = results.failed
-    assert "'why': 'the moon'" in failed["reason"]
-    assert len(results.archived) == len(ids) - 1
-    assert [entry["id"] for entry in (await archive([failed["id"]])).archived] == [failed["id"]]
+    (failed,) = results.of(Outcome.FAILED)
+    assert "'why': 'the moon'" in failed.reason
+    assert results.transient == {failed.id}
+    assert len(results.of(Outcome.ARCHIVED)) == len(ids) - 1
+    again = (await archive([failed.id])).of(Outcome.ARCHIVED)
+    assert [entry.id for entry in again] == [failed.id]
+
+
+async def test_what_was_archived_is_told_with_its_operation(toloka: TolokaEmulator) -> None:
+    ids = fill(toloka)
+    archived = (await archive(ids)).of(Outcome.ARCHIVED)
+    for entry in archived:
+        operation = toloka.operations[str(entry.operation_id)]
+        assert (operation["type"], operation["parameters"]) == ("PROJECT.ARCHIVE", {"project_id": entry.id})
+        assert entry.finished
+
+
+async def test_one_that_may_not_be_changed_does_not_stop_the_others(toloka: TolokaEmulator) -> None:
+    ids = fill(toloka)
+    toloka.fault(f"POST /projects/{ids[1]}/archive", times=None, status=403)
+    results = await archive(ids)
+    (failed,) = results.of(Outcome.FAILED)
+    assert (failed.id, "403" in failed.reason, results.transient) == (ids[1], True, set())
+    assert {entry.id for entry in results.of(Outcome.ARCHIVED)} == {*ids} - {ids[1]}
+
+
+@pytest.mark.parametrize("how", ["opened", "being opened", "made"])
+@pytest.mark.parametrize("when", ["before its turn", "amid its pools"])
+async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEmulator, how: str, when: str) -> None:
+    (id_,) = fill(toloka, 1)
+    pool_id = next(row["id"] for row in toloka.pools.values())
+    held = toloka.fault("GET /trainings" if when == "before its turn" else "POST /pools/*/archive", hold=True)
+    cleaning = asyncio.create_task(archive([id_], pools="close_and_archive", stale_before=STALE_BEFORE))
+    await asyncio.to_thread(held.wait)
+    if how == "opened":
+        with toloka._account.lock:
+            toloka._account.tables["pools"].update(pool_id, status="OPEN")
+    elif how == "made":
+        toloka.add_pool(id_, created=time.time() + 1)
+    else:
+        toloka.add_operation("POOL.OPEN", status="RUNNING", finishes_in=0.5, parameters={"pool_id": pool_id})
+    held.release()
+    results = await cleaning
+    (entry,) = results.of(Outcome.IN_USE)
+    assert entry.id == id_
+    assert not [request for request in toloka.requests if request.path.endswith("/close")]
+    assert toloka.projects[id_]["status"] == "ACTIVE"
+
+
+async def test_nothing_is_changed_after_the_deadline(toloka: TolokaEmulator) -> None:
+    (failed,) = (await archive(fill(toloka, 1), seconds=-1)).of(Outcome.FAILED)
+    assert "Timed out (timeout)" in failed.reason
+    assert {request.method for request in toloka.requests} == {"GET"}
 
 
 async def test_a_refused_token_stops_all(toloka: TolokaEmulator) -> None:
@@ -165,11 +224,8 @@ async def test_a_refused_token_stops_all(toloka: TolokaEmulator) -> None:
 async def test_an_archived_project_costs_no_request_to_change(toloka: TolokaEmulator) -> None:
     toloka.add_project("Old", id="1", status="ARCHIVED")
     results = await archive(["1"])
-    assert results.to_json() == {
-        "archived": [],
-        "already_archived": [{"id": "1", "name": "Old", "reason": "it was archived before"}],
-        "skipped": [],
-        "failed": [],
+    assert {id_: (one.name, one.outcome) for id_, one in results.ended.items()} == {
+        "1": ("Old", Outcome.ALREADY_ARCHIVED)
     }
     assert all(request.method == "GET" for request in toloka.requests)
 
@@ -183,10 +239,11 @@ async def test_what_takes_too_long_fails_at_the_deadline_or_is_left_to_wait_for(
     parameters = {"project_id": slow}
     running = toloka_emulator.add_operation("PROJECT.ARCHIVE", status="RUNNING", parameters=parameters)
     results = await archive([quick, slow], seconds=30 if patience else 0.6, patience=patience)
-    assert [entry["id"] for entry in results.archived] == [quick]
+    assert [entry.id for entry in results.of(Outcome.ARCHIVED)] == [quick]
     waiting = {id_: [one.id for one in ones] for id_, ones in results.waiting.items()}
     assert waiting == ({slow: [running["id"]]} if patience else {})
-    assert [(entry["id"], f"operation {running['id']}" in entry["reason"]) for entry in results.failed] == (
+    failed = results.of(Outcome.FAILED)
+    assert [(entry.id, f"operation {running['id']}" in entry.reason) for entry in failed] == (
         [] if patience else [(slow, True)]
     )
 

@@ -9,7 +9,6 @@ from airflow_provider_toloka.archiving.plan import (
     PoolsRule,
     Snapshot,
     Step,
-    check_pools_rule,
     describe,
     explain,
     next_steps,
@@ -180,12 +179,3 @@ def test_an_operation_is_known_as_a_step(type_: str, parameters: Any, step: Step
 def test_a_pool_without_a_name_is_named_by_its_id() -> None:
     assert describe(Pool(id="1", project_id="1", status="OPEN")) == "pool 1 ''"
     assert describe(Training(id="2", project_id="1", status="OPEN", private_name="It's")) == 'training 2 "It\'s"'
-
-
-def test_a_rule_that_there_is_not_is_refused() -> None:
-    for rule in RULES:
-        check_pools_rule(rule)
-    with pytest.raises(
-        ValueError, match=r"^pools should be one of require_archived, archive_closed, close_and_archive"
-    ):
-        check_pools_rule("all")

@@ -101,7 +101,10 @@ def test_the_use_of_one_project_is_none_of_another() -> None:
         ("test *", "a test 1", False),
         ("*", None, True),
         ("?*", None, False),
-        ("t[ae]st", "tast", True),
+        ("t[ae]st", "tast", False),
+        ("[DRAFT] *", "[DRAFT] cats", True),
+        ("[DRAFT] *", "T shirts", False),
+        ("[!a]?", "[!a]b", True),
         (None, "whatever", True),
     ],
 )

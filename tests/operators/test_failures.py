@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from datetime import timedelta
 from typing import Any
 
+import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
@@ -102,7 +104,7 @@ def test_a_timeout_says_how_the_operation_stands(toloka: TolokaEmulator, deferra
     assert task.state == "failed"
     assert isinstance(task.errors[0], TolokaTimeoutError)
     assert f"operation {operation} (PROJECT.ARCHIVE) is PENDING" in task.error
-    assert "go on at Toloka" in task.error
+    assert "keep running at Toloka" in task.error
 
 
 @pytest.mark.usefixtures("toloka")
@@ -115,12 +117,8 @@ def test_a_timeout_says_how_the_operation_stands(toloka: TolokaEmulator, deferra
         ({"project_id": None}, "project_id"),
         ({"project_id": "{{ none }}"}, "project_id"),
         ({"project_id": "999"}, "DOES_NOT_EXIST"),
-        ({"timeout": 0}, "timeout"),
-        ({"timeout": "5"}, "timeout"),
-        ({"timeout": timedelta(seconds=-1)}, "timeout"),
-        ({"poll_interval": 0}, "poll_interval"),
-        ({"pools": "all"}, "pools should be one of"),
-        ({"toloka_conn_id": "nowhere"}, "nowhere"),
+        ({"pools": "{{ 'all' }}"}, "pools should be one of"),
+        ({"pools": "{{ none }}"}, "pools should be one of"),
     ],
 )
 def test_what_no_retry_mends_fails_at_the_first_try(arguments: dict[str, Any], told: str) -> None:
@@ -128,6 +126,55 @@ def test_what_no_retry_mends_fails_at_the_first_try(arguments: dict[str, Any], t
     assert (task.state, task.tries) == ("failed", 1)
     assert isinstance(task.errors[0], AirflowFailException)
     assert told in task.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"timeout": 0}, "timeout should be a duration above 0"),
+        ({"timeout": "half an hour"}, "timeout should be a duration above 0"),
+        ({"timeout": timedelta(seconds=-1)}, "timeout should be a duration above 0"),
+        ({"timeout": math.inf}, "timeout should be a duration above 0"),
+        ({"poll_interval": 0}, "poll_interval should be a duration above 0"),
+        ({"pools": "all"}, "pools should be one of"),
+        ({"on_conflict": "wait"}, "on_conflict should be one of"),
+    ],
+)
+def test_wrong_arguments_that_are_no_templates_fail_when_the_dag_is_parsed(
+    arguments: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        archive(**arguments)
+
+
+@pytest.mark.parametrize("duration", [5, 5.0, "5", "PT5S", timedelta(seconds=5), pendulum.duration(seconds=5)])
+@pytest.mark.usefixtures("toloka")
+def test_durations_may_be_given_in_any_form(duration: Any) -> None:
+    assert archive(timeout=duration, poll_interval=duration).state == "success"
+
+
+@both_ways
+def test_a_missing_connection_leaves_the_retries(toloka: TolokaEmulator, deferrable: bool) -> None:
+    task = archive(deferrable=deferrable, retries=1, toloka_conn_id="nowhere")
+    assert (task.state, task.tries, posts(toloka)) == ("failed", 2, [])
+
+
+@endless
+@both_ways
+def test_execution_timeout_bounds_the_wait_too(toloka: TolokaEmulator, deferrable: bool) -> None:
+    task = archive(deferrable=deferrable, timeout=None, execution_timeout=timedelta(seconds=4))
+    assert task.state == "failed"
+    assert len(posts(toloka)) == 1
+    if deferrable:
+        assert "execution_timeout" in task.error
+
+
+def test_rejected_answers_cost_no_retry_and_may_be_skipped(toloka: TolokaEmulator) -> None:
+    task = archive("1007", pools="archive_closed", retries=3)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert isinstance(task.errors[0], AirflowFailException)
+    assert archive("1007", pools="archive_closed", on_conflict="skip").state == "skipped"
+    assert toloka.projects["1007"]["status"] == "ACTIVE"
 
 
 def test_a_refused_token_fails_at_the_first_try(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +215,6 @@ def test_an_outage_in_the_wait_is_no_failure(toloka: TolokaEmulator, deferrable:
     ("operator", "ids", "code"),
     [
         (TolokaArchivePoolOperator, {"pool_id": "2007"}, "POOL_INAPPROPRIATE_STATUS"),
-        (TolokaArchivePoolOperator, {"pool_id": "2009"}, "9 days"),
         (TolokaArchiveTrainingOperator, {"training_id": "3001"}, "a pool that requires it is not archived"),
     ],
 )

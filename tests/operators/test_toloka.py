@@ -69,7 +69,7 @@ def test_a_project_archived_before_is_a_success_without_a_request_to_archive(
     toloka: TolokaEmulator, deferrable: bool
 ) -> None:
     task = archive("1006", deferrable=deferrable)
-    assert (task.state, task.result, task.operation) == ("success", None, None)
+    assert (task.state, task.result, task.operation) == ("success", "already done", None)
     assert posts(toloka) == []
 
 
@@ -188,7 +188,7 @@ def test_projects_are_archived_by_mapping(toloka: TolokaEmulator) -> None:
     ran = run(dag)
     assert ran.state == "success"
     results = [ran.tasks["archive", index].result for index in range(3)]
-    assert results[1] is None
+    assert results[1] == "already done"
     assert [toloka.operations[results[index]]["parameters"]["project_id"] for index in (0, 2)] == ["1001", "1003"]
 
 
@@ -255,5 +255,5 @@ def test_one_pool_or_training_is_changed(
     assert (first.state, first.operation["id"], first.operation["status"]) == ("success", first.result, "SUCCESS")
     assert (toloka.pools | toloka.trainings)[object_id]["status"] == then
     again = run_task(operator, **ids, deferrable=deferrable)
-    assert (again.state, again.result) == ("success", None)
+    assert (again.state, again.result) == ("success", "already done")
     assert len(posts(toloka)) == 1
