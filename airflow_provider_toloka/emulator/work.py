@@ -29,7 +29,9 @@ def toloker_of(user: str) -> int | None:
 
 def shift_of(store: Store, pool_id: str) -> Shift:
     """Return how far the work on a pool or training has come."""
-    return store.shifts.setdefault(pool_id, Shift())
+    if (shift := store.shifts.get(pool_id)) is None:
+        shift = store.shifts[pool_id] = Shift()
+    return shift
 
 
 def close(store: Store, kind: str, pool_id: str, reason: str, at: float) -> None:
