@@ -141,9 +141,6 @@ class Account(Store):
             view[status.lower()] = now
         view |= _stamped(fields)
         self.tables["assignments"].add(view)
-        if status == "REJECTED":
-            standing = self.standings[pool_id]
-            standing.last_rejected = max(seconds(view["rejected"]), standing.last_rejected or 0)
         toloker = work.toloker_of(view["user_id"])
         if toloker is not None:
             work.shift_of(self, pool_id).met(toloker, view["tasks"])

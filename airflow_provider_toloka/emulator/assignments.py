@@ -75,7 +75,6 @@ def judge(store: Store, assignment_id: str, form: dict[str, Any]) -> View:
     else:
         changes["rejected"] = stamp(at)
         charge(store, -assignment["reward"])
-        store.standings[assignment["pool_id"]].last_rejected = at
     return store.tables["assignments"].update(assignment_id, **changes)
 
 

@@ -12,7 +12,7 @@ from airflow_provider_toloka.emulator.errors import ApiError, wrong_status
 from airflow_provider_toloka.emulator.options import ArchivedAnswer
 from airflow_provider_toloka.emulator.store import Store
 from airflow_provider_toloka.emulator.tables import View
-from airflow_provider_toloka.emulator.timestamps import stamp
+from airflow_provider_toloka.emulator.timestamps import seconds, stamp
 
 REJECTION_REST = 9 * 24 * 60 * 60
 """Seconds after the last rejection before a pool can be archived: the time that a performer has for an appeal."""
@@ -97,13 +97,6 @@ def check_free(store: Store, kind: str, row: View) -> None:
         raise ApiError(409, "POOL_LOCKED_BY_ANOTHER_OPERATION", "Another operation works on it")
 
 
-def has_active(store: Store, pool_id: str) -> bool:
-    """Tell whether a pool has active assignments."""
-    if store.standings[pool_id].active or work.shift_of(store, pool_id).ends:
-        return True
-    return any(row["status"] == "ACTIVE" for row in store.tables["assignments"].walk(("pool_id", pool_id)))
-
-
 def _check_open(store: Store, kind: PoolKind, row: View) -> None:
     if store.find("projects", row["project_id"])["status"] == "ARCHIVED":
         raise wrong_status("PROJECT_INAPPROPRIATE_STATUS", "ACTIVE")
@@ -121,12 +114,14 @@ def _check_open(store: Store, kind: PoolKind, row: View) -> None:
 
 
 def _check_pool(store: Store, pool: View) -> None:
-    if has_active(store, pool["id"]):
+    standing, assignments = store.standings[pool["id"]], list(store.tables["assignments"].walk(("pool_id", pool["id"])))
+    if standing.active or any(row["status"] == "ACTIVE" for row in assignments):
         raise ApiError(409, "THERE_IS_ACTIVE_ASSIGNMENT", "The pool has active assignments")
-    rejected = store.standings[pool["id"]].last_rejected
-    if rejected is not None and store.clock() < rejected + REJECTION_REST:
-        free = stamp(rejected + REJECTION_REST)
-        raise ApiError(409, "THERE_IS_REJECTED_ASSIGNMENT", f"The pool has rejected assignments, wait until {free}")
+    rejections = [seconds(row["rejected"]) for row in assignments if row["status"] == "REJECTED"]
+    free = max([standing.last_rejected or 0, *rejections]) + REJECTION_REST
+    if store.clock() < free:
+        message = f"The pool has rejected assignments, wait until {stamp(free)}"
+        raise ApiError(409, "THERE_IS_REJECTED_ASSIGNMENT", message)
 
 
 def _check_training(store: Store, training: View) -> None:

@@ -29,9 +29,9 @@ Effect = Callable[["Store", View, float], Mapping[str, Any]]
 
 @dataclass
 class Standing:
-    """What stands against archiving a pool, besides its assignments in the table.
+    """What is said to stand against archiving a pool, for tests that want no assignments for it.
 
-    :param active: how many assignments are said to be active, for tests that want no tasks.
+    :param active: how many assignments are active.
     :param last_rejected: when an assignment was last rejected, in seconds since 1970.
     """
 
