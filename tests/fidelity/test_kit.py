@@ -35,6 +35,6 @@ def url() -> Iterator[str]:
 
 @pytest.mark.parametrize("way", ["sync", "async"])
 def test_the_client_of_toloka_goes_all_the_way(url: str, way: str) -> None:
-    command = [PYTHON, HERE / "kit.py", url, DEFAULT_TOKEN, way]
+    command = [str(PYTHON), str(HERE / "kit.py"), url, DEFAULT_TOKEN, way]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
