@@ -143,7 +143,11 @@ def _create_tasks(call: Call) -> Response:
 def _change_task(call: Call) -> Response:
     or_least = call.request.url.path.endswith("/set-overlap-or-min")
     form = call.form(schemas.OVERLAP if or_least else schemas.TASK_CHANGE)
-    return reply(200, tasks.change(call.account, call.row_id, form, or_least=or_least))
+    switches = tasks.read_switches(call.request.query_params, ("open_pool",))
+    task = tasks.change(call.account, call.row_id, form, or_least=or_least)
+    if switches["open_pool"]:
+        tasks.open_pool(call.account, task["pool_id"])
+    return reply(200, task)
 
 
 def _judge(call: Call) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,8 @@ MOST_INPUT_BYTES = 1_048_576
 MOST_OUTPUT_BYTES = 4_194_304
 """Bytes of all ``input_values`` and of all ``output_values`` of one request."""
 
-_SWITCHES = ("allow_defaults", "skip_invalid_items", "open_pool", "async_mode")
+SWITCHES = ("allow_defaults", "skip_invalid_items", "open_pool", "async_mode")
+"""The query parameters of ``POST /tasks``, besides ``operation_id``."""
 
 
 @dataclass
@@ -39,16 +40,17 @@ class Outcome:
     errors: dict[int, FieldErrors] = field(default_factory=dict)
 
 
-def read_switches(query: Mapping[str, str]) -> dict[str, bool]:
+def read_switches(query: Mapping[str, str], known: Collection[str] = SWITCHES) -> dict[str, bool]:
     """Read the query parameters that are true or false.
 
+    :param known: those that there are, all of them false unless they are given.
     :raises ApiError: 400 for another value, and for a parameter that there is not.
     """
-    switches = dict.fromkeys(_SWITCHES, False)
+    switches = dict.fromkeys(known, False)
     for name, value in query.items():
-        if name == "operation_id":
+        if name == "operation_id" and "async_mode" in known:
             continue
-        if name not in _SWITCHES:
+        if name not in known:
             raise invalid(name, "There is no such parameter", "VALUE_NOT_ALLOWED")
         if value.lower() not in ("true", "false"):
             raise invalid(name, "true or false is expected", "BOOLEAN_EXPECTED")
@@ -102,7 +104,9 @@ def carry_out(store: Store, operation: View, at: float) -> Mapping[str, Any]:
     done, wrong = len(outcome.tasks), len(outcome.errors)
     log = store.operations.logs[operation["id"]] = _log(batch.items, outcome)
     if batch.parameters["open_pool"]:
-        log += [_open(store, pool_id) for pool_id in dict.fromkeys(task["pool_id"] for task in outcome.tasks.values())]
+        log += [
+            open_pool(store, pool_id) for pool_id in dict.fromkeys(task["pool_id"] for task in outcome.tasks.values())
+        ]
     total = len(batch.items)
     details = {"total_count": total, "valid_count": total - wrong, "not_valid_count": wrong}
     details |= {"success_count": done, "failed_count": total - done}
@@ -147,7 +151,7 @@ def create_now(store: Store, items: Sequence[Any], parameters: Mapping[str, bool
         raise invalid_fields(errors["0"] if single else errors)
     if parameters["open_pool"]:
         for pool_id in dict.fromkeys(task["pool_id"] for task in outcome.tasks.values()):
-            _open(store, pool_id)
+            open_pool(store, pool_id)
     if single:
         return outcome.tasks[0]
     return {
@@ -247,7 +251,11 @@ def _overlap(overlap: int | None, given: int = 0) -> View:
     return {"overlap": overlap, "infinite_overlap": False, "remaining_overlap": overlap - given}
 
 
-def _open(store: Store, pool_id: str) -> dict[str, Any]:
+def open_pool(store: Store, pool_id: str) -> dict[str, Any]:
+    """Open the pool or training of new tasks, if it can be opened.
+
+    :returns: what the operation's log says of it.
+    """
     kind = store.pool_kind(pool_id)
     entry = {"type": "POOL_OPEN", "success": True, "input": {"pool_id": pool_id}, "output": {}}
     try:

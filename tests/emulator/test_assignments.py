@@ -112,7 +112,7 @@ def test_lists_of_assignments(toloka: TolokaEmulator, client: Client, clock: Clo
 
 
 @pytest.mark.parametrize("form", [{"type": "DAWID_SKENE"}, {"type": "WEIGHTED_DYNAMIC_OVERLAP"}])
-def test_aggregating_a_pool(toloka: TolokaEmulator, client: Client, form: dict[str, str]) -> None:
+def test_aggregating_a_pool(toloka: TolokaEmulator, client: Client, form: dict[str, Any]) -> None:
     toloka.configure(quotas=False)
     pool = filled_pool(toloka, 2)
     one, two = client.ids("/tasks", pool_id=pool)
@@ -122,7 +122,7 @@ def test_aggregating_a_pool(toloka: TolokaEmulator, client: Client, form: dict[s
     toloka.add_assignment(pool, [one], status="SUBMITTED", outputs=[{"result": "dog"}])
     if form["type"] == "WEIGHTED_DYNAMIC_OVERLAP":
         form = form | {"answer_weight_skill_id": toloka.add_skill("Animals")["id"]}
-    form = form | {"pool_id": pool, "fields": [{"name": "result"}]}  # type: ignore[dict-item]
+    form = form | {"pool_id": pool, "fields": [{"name": "result"}]}
     answer = client.post("/aggregated-solutions/aggregate-by-pool", json=form)
     assert answer.status_code == 201
     operation = answer.json()

@@ -225,6 +225,9 @@ def test_changing_the_overlap(toloka: TolokaEmulator, client: Client) -> None:
     assert "overlap" not in changed
     changed = client.patch(f"/tasks/{task}", json={"message_on_unknown_solution": "Look again"}).json()
     assert (changed["message_on_unknown_solution"], changed["infinite_overlap"]) == ("Look again", True)
+    client.patch(f"/tasks/{task}", json={"overlap": 5}, params={"open_pool": "true"})
+    assert client.get(f"/pools/{pool}").json()["status"] == "OPEN"
+    error_of(client.patch(f"/tasks/{task}", json={}, params={"open": "true"}), 400, "VALIDATION_ERROR")
 
 
 def test_tasks_of_a_training(client: Client, toloka: TolokaEmulator) -> None:
