@@ -75,8 +75,6 @@ def add(store: Store, kind: str, fields: View) -> View:
     :raises ValueError: when the id is taken, or there is no such project.
     """
     defaults = copying.deepcopy(_DEFAULTS[kind])
-    if kind == "pools" and fields.get("type") == "TRAINING":
-        del defaults["mixer_config"]
     if kind in POOL_KINDS and store.tables["projects"].get(fields["project_id"]) is None:
         raise ValueError(f"there is no project {fields['project_id']}")
     times = {name: stamp(fields[name]) for name in _TIMES if fields.get(name) is not None}

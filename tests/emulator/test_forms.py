@@ -189,3 +189,10 @@ def test_skills(client: Client) -> None:
 
 def test_default_projects_can_be_read_by_the_official_schema(toloka: TolokaEmulator) -> None:
     assert "view_spec" not in toloka.add_project()["task_spec"]
+
+
+def test_each_collector_has_an_id_of_its_own(client: Client) -> None:
+    config = {"collector_config": {"type": "INCOME", "parameters": {}}, "rules": []}
+    form = PROJECT | {"quality_control": {"configs": [config, config]}}
+    made = client.post("/projects", json=form).json()["quality_control"]["configs"]
+    assert len({one["collector_config"]["uuid"] for one in made}) == 2
