@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list-lag", type=float, default=0.0, metavar="SECONDS", help="let lists not show what is new for so long"
     )
+    parser.add_argument("--any-account", action="store_true", help="let X-Act-Under-Account-ID name any account")
     parser.add_argument("--admin", action="store_true", help="serve /admin/ too, to everyone who reaches the port")
     return parser
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tolokers=Tolokers(options.tolokers, options.toloker_seconds, options.mistakes),
             quotas=not options.no_quotas,
             list_lag=options.list_lag,
+            accounts=None if options.any_account else (),
             admin=options.admin,
         ).start()
     except (ImportError, OSError, ValueError) as error:

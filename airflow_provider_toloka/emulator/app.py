@@ -95,8 +95,9 @@ class Api:
             with self.account.lock:
                 now = self.account.settle()
                 authenticate(request.headers.get("authorization"), self.tokens)
-                known = (REQUESTER_ID, *self.account.options.accounts)
-                check_account(request.headers.get("x-act-under-account-id"), known)
+                accounts = self.account.options.accounts
+                if accounts is not None:
+                    check_account(request.headers.get("x-act-under-account-id"), (REQUESTER_ID, *accounts))
                 self.limits.request(now)
                 handler, kind, row_id = find_handler(request.method, path)
                 return handler(Call(self.account, self.limits, request, body, kind, row_id))

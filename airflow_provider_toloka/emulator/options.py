@@ -48,7 +48,8 @@ class Options:
 
     :param archived_project_answer: how the archiving of an archived project is answered.
     :param quotas: count what is created and aggregated, and answer 429 when a quota is used up.
-    :param accounts: the accounts that ``X-Act-Under-Account-ID`` may name, besides the requester's own.
+    :param accounts: the accounts that ``X-Act-Under-Account-ID`` may name, besides the requester's own; ``None`` for
+        any.
     :param list_lag: seconds for which lists do not show a project, pool or training that was created by a request.
     :param keep_metadata: keep the ``metadata`` of what is created; otherwise it is dropped.
     :param tolokers: who works on open pools; ``None`` for nobody.
@@ -56,7 +57,7 @@ class Options:
 
     archived_project_answer: ArchivedAnswer = "operation"
     quotas: bool = True
-    accounts: Collection[str] = ()
+    accounts: Collection[str] | None = ()
     list_lag: float = 0
     keep_metadata: bool = True
     tolokers: Tolokers | None = field(default=None)

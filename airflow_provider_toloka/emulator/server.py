@@ -41,7 +41,8 @@ class TolokaEmulator(Control):
         or ``"operation"`` (a new operation, finished). Toloka's own client cannot read ``"204"`` there.
     :param tolokers: who works on open pools; by default nobody.
     :param quotas: answer 429 when more is created or aggregated in a minute, an hour or a day than Toloka allows.
-    :param accounts: the accounts that the header ``X-Act-Under-Account-ID`` may name; others are answered with 403.
+    :param accounts: the accounts that the header ``X-Act-Under-Account-ID`` may name, ``None`` for any; others are
+        answered with 403.
     :param list_lag: seconds for which lists do not show a project, pool or training that was created by a request.
     :param keep_metadata: keep the ``metadata`` of what requests create; otherwise it is dropped.
     :param clock: gives the time, in seconds since 1970. Operations, limits and ages go by it.
@@ -61,7 +62,7 @@ class TolokaEmulator(Control):
         archived_project_answer: ArchivedAnswer = "operation",
         tolokers: Tolokers | None = None,
         quotas: bool = True,
-        accounts: Collection[str] = (),
+        accounts: Collection[str] | None = (),
         list_lag: float = 0,
         keep_metadata: bool = True,
         clock: Callable[[], float] = time.time,

@@ -73,6 +73,8 @@ def test_acting_for_another_account(toloka: TolokaEmulator, client: Client) -> N
         answer = client.get("/projects")
         assert answer.status_code == status
     error_of(answer, 403, "ACCESS_DENIED")
+    toloka.configure(accounts=None)
+    assert client.get("/projects").status_code == 200
 
 
 def test_options_for_another_process(connect: Connect) -> None:
