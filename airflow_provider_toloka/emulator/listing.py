@@ -143,7 +143,9 @@ def select(table: Table, query: Query, hidden: Collection[Any] = ()) -> tuple[li
         rows = table.walk_by(first, query.ranges.get(first, ()), descending=descending)
         sort = query.sort
     else:
-        rows, sort = table.walk(group, query.ranges.get("id", ())), [("", False), *query.sort]
+        # As in an index: the ids of what is equal go in the same direction.
+        rows = table.walk(group, query.ranges.get("id", ()), descending=descending)
+        sort = [("", False), *query.sort]
     matches = (row for row in rows if row["id"] not in hidden and _accepts(table, query, row))
     found = list(islice(_in_order(table, matches, sort), query.limit + 1))
     return found[: query.limit], len(found) > query.limit

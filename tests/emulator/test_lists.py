@@ -187,3 +187,11 @@ def test_two_filters_sift_each_other(toloka: TolokaEmulator, client: Client) -> 
     pools = [toloka.add_pool(where, status="OPEN")["id"] for where in (project, other, project)]
     toloka.add_pool(project)
     assert client.ids("/pools", project_id=project, status="OPEN") == [pools[0], pools[2]]
+
+
+def test_what_is_equal_goes_by_id_in_the_same_direction(toloka: TolokaEmulator, client: Client) -> None:
+    project = toloka.add_project(created="2020-01-01")["id"]
+    pools = [toloka.add_pool(project, created="2020-01-01", last_started="2020-01-02")["id"] for _ in range(3)]
+    for field in ("created", "last_started"):
+        assert client.ids("/pools", sort=field) == pools
+        assert client.ids("/pools", sort=f"-{field}") == pools[::-1]
