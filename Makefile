@@ -12,6 +12,8 @@ INSTALLED := $(VENV)/installed
 E2E_INSTALLED := $(VENV)/installed-e2e
 OLDEST_INSTALLED := $(OLDEST_VENV)/installed
 DOCS_INSTALLED := .venv-docs/installed
+FIDELITY_VENV := .venv-fidelity
+FIDELITY_INSTALLED := $(FIDELITY_VENV)/installed
 
 # How many processes the tests are spread over: more than two cores keep busy, since tests wait half of their time.
 WORKERS ?= 4
@@ -22,7 +24,7 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-events test-faults test-security test-durability test-mapped test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
+.PHONY: help install demo test test-events test-faults test-fidelity test-security test-durability test-mapped test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -50,6 +52,9 @@ OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_tasks.py hooks inte
 
 test-faults: $(INSTALLED) ## let every fault of the network and the service meet every component (WRITE_TABLES=1: and write the table of docs/)
 	$(VENV)/bin/$(PYTEST) tests/faults
+
+test-fidelity: $(INSTALLED) $(FIDELITY_INSTALLED) ## let Toloka's own client use the emulator, from an environment of its own
+	FIDELITY_VENV=$(abspath $(FIDELITY_VENV)) $(VENV)/bin/python -m pytest tests/fidelity
 
 test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes
 	$(VENV)/bin/python -m pytest tests/events
@@ -185,6 +190,14 @@ $(E2E_INSTALLED): $(INSTALLED)
 
 $(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt
 	$(call install,$(OLDEST_VENV),$(OLDEST_AIRFLOW),$(OLDEST_PYTHON))
+
+# toloka-kit does not import beside what its dependencies have become since.
+$(FIDELITY_INSTALLED): $(INSTALLED)
+	@echo "Installing toloka-kit into $(FIDELITY_VENV) (once)"
+	@$(VENV)/bin/uv venv --quiet --clear --python 3.11 $(FIDELITY_VENV)
+	@$(VENV)/bin/uv pip install --quiet --python $(FIDELITY_VENV)/bin/python \
+		--exclude-newer 2024-07-10 toloka-kit==1.2.3 setuptools
+	@touch $@
 
 $(DOCS_INSTALLED): pyproject.toml constraints/docs.txt
 	@echo "Installing what builds the documentation into .venv-docs"

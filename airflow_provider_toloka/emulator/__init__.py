@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_toloka.emulator.faults import Fault
     from airflow_provider_toloka.emulator.journal import RequestRecord
+    from airflow_provider_toloka.emulator.options import Tolokers
     from airflow_provider_toloka.emulator.server import TolokaEmulator
 
-__all__ = ["DEFAULT_TOKEN", "Fault", "RequestRecord", "TolokaEmulator"]
+__all__ = ["DEFAULT_TOKEN", "Fault", "RequestRecord", "TolokaEmulator", "Tolokers"]
 
 DEFAULT_TOKEN = "AQAD-emulator-made-up-token"  # noqa: S105  made up; it has the shape of an OAuth token (no dots)
 
-_HOMES = {"Fault": "faults", "RequestRecord": "journal", "TolokaEmulator": "server"}
+_HOMES = {"Fault": "faults", "RequestRecord": "journal", "TolokaEmulator": "server", "Tolokers": "options"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from airflow_provider_toloka.emulator import DEFAULT_TOKEN, TolokaEmulator
+from airflow_provider_toloka.emulator import DEFAULT_TOKEN, TolokaEmulator, Tolokers
 
 
 def _duration(text: str) -> float | tuple[float, float]:
@@ -33,6 +33,21 @@ def _parser() -> argparse.ArgumentParser:
         "--token", action="append", help=f"a token to let in, may be given again (default: {DEFAULT_TOKEN})"
     )
     parser.add_argument("--requests-per-second", type=int, default=300, help="0 for no limit (default: %(default)s)")
+    people = parser.add_argument_group("made-up Tolokers, who work on open pools")
+    people.add_argument("--tolokers", type=int, default=0, metavar="N", help="how many there are (default: nobody)")
+    people.add_argument(
+        "--toloker-seconds",
+        type=_duration,
+        default=0.0,
+        metavar="N or LOW-HIGH",
+        help="how long one takes for a task suite",
+    )
+    people.add_argument("--mistakes", type=float, default=0.0, metavar="PART", help="the part of wrong answers, 0 to 1")
+    parser.add_argument("--no-quotas", action="store_true", help="let any number of objects be created in a day")
+    parser.add_argument(
+        "--list-lag", type=float, default=0.0, metavar="SECONDS", help="let lists not show what is new for so long"
+    )
+    parser.add_argument("--any-account", action="store_true", help="let X-Act-Under-Account-ID name any account")
     parser.add_argument("--admin", action="store_true", help="serve /admin/ too, to everyone who reaches the port")
     return parser
 
@@ -55,6 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             host=options.host,
             port=options.port,
             requests_per_second=options.requests_per_second,
+            tolokers=Tolokers(options.tolokers, options.toloker_seconds, options.mistakes),
+            quotas=not options.no_quotas,
+            list_lag=options.list_lag,
+            accounts=None if options.any_account else (),
             admin=options.admin,
         ).start()
     except (ImportError, OSError, ValueError) as error:

@@ -1,87 +1,59 @@
-"""The state of one Toloka account: its projects, pools, trainings and operations."""
+"""One Toloka account: its state, what operations do in it, and the ways for tests to fill it directly."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_toloka.emulator.listing import empty_tables
-from airflow_provider_toloka.emulator.operations import Course, Duration, Operations
-from airflow_provider_toloka.emulator.tables import Table, View
+from airflow_provider_toloka.emulator import creation, effects, tasks, work
+from airflow_provider_toloka.emulator.errors import ApiError
+from airflow_provider_toloka.emulator.operations import Course, Duration
+from airflow_provider_toloka.emulator.options import Options
+from airflow_provider_toloka.emulator.store import BALANCE, REQUESTER_ID, Batch, Store
+from airflow_provider_toloka.emulator.tables import View
 from airflow_provider_toloka.emulator.timestamps import Moment, seconds, stamp
 
-REQUESTER: View = {
-    "id": "566ec2b0ff0deeaae5f9d500629de162",
-    "balance": 121.3,
-    "public_name": {"EN": "Emulated requester"},
-    "company": {
-        "id": "eaf25678e128e14dea651d8c32471f21",
-        "superintendent_id": "566ec2b0ff0deeaae5f9d500629de162",
-    },
-}
-"""The answer to ``GET /requester``."""
-
-KINDS = ("projects", "pools", "trainings", "operations")
-_TIMES = ("created", "last_started", "last_stopped", "submitted", "started", "finished")
+KINDS = ("projects", "pools", "trainings", "skills", "tasks", "assignments", "operations")
+_TIMES = ("created", "submitted", "started", "finished", "accepted", "rejected", "skipped", "expired")
 
 
-@dataclass
-class Assignments:
-    """What stands against archiving a pool: active assignments, and the last rejection (seconds since 1970)."""
-
-    active: int = 0
-    last_rejected: float | None = None
-
-
-class Account:
+class Account(Store):
     """An account and what is in it. Whoever reads or changes it holds ``lock``.
 
     :param clock: gives the time, in seconds since 1970.
     :param operation_seconds: how long an operation takes.
     :param random_seed: makes drawn durations and ids repeatable.
+    :param options: the settings.
     """
 
-    def __init__(self, *, clock: Callable[[], float], operation_seconds: Duration, random_seed: int = 0) -> None:
-        self.clock = clock
-        self.lock = threading.RLock()
-        self._settings = (operation_seconds, random_seed)
-        self.clear()
-
-    def clear(self) -> None:
-        """Empty the account."""
-        duration, random_seed = self._settings
-        self.tables: Mapping[str, Table] = empty_tables()
-        self.assignments: dict[str, Assignments] = {}
-        self.operations = Operations(
-            self.tables["operations"], duration, random_seed, on_success=partial(_carry_out, self.tables)
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        operation_seconds: Duration,
+        random_seed: int = 0,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(
+            clock=clock,
+            operation_seconds=operation_seconds,
+            random_seed=random_seed,
+            options=options or Options(),
+            effect=effects.carry_out,
         )
-        # Low and just under a power of ten: ids soon differ in length, and a client that sorts them as text shows.
-        self._next_ids = {"projects": 98, "pools": 998}
 
-    def settle(self) -> float:
-        """Bring the operations up to the present.
-
-        :returns: the time.
-        """
-        now = self.clock()
-        self.operations.settle(now)
-        return now
+    def requester(self) -> View:
+        """Return the answer to ``GET /requester``."""
+        return {
+            "id": REQUESTER_ID,
+            "balance": self.balance,
+            "public_name": {"EN": "Emulated requester"},
+            "company": {"id": "eaf25678e128e14dea651d8c32471f21", "superintendent_id": REQUESTER_ID},
+        }
 
     def add_project(self, public_name: str = "A project", status: str = "ACTIVE", **fields: Any) -> View:
         """Add a project (the fields of ``ProjectViewV1``)."""
-        view = self._begin("projects", fields) | {
-            "public_name": public_name,
-            "public_description": "",
-            "public_instructions": "",
-            "task_spec": {"input_spec": {}, "output_spec": {}, "view_spec": {}},
-            "assignments_issuing_type": "AUTOMATED",
-            "assignments_automerge_enabled": False,
-            "status": status,
-        }
-        return self._add("projects", view, fields)
+        return creation.add(self, "projects", {"public_name": public_name, "status": status} | fields)
 
     def add_pool(
         self,
@@ -93,41 +65,88 @@ class Account:
         **fields: Any,
     ) -> View:
         """Add a pool (the fields of ``PoolViewV1``)."""
-        view = self._begin("pools", fields) | {
-            "project_id": self._known("projects", project_id),
-            "private_name": "A pool",
-            "may_contain_adult_content": False,
-            "will_expire": "2100-01-01T00:00:00.000",
-            "reward_per_assignment": 0.05,
-            "assignment_max_duration_seconds": 600,
-            "auto_accept_solutions": True,
-            "defaults": {"default_overlap_for_new_task_suites": 1},
-            "priority": 0,
-            "type": "REGULAR",
-            "status": status,
-        }
         if training_id is not None:
             requirement = {"training_pool_id": training_id, "training_passing_skill_value": 80}
-            view["quality_control"] = {"training_requirement": requirement, "configs": []}
-        rejected = None if last_rejected is None else seconds(last_rejected)
-        added = self._add("pools", view, fields)
-        self.assignments[added["id"]] = Assignments(active_assignments, rejected)
+            fields = {"quality_control": {"training_requirement": requirement, "configs": []}} | fields
+        added = creation.add(self, "pools", {"project_id": project_id, "status": status} | fields)
+        standing = self.standings[added["id"]]
+        standing.active = active_assignments
+        standing.last_rejected = None if last_rejected is None else seconds(last_rejected)
+        if status == "OPEN":
+            work.plan_expiry(self, added, self.clock())
         return added
 
     def add_training(self, project_id: str, status: str = "CLOSED", **fields: Any) -> View:
         """Add a training (the fields of ``TrainingViewV1``)."""
-        view = self._begin("trainings", fields) | {
-            "project_id": self._known("projects", project_id),
-            "private_name": "A training",
-            "inherited_instructions": True,
-            "may_contain_adult_content": False,
-            "assignment_max_duration_seconds": 600,
-            "mix_tasks_in_creation_order": True,
-            "shuffle_tasks_in_task_suite": True,
-            "training_tasks_in_task_suite_count": 10,
-            "status": status,
-        }
-        return self._add("trainings", view, fields)
+        return creation.add(self, "trainings", {"project_id": project_id, "status": status} | fields)
+
+    def add_skill(self, name: str, **fields: Any) -> View:
+        """Add a skill (the fields of ``SkillViewV1``)."""
+        return creation.create_skill(self, {"name": name} | _stamped(fields))
+
+    def add_tasks(self, pool_id: str, inputs: Iterable[View], **fields: Any) -> list[View]:
+        """Add tasks to a pool or training (the fields of ``TaskViewV1``).
+
+        :param inputs: their ``input_values``.
+        :param fields: fields that all of them have.
+        """
+        return [self.add_task(pool_id, input_values=input_values, **fields) for input_values in inputs]
+
+    def add_task(self, pool_id: str, input_values: View, **fields: Any) -> View:
+        """Add a task to a pool or training (the fields of ``TaskViewV1``)."""
+        if (kind := self.pool_kind(pool_id)) is None:
+            raise ValueError(f"there is no pool {pool_id}")
+        now = self.clock()
+        task: View = {"id": self.new_id(pool_id, now), "created": stamp(now), "pool_id": pool_id}
+        task |= {"input_values": input_values, "reserved_for": [], "unavailable_for": []} | _stamped(fields)
+        if kind == "trainings" or task.get("infinite_overlap") or task.get("known_solutions"):
+            task["infinite_overlap"] = True
+        else:
+            defaults = self.find(kind, pool_id)["defaults"]
+            overlap = defaults.get("default_overlap_for_new_tasks", defaults["default_overlap_for_new_task_suites"])
+            task = {"overlap": overlap, "infinite_overlap": False} | task
+            task.setdefault("remaining_overlap", task["overlap"])
+        tasks.put(self, pool_id, [task])
+        work.go_on(self, pool_id, now)
+        return task
+
+    def add_assignment(
+        self,
+        pool_id: str,
+        tasks: Sequence[str],
+        status: str = "SUBMITTED",
+        outputs: Sequence[View] | None = None,
+        finishes_in: float | None = None,
+        in_time: bool = True,
+        **fields: Any,
+    ) -> View:
+        """Add an assignment as it stands (the fields of ``AssignmentViewV1``).
+
+        :param tasks: the ids of its tasks.
+        :param outputs: the ``output_values`` of its answers; by default there are none while it is active.
+        :param finishes_in: seconds until an active one ends; without it, it never ends.
+        :param in_time: whether it ends with answers.
+        """
+        pool, now = self.find("pools", pool_id), stamp(self.clock())
+        view: View = {"id": self.new_id(pool_id, self.clock()), "task_suite_id": self.new_id(pool_id, self.clock())}
+        view |= {"pool_id": pool_id, "user_id": work.user_id(0), "status": status}
+        view |= {"reward": pool["reward_per_assignment"], "tasks": [self.find("tasks", task) for task in tasks]}
+        view |= {"mixed": True, "automerged": False, "created": now, "owner": {"id": REQUESTER_ID, "myself": True}}
+        if outputs is not None:
+            view["solutions"] = [{"output_values": values} for values in outputs]
+        if status in ("SUBMITTED", "ACCEPTED", "REJECTED"):
+            view["submitted"] = now
+            view.setdefault("solutions", [{"output_values": {}} for _ in tasks])
+        if status not in ("SUBMITTED", "ACTIVE"):
+            view[status.lower()] = now
+        view |= _stamped(fields)
+        self.tables["assignments"].add(view)
+        toloker = work.toloker_of(view["user_id"])
+        if toloker is not None:
+            work.shift_of(self, pool_id).met(toloker, view["tasks"])
+            if status == "ACTIVE" and finishes_in is not None:
+                work.take_up(self, view, toloker, self.clock() + finishes_in, in_time=in_time)
+        return view
 
     def add_operation(
         self,
@@ -136,6 +155,8 @@ class Account:
         finishes_in: float | None = None,
         outcome: str = "SUCCESS",
         log: list[dict[str, Any]] | None = None,
+        items: list[Any] | None = None,
+        solutions: list[View] | None = None,
         **fields: Any,
     ) -> View:
         """Add an operation (the fields of ``OperationViewV1``).
@@ -144,6 +165,8 @@ class Account:
         :param finishes_in: seconds until it ends, for one that is not finished; without it, it never ends.
         :param outcome: how it ends then: ``SUCCESS``, with the effect that its type has, or ``FAIL``.
         :param log: the answer to ``GET /operations/{id}/log``.
+        :param items: the tasks that an unfinished one is to create.
+        :param solutions: the answers that a finished one has aggregated.
         :param fields: any other field, as it is to be shown; ``None`` is shown as null.
         """
         now = self.clock()
@@ -159,9 +182,13 @@ class Account:
             starts = now + finishes_in / 5 if status == "PENDING" else seconds(view["started"])
             details = view.pop("details", None)  # known at the end
             course = Course(min(starts, now + finishes_in), now + finishes_in, outcome, details)
-        self.operations.add(view, course)
         if log is not None:
             self.operations.logs[view["id"]] = log
+        if items is not None:
+            self.batches[view["id"]] = Batch(items, view["parameters"])
+        if solutions is not None:
+            self.solutions[view["id"]] = solutions
+        self.operations.add(view, course)
         return view
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -169,78 +196,51 @@ class Account:
 
         :raises ValueError: when it has another form; the account is left as it was.
         """
-        fresh = Account(clock=self.clock, operation_seconds=self._settings[0], random_seed=self._settings[1])
-        if unknown := set(state) - set(KINDS):
-            raise ValueError(f"a state has {', '.join(KINDS)}, and not {', '.join(sorted(unknown))}")
+        if unknown := set(state) - {*KINDS, "balance"}:
+            raise ValueError(f"a state has {', '.join(KINDS)} and balance, and not {', '.join(sorted(unknown))}")
+        before = dict(self.__dict__)
+        self.clear()
         try:
+            self.balance = float(state.get("balance", BALANCE))
             for kind in KINDS:
-                add = getattr(fresh, f"add_{kind.removesuffix('s')}")
+                add = getattr(self, f"add_{kind.removesuffix('s')}")
                 for fields in state.get(kind, ()):
                     add(**fields)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ApiError, AttributeError, KeyError, TypeError, ValueError) as error:
+            self.__dict__.update(before)
             raise ValueError(f"not a state of an account: {error}") from error
-        self.tables, self.assignments, self.operations = fresh.tables, fresh.assignments, fresh.operations
 
-    def dump(self) -> dict[str, list[View]]:
+    def dump(self) -> dict[str, Any]:
         """Return the whole state, as JSON can hold it."""
         now = self.settle()
-        state = {kind: [dict(row) for row in self.tables[kind]] for kind in KINDS}
+        state: dict[str, Any] = {kind: [dict(row) for row in self.tables[kind]] for kind in KINDS}
         for pool in state["pools"]:
-            held = self.assignments[pool["id"]]
-            if held.active:
-                pool["active_assignments"] = held.active
-            if held.last_rejected is not None:
-                pool["last_rejected"] = stamp(held.last_rejected)
+            standing = self.standings[pool["id"]]
+            if standing.active:
+                pool["active_assignments"] = standing.active
+            if standing.last_rejected is not None:
+                pool["last_rejected"] = stamp(standing.last_rejected)
+        for assignment in state["assignments"]:
+            assignment["tasks"] = [task["id"] for task in assignment["tasks"]]
+            if end := work.shift_of(self, assignment["pool_id"]).ends.get(assignment["id"]):
+                assignment |= {"finishes_in": end[0] - now, "in_time": end[1]}
         for operation in state["operations"]:
-            if course := self.operations.courses.get(operation["id"]):
-                operation |= {"finishes_in": course.finishes - now, "outcome": course.outcome}
-                if course.details is not None:
-                    operation["details"] = course.details
-            if log := self.operations.logs.get(operation["id"]):
-                operation["log"] = log
-        return state
+            self._dump_operation(operation, now)
+        return state | {"balance": self.balance}
 
-    def _begin(self, kind: str, fields: dict[str, Any]) -> View:
-        if "id" not in fields:
-            # A training is a pool to Toloka: both draw their ids from one row of numbers.
-            row = "projects" if kind == "projects" else "pools"
-            while any(self.tables[other].get(str(self._next_ids[row])) for other in _sharing(kind)):
-                self._next_ids[row] += 1
-            fields = {"id": str(self._next_ids[row])}
-        owner = {"id": REQUESTER["id"], "myself": True}
-        return {"id": fields["id"], "owner": owner, "created": stamp(self.clock())}
-
-    def _add(self, kind: str, view: View, fields: dict[str, Any]) -> View:
-        view |= _stamped(fields)
-        if view["status"] == "OPEN":
-            view.setdefault("last_started", view["created"])
-        self.tables[kind].add(view)
-        return view
-
-    def _known(self, kind: str, row_id: str) -> str:
-        if self.tables[kind].get(row_id) is None:
-            raise ValueError(f"there is no {kind.removesuffix('s')} {row_id}")
-        return row_id
-
-
-def _sharing(kind: str) -> tuple[str, ...]:
-    return ("projects",) if kind == "projects" else ("pools", "trainings")
+    def _dump_operation(self, operation: View, now: float) -> None:
+        operation_id = operation["id"]
+        if course := self.operations.courses.get(operation_id):
+            operation |= {"finishes_in": course.finishes - now, "outcome": course.outcome}
+            if course.details is not None:
+                operation["details"] = course.details
+        if log := self.operations.logs.get(operation_id):
+            operation["log"] = log
+        if batch := self.batches.get(operation_id):
+            operation["items"] = batch.items
+        if solutions := self.solutions.get(operation_id):
+            operation["solutions"] = solutions
 
 
 def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: stamp(value) if key in _TIMES and value is not None else value for key, value in fields.items()}
-
-
-def _carry_out(tables: Mapping[str, Table], operation: View, at: float) -> None:
-    # What an operation is for happens when it finishes.
-    kind, _, action = operation["type"].partition(".")
-    table = tables.get(f"{kind.lower()}s")
-    row_id = str(operation["parameters"].get(f"{kind.lower()}_id"))
-    if table is None or table.get(row_id) is None:
-        return
-    if action == "ARCHIVE":
-        table.update(row_id, status="ARCHIVED")
-    elif action == "CLOSE":
-        table.update(row_id, status="CLOSED", last_stopped=stamp(at), last_close_reason="MANUAL")
-    elif action == "OPEN":
-        table.update(row_id, status="OPEN", last_started=stamp(at))

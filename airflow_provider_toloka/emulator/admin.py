@@ -1,4 +1,4 @@
-"""The routes under ``/admin/``: faults, failures, requests and state of the emulator, for tests in other processes.
+"""The routes under ``/admin/``: faults, failures, options, requests and state, for tests in other processes.
 
 They ask for no token, are not recorded, and count against no limit.
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from airflow_provider_toloka.emulator.app import reply
-
-if TYPE_CHECKING:
-    from airflow_provider_toloka.emulator.server import TolokaEmulator
+from airflow_provider_toloka.emulator.control import Control
+from airflow_provider_toloka.emulator.replies import empty, reply
 
 
 class Admin:
@@ -25,7 +23,7 @@ class Admin:
     :param emulator: what they are about.
     """
 
-    def __init__(self, emulator: TolokaEmulator) -> None:
+    def __init__(self, emulator: Control) -> None:
         self.emulator = emulator
 
     def __call__(self, request: Request, body: bytes) -> Response:
@@ -39,54 +37,61 @@ class Admin:
             return reply(400, {"message": str(error)})
 
 
-def _add_fault(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+def _add_fault(emulator: Control, given: dict[str, Any]) -> Response:
     fault = emulator.fault(given.pop("rule", ""), **given)
     return reply(201, {"id": fault.id})
 
 
-def _faults(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
+def _faults(emulator: Control, _given: dict[str, Any]) -> Response:
     return reply(200, [{"id": fault.id, "rule": fault.rule, "arrived": fault.arrived} for fault in emulator.faults])
 
 
-def _clear_faults(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
+def _clear_faults(emulator: Control, _given: dict[str, Any]) -> Response:
     emulator.clear_faults()
-    return Response(status_code=204)
+    return empty()
 
 
-def _fail_next(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+def _fail_next(emulator: Control, given: dict[str, Any]) -> Response:
     emulator.fail_next(**given)
-    return Response(status_code=204)
+    return empty()
 
 
-def _requests(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
+def _requests(emulator: Control, _given: dict[str, Any]) -> Response:
     return reply(200, [asdict(record) for record in emulator.requests])
 
 
-def _release(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+def _release(emulator: Control, given: dict[str, Any]) -> Response:
     if not given:
         emulator.release()
     for fault in emulator.faults:
         if fault.id in given.get("ids", ()):
             fault.release()
-    return Response(status_code=204)
+    return empty()
 
 
-def _finish(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+def _finish(emulator: Control, given: dict[str, Any]) -> Response:
     for operation_id in given["ids"]:
         emulator.finish(operation_id)
-    return Response(status_code=204)
+    return empty()
 
 
-def _state(emulator: TolokaEmulator, _given: dict[str, Any]) -> Response:
+def _configure(emulator: Control, given: dict[str, Any]) -> Response:
+    if "balance" in given:
+        emulator.balance = float(given.pop("balance"))
+    emulator.configure(**given)
+    return empty()
+
+
+def _state(emulator: Control, _given: dict[str, Any]) -> Response:
     return reply(200, emulator.state())
 
 
-def _load(emulator: TolokaEmulator, given: dict[str, Any]) -> Response:
+def _load(emulator: Control, given: dict[str, Any]) -> Response:
     emulator.load(given)
-    return Response(status_code=204)
+    return empty()
 
 
-_ROUTES: dict[str, Callable[[TolokaEmulator, dict[str, Any]], Response]] = {
+_ROUTES: dict[str, Callable[[Control, dict[str, Any]], Response]] = {
     "GET /admin/faults": _faults,
     "POST /admin/faults": _add_fault,
     "DELETE /admin/faults": _clear_faults,
@@ -94,6 +99,7 @@ _ROUTES: dict[str, Callable[[TolokaEmulator, dict[str, Any]], Response]] = {
     "GET /admin/requests": _requests,
     "POST /admin/release": _release,
     "POST /admin/finish": _finish,
+    "POST /admin/options": _configure,
     "GET /admin/state": _state,
     "POST /admin/state": _load,
 }

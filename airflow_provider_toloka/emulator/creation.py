@@ -1,87 +1,194 @@
-"""Making objects by request: ``POST /projects``, ``/pools`` and ``/trainings``, as far as test data need it.
-
-The required fields are those of ``ProjectFormV1``, ``PoolFormV1`` and ``TrainingFormV1``.
-"""
+"""Making projects, pools, trainings and skills, and replacing what they are: defaults, and forms from requests."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import copy as copying
+import uuid
 
-from airflow_provider_toloka.emulator.account import Account
-from airflow_provider_toloka.emulator.errors import ApiError
+from airflow_provider_toloka.emulator import rules
+from airflow_provider_toloka.emulator.errors import field_error, invalid_fields, wrong_status
+from airflow_provider_toloka.emulator.store import POOL_KINDS, REQUESTER_ID, Standing, Store
 from airflow_provider_toloka.emulator.tables import View
+from airflow_provider_toloka.emulator.timestamps import stamp
 
-_REQUIRED: dict[str, dict[str, tuple[type, ...]]] = {
-    "projects": {"public_name": (str,), "task_spec": (dict,), "assignments_issuing_type": (str,)},
+_DEFAULTS: dict[str, View] = {
+    "projects": {
+        "public_name": "A project",
+        "public_description": "",
+        "public_instructions": "",
+        "task_spec": {
+            "input_spec": {"image": {"type": "url", "required": True, "hidden": False}},
+            "output_spec": {
+                "result": {"type": "string", "required": True, "hidden": False, "allowed_values": ["cat", "dog"]}
+            },
+        },
+        "assignments_issuing_type": "AUTOMATED",
+        "assignments_automerge_enabled": False,
+        "status": "ACTIVE",
+    },
     "pools": {
-        "project_id": (str,),
-        "private_name": (str,),
-        "defaults": (dict,),
-        "reward_per_assignment": (int, float),
-        "will_expire": (str,),
-        "assignment_max_duration_seconds": (int,),
+        "private_name": "A pool",
+        "may_contain_adult_content": False,
+        "will_expire": "2100-01-01T00:00:00",
+        "reward_per_assignment": 0.05,
+        "assignment_max_duration_seconds": 600,
+        "auto_accept_solutions": True,
+        "defaults": {"default_overlap_for_new_task_suites": 1},
+        "mixer_config": {"real_tasks_count": 1, "golden_tasks_count": 0, "training_tasks_count": 0},
+        "priority": 0,
+        "type": "REGULAR",
+        "status": "CLOSED",
     },
     "trainings": {
-        "project_id": (str,),
-        "private_name": (str,),
-        "inherited_instructions": (bool,),
-        "training_tasks_in_task_suite_count": (int,),
+        "private_name": "A training",
+        "inherited_instructions": True,
+        "may_contain_adult_content": False,
+        "assignment_max_duration_seconds": 600,
+        "mix_tasks_in_creation_order": True,
+        "shuffle_tasks_in_task_suite": True,
+        "training_tasks_in_task_suite_count": 10,
+        "status": "CLOSED",
     },
 }
-_OPTIONAL: dict[str, tuple[type, ...]] = {
-    "metadata": (dict,),
-    "private_comment": (str,),
-    "public_description": (str,),
-    "public_instructions": (str,),
-    "quality_control": (dict,),
+
+_BY_FORM: dict[str, View] = {
+    "projects": {"public_description": "", "public_instructions": "", "assignments_automerge_enabled": False},
+    "pools": {
+        "may_contain_adult_content": False,
+        "auto_accept_solutions": True,
+        "auto_close_after_complete_delay_seconds": 0,
+        "priority": 0,
+    },
+    "trainings": {"may_contain_adult_content": False},
 }
-# Toloka's to say: a form that has them is not refused, as a client may send back what it has read.
-_READ_ONLY = ("id", "owner", "status", "created", "last_started", "last_stopped", "last_close_reason")
-# Words of this emulator's own, by which a test says more of an object than the API shows: no form has them.
-_NO_FIELDS = ("self", "active_assignments", "last_rejected", "training_id")
+"""What Toloka sets when a form does not."""
+
+_TIMES = ("created", "last_started", "last_stopped")
+# Toloka's to say, and so kept when the rest is replaced.
+_OWN = ("id", "owner", "status", "type", "created", "last_started", "last_stopped", "last_close_reason")
 
 
-def read_form(body: bytes, content_type: str) -> dict[str, Any]:
-    """Read the JSON object of a request.
+def add(store: Store, kind: str, fields: View) -> View:
+    """Add a project, pool or training as it stands.
 
-    :raises ApiError: 415 for another content type, 400 for what is no JSON object.
+    :param fields: fields of the view, and any that default.
+    :raises ValueError: when the id is taken, or there is no such project.
     """
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise ApiError(415, message="Content-Type: application/json is expected")
-    try:
-        form = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, message=f"The body is not JSON: {error}") from error
-    if not isinstance(form, dict):
-        raise ApiError(400, message="A JSON object is expected")
-    return form
+    defaults = copying.deepcopy(_DEFAULTS[kind])
+    if kind in POOL_KINDS and store.tables["projects"].get(fields["project_id"]) is None:
+        raise ValueError(f"there is no project {fields['project_id']}")
+    times = {name: stamp(fields[name]) for name in _TIMES if fields.get(name) is not None}
+    return _put(store, kind, _head(store, kind, fields.get("id")) | defaults | fields | times)
 
 
-def create(account: Account, kind: str, form: dict[str, Any]) -> View:
-    """Make a project, pool or training.
+def create(store: Store, kind: str, form: View) -> View:
+    """Create a project, pool or training from a form.
 
-    :raises ApiError: 400 for fields that lack or are wrong, 409 for an archived project.
+    :raises ApiError: 400 when something that the form names does not exist, 409 for an archived project.
     """
-    wrong = {}
-    for name, types in (_REQUIRED[kind] | _OPTIONAL).items():
-        value = form.get(name)
-        if value is None or value == "":
-            if name in _REQUIRED[kind]:
-                wrong[name] = {"code": "VALUE_REQUIRED", "message": "May not be empty"}
-        elif not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            wrong[name] = {"code": "INVALID_TYPE", "message": f"Not the type that is expected: {types[0].__name__}"}
-    project = None
-    if kind != "projects" and "project_id" not in wrong:
-        project = account.tables["projects"].get(form["project_id"])
-        if project is None:
-            wrong["project_id"] = {"code": "ENTITY_DOES_NOT_EXIST", "message": "Entity does not exist"}
-    if wrong:
-        raise ApiError(400, "VALIDATION_ERROR", "Validation failed", payload=wrong)
-    if project and project["status"] == "ARCHIVED":
-        raise ApiError(409, "PROJECT_INAPPROPRIATE_STATUS", "The project is archived")
-    fields = {name: value for name, value in form.items() if name not in (*_READ_ONLY, *_NO_FIELDS)}
+    _check(store, kind, form)
+    status = {"status": "ACTIVE" if kind == "projects" else "CLOSED"} | ({"type": "REGULAR"} if kind == "pools" else {})
+    row = _head(store, kind) | _BY_FORM[kind] | {"metadata": {}} | form | status
+    if not store.options.keep_metadata:
+        row["metadata"] = {}
+    _put(store, kind, row)
+    store.hide(kind, row["id"])
+    return row
+
+
+def replace(store: Store, kind: str, row_id: str, form: View) -> View:
+    """Replace a project, pool or training by a form (``PUT``).
+
+    :raises ApiError: 400 as for ``create``; 404 when there is none with this id; 409 when its state forbids it.
+    """
+    old = store.find(kind, row_id)
+    if old["status"] == "ARCHIVED" or (kind == "pools" and old["status"] != "CLOSED"):
+        code = {"projects": "PROJECT_INAPPROPRIATE_STATUS", "pools": "POOL_INAPPROPRIATE_STATUS"}.get(kind)
+        raise wrong_status(code or "INAPPROPRIATE_STATUS", "ACTIVE" if kind == "projects" else "CLOSED")
+    if kind in POOL_KINDS:
+        rules.check_free(store, kind, old)
+    _check(store, kind, form)
+    if kind in POOL_KINDS and form["project_id"] != old["project_id"]:
+        raise invalid_fields({"project_id": field_error("VALUE_NOT_ALLOWED", "The project cannot be changed")})
+    kept = {name: old[name] for name in _OWN if name in old}
+    row = _BY_FORM[kind] | {"metadata": {}} | form | kept
+    _name_collectors(row)
+    store.tables[kind].replace(row)
+    return row
+
+
+def set_priority(store: Store, pool_id: str, form: View) -> View:
+    """Change a pool's priority.
+
+    :raises ApiError: 404 when there is no such pool, 409 when it is archived.
+    """
+    pool = store.find("pools", pool_id)
+    if pool["status"] not in ("OPEN", "CLOSED"):
+        raise wrong_status("POOL_INAPPROPRIATE_STATUS", "OPEN", "CLOSED")
+    return store.tables["pools"].update(pool["id"], **form)
+
+
+def copy(store: Store, kind: str, row_id: str) -> View:
+    """Add an empty copy of a pool or training."""
+    old = store.find(kind, row_id)
+    content = {name: value for name, value in old.items() if name not in _OWN}
+    status = {"status": "CLOSED"} | ({"type": old["type"]} if "type" in old else {})
+    return _put(store, kind, _head(store, kind) | copying.deepcopy(content) | status)
+
+
+def create_skill(store: Store, form: View) -> View:
+    """Create a skill."""
+    skill = _head(store, "skills") | {"private_comment": "", "hidden": True, "deprecated": False, "global": False}
+    skill |= {"public_name": {"EN": form["name"]}} | form
+    store.tables["skills"].add(skill)
+    return skill
+
+
+def replace_skill(store: Store, skill_id: str, form: View) -> View:
+    """Replace a skill by a form.
+
+    :raises ApiError: 404 when there is none with this id.
+    """
+    skill = store.find("skills", skill_id) | form
+    store.tables["skills"].replace(skill)
+    return skill
+
+
+def _head(store: Store, kind: str, row_id: str | None = None) -> View:
+    owner = {"id": REQUESTER_ID, "myself": True}
+    return {"id": row_id or store.new_number(kind), "owner": owner, "created": stamp(store.clock())}
+
+
+def _put(store: Store, kind: str, row: View) -> View:
+    if row["status"] == "OPEN":
+        row.setdefault("last_started", row["created"])
+    _name_collectors(row)
+    store.tables[kind].add(row)
+    if kind in POOL_KINDS:
+        store.standings[row["id"]] = Standing()
+    return row
+
+
+def _name_collectors(row: View) -> None:
+    # Each collector of quality control has an id of its own, which Toloka draws.
+    control = row.get("quality_control")
+    for config in (control.get("configs") if isinstance(control, dict) else None) or ():
+        if isinstance(config, dict) and isinstance(config.get("collector_config"), dict):
+            config["collector_config"].setdefault("uuid", str(uuid.uuid4()))
+
+
+def _check(store: Store, kind: str, form: View) -> None:
     if kind == "projects":
-        return account.add_project(**fields)
-    add = account.add_pool if kind == "pools" else account.add_training
-    return add(**fields)
+        return
+    errors = {}
+    project = store.tables["projects"].get(form["project_id"])
+    if project is None:
+        errors["project_id"] = field_error("ENTITY_DOES_NOT_EXIST", "Entity does not exist")
+    requirement = (form.get("quality_control") or {}).get("training_requirement")
+    if requirement and store.tables["trainings"].get(requirement["training_pool_id"]) is None:
+        path = "quality_control.training_requirement.training_pool_id"
+        errors[path] = field_error("ENTITY_DOES_NOT_EXIST", "Entity does not exist")
+    if errors:
+        raise invalid_fields(errors)
+    if project and project["status"] == "ARCHIVED":
+        raise wrong_status("PROJECT_INAPPROPRIATE_STATUS", "ACTIVE")

@@ -20,6 +20,12 @@ CODES = {
 }
 """The error code that goes with a status where no nearer one is known."""
 
+FieldError = dict[str, str]
+"""``code`` and ``message``: what is wrong with one field."""
+
+FieldErrors = dict[str, FieldError]
+"""Errors by the path of the field, such as ``defaults.default_overlap_for_new_task_suites``."""
+
 
 class ApiError(Exception):
     """A request that Toloka answers with an error.
@@ -55,7 +61,27 @@ class ApiError(Exception):
         return body
 
 
+def field_error(code: str, message: str) -> FieldError:
+    """Return what is wrong with one field."""
+    return {"code": code, "message": message}
+
+
+def invalid_fields(errors: Mapping[str, Any]) -> ApiError:
+    """Return the error for fields that are not acceptable."""
+    return ApiError(400, "VALIDATION_ERROR", "Validation failed", payload=errors)
+
+
 def invalid(field: str, message: str, code: str = "INVALID_VALUE") -> ApiError:
     """Return the error for one field or parameter that is not acceptable."""
-    payload = {field: {"code": code, "message": message}}
-    return ApiError(400, "VALIDATION_ERROR", "Validation failed", payload=payload)
+    return invalid_fields({field: field_error(code, message)})
+
+
+def wrong_status(code: str, *appropriate: str) -> ApiError:
+    """Return the error for an object whose status forbids what was asked for."""
+    message = "This or related resource is in inappropriate status, operation is not allowed"
+    return ApiError(409, code, message, payload={"appropriate_statuses": list(appropriate)})
+
+
+def not_found(kind: str, row_id: str) -> ApiError:
+    """Return the error for an id that is not known."""
+    return ApiError(404, "DOES_NOT_EXIST", f"There is no {kind.removesuffix('s')} with id {row_id}")

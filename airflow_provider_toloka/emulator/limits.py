@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Mapping
 
 from airflow_provider_toloka.emulator.errors import ApiError
 
-QUOTAS = (("MIN", 60, 20), ("DAY", 24 * 60 * 60, 100))
-"""Interval, its seconds, and how many projects may be created in it; as many pools, and as many trainings."""
+_MINUTE, _HOUR, _DAY = ("MIN", 60), ("HOUR", 60 * 60), ("DAY", 24 * 60 * 60)
+_CREATING = ((_MINUTE, 20), (_DAY, 100))
+QUOTAS: Mapping[str, tuple[tuple[tuple[str, int], int], ...]] = {
+    "creating projects": _CREATING,
+    "creating pools": _CREATING,
+    "creating trainings": _CREATING,
+    "cloning pools": _CREATING,
+    "cloning trainings": _CREATING,
+    "creating skills": ((_MINUTE, 10), (_DAY, 100)),
+    "creating tasks": ((_MINUTE, 200_000), (_DAY, 4_000_000)),
+    "aggregating": ((_MINUTE, 5), (_HOUR, 30), (_DAY, 200)),
+}
+"""What is limited, and how often it may be done in which interval."""
 
 _KEY_DOTS = 2
 _KEY_FIRST_DOTS = (22, 23, 24)
@@ -23,7 +34,10 @@ class Limits:
     def __init__(self, requests_per_second: int) -> None:
         self.requests_per_second = requests_per_second
         self._requests: deque[float] = deque()
-        self._created: dict[str, deque[float]] = defaultdict(deque)
+        self._windows = {
+            what: [_Window(interval, length, most) for (interval, length), most in quotas]
+            for what, quotas in QUOTAS.items()
+        }
 
     def request(self, now: float) -> None:
         """Count a request.
@@ -38,22 +52,39 @@ class Limits:
             raise ApiError(429, message="Too many requests in a second", headers={"Retry-After": "1"})
         self._requests.append(now)
 
-    def check_quota(self, kind: str, now: float) -> None:
-        """Check that one more object may be created.
+    def check_quota(self, what: str, now: float, count: int = 1) -> None:
+        """Check that something may be done.
 
         :raises ApiError: 429 with the interval that is used up.
         """
-        for interval, length, most in QUOTAS:
-            if sum(now - length < at for at in self._created[kind]) >= most:
-                message = f"The quota for creating {kind} is used up"
-                raise ApiError(429, "TOO_MANY_REQUESTS", message, payload={"interval": interval})
+        for window in self._windows[what]:
+            if window.total(now) + count > window.most:
+                message = f"The quota for {what} is used up"
+                raise ApiError(429, "TOO_MANY_REQUESTS", message, payload={"interval": window.interval})
 
-    def count_created(self, kind: str, now: float) -> None:
-        """Count a created object."""
-        created = self._created[kind]
-        created.append(now)
-        if len(created) > QUOTAS[-1][-1]:
-            created.popleft()
+    def count(self, what: str, now: float, count: int = 1) -> None:
+        """Count something that was done."""
+        for window in self._windows[what]:
+            window.add(now, count)
+
+
+class _Window:
+    # What was done in the last so many seconds, with its sum at hand.
+    def __init__(self, interval: str, length: int, most: int) -> None:
+        self.interval = interval
+        self.most = most
+        self._length = length
+        self._done: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def total(self, now: float) -> int:
+        while self._done and self._done[0][0] <= now - self._length:
+            self._total -= self._done.popleft()[1]
+        return self._total
+
+    def add(self, now: float, count: int) -> None:
+        self._done.append((now, count))
+        self._total += count
 
 
 def authenticate(header: str | None, tokens: Collection[str]) -> None:
@@ -69,3 +100,12 @@ def authenticate(header: str | None, tokens: Collection[str]) -> None:
         raise ApiError(401, message="Authorization: OAuth <token> or Authorization: ApiKey <key> is expected")
     if token not in tokens:
         raise ApiError(401, message="The token is not known")
+
+
+def check_account(account: str | None, known: Collection[str]) -> None:
+    """Check the header ``X-Act-Under-Account-ID``.
+
+    :raises ApiError: 403 when it names an account that the requester may not act for.
+    """
+    if account is not None and account not in known:
+        raise ApiError(403, message=f"There is no access to account {account}")

@@ -5,94 +5,132 @@ Each function here changes the state, or raises the ``ApiError`` that Toloka ans
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from airflow_provider_toloka.emulator.account import Account
-from airflow_provider_toloka.emulator.errors import ApiError
+from airflow_provider_toloka.emulator import work
+from airflow_provider_toloka.emulator.errors import ApiError, wrong_status
+from airflow_provider_toloka.emulator.options import ArchivedAnswer
+from airflow_provider_toloka.emulator.store import Store
 from airflow_provider_toloka.emulator.tables import View
-from airflow_provider_toloka.emulator.timestamps import stamp
-
-ArchivedAnswer = Literal["204", "409", "operation"]
-"""How the archiving of an archived project is answered. The API's description does not say; each of these may be."""
+from airflow_provider_toloka.emulator.timestamps import seconds, stamp
 
 REJECTION_REST = 9 * 24 * 60 * 60
 """Seconds after the last rejection before a pool can be archived: the time that a performer has for an appeal."""
 
+UPDATE_SECONDS = 15 * 60
+"""Seconds until a pool that was closed for editing opens by itself."""
+
+PoolKind = Literal["pools", "trainings"]
+
 _ACTIONS = {  # action → the status it leads to, and the one that it needs
     "open": ("OPEN", "CLOSED"),
     "close": ("CLOSED", "OPEN"),
+    "close-for-update": ("CLOSED", "OPEN"),
     "archive": ("ARCHIVED", "CLOSED"),
 }
 
 
-def find(account: Account, kind: str, row_id: str) -> View:
-    """Return an object.
-
-    :raises ApiError: 404 when there is none with this id.
-    """
-    if (row := account.tables[kind].get(row_id)) is None:
-        raise ApiError(404, "DOES_NOT_EXIST", f"There is no {kind.removesuffix('s')} with id {row_id}")
-    return row
-
-
-def archive_project(account: Account, project_id: str, archived_answer: ArchivedAnswer) -> View | None:
+def archive_project(store: Store, project_id: str, archived_answer: ArchivedAnswer) -> View | None:
     """Archive a project (``POST /projects/{id}/archive``).
 
     :param archived_answer: what is done for a project that is archived already.
     :returns: the operation, or ``None`` when there is nothing to do.
     :raises ApiError: 409 while a pool or training of it is not archived, or while it is being archived.
     """
-    project, now = find(account, "projects", project_id), account.clock()
+    project, now = store.find("projects", project_id), store.clock()
     archived = project["status"] == "ARCHIVED"
     if archived and archived_answer == "204":
         return None
     if archived and archived_answer == "409":
-        raise _wrong_status("PROJECT_INAPPROPRIATE_STATUS", "ACTIVE")
-    if account.operations.running_on("PROJECT", project["id"]):
+        raise wrong_status("PROJECT_INAPPROPRIATE_STATUS", "ACTIVE")
+    if store.operations.running_on("PROJECT", project["id"]):
         raise ApiError(409, "OPERATION_ALREADY_EXISTS", "The project is being archived already")
     for kind in ("pools", "trainings"):
-        table, group = account.tables[kind], ("project_id", project["id"])
-        if any(row["status"] != "ARCHIVED" for row in table.walk(group, "id")):
+        group = ("project_id", project["id"])
+        if any(row["status"] != "ARCHIVED" for row in store.tables[kind].walk(group)):
             raise ApiError(409, "UNARCHIVED_POOLS_CONFLICT", "The project has pools that are not archived")
-    return account.operations.submit("PROJECT.ARCHIVE", {"project_id": project["id"]}, now, at_once=archived)
+    return store.operations.submit("PROJECT.ARCHIVE", {"project_id": project["id"]}, now, at_once=archived)
 
 
-def act(account: Account, kind: Literal["pools", "trainings"], row_id: str, action: str) -> View | None:
+def act(store: Store, kind: PoolKind, row_id: str, action: str) -> View | None:
     """Open, close or archive a pool or training.
 
     :returns: the operation, or ``None`` when it is in the wanted status already.
     :raises ApiError: 409 when its state, or an operation that works on it, forbids it.
     """
-    row, subject = find(account, kind, row_id), kind.removesuffix("s").upper()
-    if account.operations.running_on(subject, row["id"]):
-        raise ApiError(409, "POOL_LOCKED_BY_ANOTHER_OPERATION", "Another operation works on it")
+    row, subject = store.find(kind, row_id), kind.removesuffix("s").upper()
+    check_free(store, kind, row)
     wanted, needed = _ACTIONS[action]
     if row["status"] == wanted:
         return None
     if row["status"] != needed:
-        raise _wrong_status("POOL_INAPPROPRIATE_STATUS" if kind == "pools" else "INAPPROPRIATE_STATUS", needed)
+        raise wrong_status("POOL_INAPPROPRIATE_STATUS" if kind == "pools" else "INAPPROPRIATE_STATUS", needed)
+    if action == "open":
+        _check_open(store, kind, row)
     if action == "archive":
-        (_check_pool if kind == "pools" else _check_training)(account, row)
+        (_check_pool if kind == "pools" else _check_training)(store, row)
+    now = store.clock()
+    operation_id = store.operations.new_id(now)
+    if action == "close-for-update":
+        store.closing_for_update.add(operation_id)
+        store.agenda.plan(now + UPDATE_SECONDS, lambda later: _reopen(store, kind, row["id"], later))
+    operation_type = f"{subject}.{'CLOSE' if action == 'close-for-update' else action.upper()}"
     parameters = {f"{subject.lower()}_id": row["id"]}
-    return account.operations.submit(f"{subject}.{action.upper()}", parameters, account.clock())
+    return store.operations.submit(operation_type, parameters, now, operation_id=operation_id)
 
 
-def _check_pool(account: Account, pool: View) -> None:
-    held = account.assignments[pool["id"]]
-    if held.active:
+def clone(store: Store, kind: PoolKind, row_id: str) -> View:
+    """Make an empty copy of a pool or training.
+
+    :returns: the operation. When it has finished, its ``details`` name the copy.
+    """
+    row, subject = store.find(kind, row_id), kind.removesuffix("s")
+    return store.operations.submit(f"{subject.upper()}.CLONE", {f"{subject}_id": row["id"]}, store.clock())
+
+
+def check_free(store: Store, kind: str, row: View) -> None:
+    """Check that no operation works on a pool or training.
+
+    :raises ApiError: 409 when one does.
+    """
+    if store.operations.running_on(kind.removesuffix("s").upper(), row["id"]):
+        raise ApiError(409, "POOL_LOCKED_BY_ANOTHER_OPERATION", "Another operation works on it")
+
+
+def _check_open(store: Store, kind: PoolKind, row: View) -> None:
+    if store.find("projects", row["project_id"])["status"] == "ARCHIVED":
+        raise wrong_status("PROJECT_INAPPROPRIATE_STATUS", "ACTIVE")
+    if kind == "pools" and not row.get("mixer_config"):
+        raise ApiError(409, "MIXER_CONFIG_REQUIRED", "The pool has no mixer_config: its tasks make no task suites")
+    shift = work.shift_of(store, row["id"])
+    if shift.is_empty:
+        raise ApiError(409, "EMPTY_POOL", "The pool has no tasks")
+    if kind == "trainings":
+        return
+    if shift.is_exhausted:
+        raise ApiError(409, "POOL_ASSIGNMENTS_EXHAUSTED", "All assignments of the pool have been completed")
+    if row["reward_per_assignment"] > store.balance:
+        raise ApiError(409, "NOT_ENOUGH_BALANCE", "The account has not enough money for a task suite")
+
+
+def _check_pool(store: Store, pool: View) -> None:
+    standing, assignments = store.standings[pool["id"]], list(store.tables["assignments"].walk(("pool_id", pool["id"])))
+    if standing.active or any(row["status"] == "ACTIVE" for row in assignments):
         raise ApiError(409, "THERE_IS_ACTIVE_ASSIGNMENT", "The pool has active assignments")
-    if held.last_rejected is not None and account.clock() < held.last_rejected + REJECTION_REST:
-        free = stamp(held.last_rejected + REJECTION_REST)
-        raise ApiError(409, "THERE_IS_REJECTED_ASSIGNMENT", f"The pool has rejected assignments, wait until {free}")
+    rejections = [seconds(row["rejected"]) for row in assignments if row["status"] == "REJECTED"]
+    free = max([standing.last_rejected or 0, *rejections]) + REJECTION_REST
+    if store.clock() < free:
+        message = f"The pool has rejected assignments, wait until {stamp(free)}"
+        raise ApiError(409, "THERE_IS_REJECTED_ASSIGNMENT", message)
 
 
-def _check_training(account: Account, training: View) -> None:
-    pools = account.tables["pools"].walk(("training_id", training["id"]), "id")
+def _check_training(store: Store, training: View) -> None:
+    pools = store.tables["pools"].walk(("training_id", training["id"]))
     if any(pool["status"] != "ARCHIVED" for pool in pools):
         raise ApiError(409, "TRAINING_ARCHIVE_CONFLICT", "A pool that requires the training is not archived")
 
 
-def _wrong_status(code: str, needed: str) -> ApiError:
-    message = "This or related resource is in inappropriate status, operation is not allowed"
-    payload: dict[str, Any] = {"appropriate_statuses": [needed]}
-    return ApiError(409, code, message, payload=payload)
+def _reopen(store: Store, kind: PoolKind, row_id: str, at: float) -> None:
+    row = store.tables[kind].get(row_id)
+    if row and row["status"] == "CLOSED" and row.get("last_close_reason") == "FOR_UPDATE":
+        work.start(store, kind, row_id, at)

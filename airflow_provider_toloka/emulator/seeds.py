@@ -1,7 +1,7 @@
 """Accounts to begin with: ``demo`` (small, readable) and ``stale`` (projects of every age), both as of now.
 
-A state is a dict of ``projects``, ``pools``, ``trainings`` and ``operations``, each a list of the parameters of
-``TolokaEmulator.add_project`` and its kin. It can be kept in a JSON file.
+A state is a dict of ``projects``, ``pools``, ``trainings``, ``skills``, ``tasks``, ``assignments`` and ``operations``,
+each a list of the parameters of ``TolokaEmulator.add_project`` and its kin. It can be kept in a JSON file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Builder:
 
     def __init__(self, now: float) -> None:
         self.now = now
-        self.state: State = {"projects": [], "pools": [], "trainings": [], "operations": []}
+        self.state: State = {"projects": [], "pools": [], "trainings": [], "tasks": [], "operations": []}
 
     def ago(self, days: float) -> str:
         return stamp(self.now - days * DAY)
@@ -57,6 +57,13 @@ class _Builder:
         if status != "OPEN":
             pool |= {"last_stopped": self.ago(stopped), "last_close_reason": "MANUAL"}
         self.state[kind].append(pool | more)
+
+    def tasks(self) -> None:
+        """Put tasks that are left to do into each pool that can be opened."""
+        for pool in [*self.state["pools"], *self.state["trainings"]]:
+            if pool["status"] != "ARCHIVED":
+                images = (f"https://example.com/{pool['id']}/{number}.jpg" for number in range(3))
+                self.state["tasks"] += [{"pool_id": pool["id"], "input_values": {"image": image}} for image in images]
 
 
 def demo(now: float) -> State:
@@ -81,6 +88,7 @@ def demo(now: float) -> State:
     make.pool("pools", "2009", "1007", "Toys", "CLOSED", (40, 3), last_rejected=make.ago(2))
     make.project("1008", "Receipts: find the total", 80, comment="Somebody is at work on an assignment")
     make.pool("pools", "2010", "1008", "Supermarkets", "CLOSED", (20, 1), active_assignments=1)
+    make.tasks()
     return make.state
 
 

@@ -1,7 +1,8 @@
-"""Where the objects of an account are kept: rows with an index for every order and filter that the API offers.
+"""Where the objects of an account are kept: rows by id, with the few indexes that big accounts need.
 
-A page of 300 out of 80,000 pools costs a binary search and 301 steps, whichever way it is sorted. A filter has the same
-indexes for each of its values, so that a page of one project's pools does not step over all the others.
+Every list can be walked by id, as clients do who want all of it. Those with tens of thousands of rows have an index for
+the filter that cuts them down, and for the one field that a client polls by. Any other order is made when it is asked
+for, from the rows that the filters leave.
 """
 
 from __future__ import annotations
@@ -11,38 +12,47 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 View = dict[str, Any]
-"""An object as the API shows it. Never changed in place: ``Table.update`` puts a new one there."""
+"""An object as the API shows it. Fields are replaced by ``Table.update``, which puts a new view in the old one's place;
+only the counter ``remaining_overlap`` of a task changes in place."""
 
 Group = tuple[str, str]
-"""A filter and its value, such as ``("status", "OPEN")``."""
+"""A filter and its value, such as ``("project_id", "1001")``."""
+
+Bound = tuple[str, Any]
+"""``gt``, ``gte``, ``lt`` or ``lte``, and the key that it is about."""
 
 EVERYTHING: Group = ("", "")
-_Index = list[tuple[Any, Any]]  # (sort key, id key): ties go by id
 
 
 class Table:
     """Rows by id, kept sorted.
 
     :param id_key: makes the sort key of an id; raises ``ValueError`` for a text that cannot be one.
-    :param sorts: the fields that the list can be sorted by, or limited to a range of, besides ``id``.
-    :param groups: filter name → function that gives a row's value for it, or ``None``.
+    :param groups: the filters that have an index, each with the function that gives a row's value, or ``None``.
+    :param ordered: the fields besides ``id`` that have an index.
+    :param in_groups_only: rows are listed by group, never all of them: no index of everything is kept.
     """
 
     def __init__(
         self,
         *,
         id_key: Callable[[str], Any],
-        sorts: Sequence[str],
         groups: Mapping[str, Callable[[View], str | None]],
+        ordered: Sequence[str] = (),
+        in_groups_only: bool = False,
     ) -> None:
         self.id_key = id_key
-        self.sorts = ("id", *sorts)
         self.groups = groups
+        self._everything = () if in_groups_only else (EVERYTHING,)
         self._rows: dict[Any, View] = {}
-        self._indexes: dict[tuple[Group, str], _Index] = {}
+        self._ids: dict[Group, list[Any]] = {}
+        self._ordered: dict[str, list[tuple[Any, Any]]] = {field: [] for field in ordered}  # sort key, id key
 
     def __iter__(self) -> Iterator[View]:
-        return self.walk(EVERYTHING, "id")
+        return self.walk(EVERYTHING) if self._everything else iter(self._rows.values())
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def get(self, row_id: str) -> View | None:
         """Return a row, or ``None`` when there is none with this id."""
@@ -57,49 +67,70 @@ class Table:
         if key in self._rows:
             raise ValueError(f"there is already an object with id {row['id']}")
         self._rows[key] = row
-        for place, entry in self._entries(row):
-            insort(self._indexes.setdefault(place, []), entry)
+        for group in self._groups_of(row):
+            _insert(self._ids.setdefault(group, []), key)
+        for field, index in self._ordered.items():
+            insort(index, (self.sort_key(row, field), key))
 
     def update(self, row_id: str, **changes: Any) -> View:
         """Replace fields of a row.
 
         :returns: the new row.
         """
-        key = self.id_key(row_id)
-        old = self._rows[key]
-        new = old | changes
-        self._rows[key] = new
-        before, after = set(self._entries(old)), set(self._entries(new))
-        for place, entry in before - after:
-            index = self._indexes[place]
-            del index[bisect_left(index, entry)]
-            if not index:
-                del self._indexes[place]
-        for place, entry in after - before:
-            insort(self._indexes.setdefault(place, []), entry)
+        new = self._rows[self.id_key(row_id)] | changes
+        self.replace(new)
         return new
+
+    def replace(self, new: View) -> None:
+        """Put a row in the place of the one with its id."""
+        key = self.id_key(new["id"])
+        old = self._rows[key]
+        self._rows[key] = new
+        before, after = self._groups_of(old), self._groups_of(new)
+        for group in before - after:
+            ids = self._ids[group]
+            del ids[bisect_left(ids, key)]
+            if not ids:
+                del self._ids[group]
+        for group in after - before:
+            _insert(self._ids.setdefault(group, []), key)
+        for field, index in self._ordered.items():
+            was, now = self.sort_key(old, field), self.sort_key(new, field)
+            if was != now:
+                del index[bisect_left(index, (was, key))]
+                insort(index, (now, key))
 
     def size(self, group: Group) -> int:
         """Count the rows of a group."""
-        return len(self._indexes.get((group, "id"), ()))
+        return len(self._ids.get(group, ()))
+
+    def has_order(self, field: str) -> bool:
+        """Tell whether all rows can be walked in the order of a field."""
+        return field == "id" or field in self._ordered
 
     def sort_key(self, row: View, field: str) -> Any:
         """Return what a row is sorted by; a row that lacks the field comes first."""
         return self.id_key(row["id"]) if field == "id" else row.get(field) or ""
 
-    def walk(
-        self,
-        group: Group,
-        field: str,
-        bounds: Iterable[tuple[str, Any]] = (),
-        *,
-        descending: bool = False,
-    ) -> Iterator[View]:
-        """Yield the rows of a group in the order of one field.
+    def walk(self, group: Group, bounds: Iterable[Bound] = (), *, descending: bool = False) -> Iterator[View]:
+        """Yield the rows of a group in the order of their ids.
 
-        :param bounds: pairs of ``gt``, ``gte``, ``lt`` or ``lte`` and a key; a row that lacks the field is in no range.
+        :param bounds: limits of the id.
         """
-        index = self._indexes.get((group, field), [])
+        ids = self._ids.get(group, [])
+        low, high = 0, len(ids)
+        for relation, key in bounds:
+            place = (bisect_right if relation in ("gt", "lte") else bisect_left)(ids, key)
+            low, high = (max(low, place), high) if relation in ("gt", "gte") else (low, min(high, place))
+        rows = self._rows
+        return (rows[ids[place]] for place in _places(low, high, descending=descending))
+
+    def walk_by(self, field: str, bounds: Iterable[Bound] = (), *, descending: bool = False) -> Iterator[View]:
+        """Yield all rows in the order of a field that has an index; ties go by id.
+
+        :param bounds: limits of the field; a row that lacks it is in no range.
+        """
+        index = self._ordered[field]
         low, high = 0, len(index)
         for relation, key in bounds:
             side = bisect_right if relation in ("gt", "lte") else bisect_left
@@ -107,16 +138,23 @@ class Table:
             if relation in ("gt", "gte"):
                 low = max(low, place)
             else:
-                low = low if field == "id" else max(low, bisect_right(index, "", key=lambda entry: entry[0]))
+                low = max(low, bisect_right(index, "", key=lambda entry: entry[0]))
                 high = min(high, place)
-        places = range(high - 1, low - 1, -1) if descending else range(low, high)
-        return (self._rows[index[place][1]] for place in places)
+        return (self._rows[index[place][1]] for place in _places(low, high, descending=descending))
 
-    def _entries(self, row: View) -> Iterator[tuple[tuple[Group, str], tuple[Any, Any]]]:
-        groups = [EVERYTHING]
-        groups += [(name, value) for name, value_of in self.groups.items() if (value := value_of(row)) is not None]
-        id_key = self.id_key(row["id"])
-        for field in self.sorts:
-            entry = (self.sort_key(row, field), id_key)
-            for group in groups:
-                yield (group, field), entry
+    def _groups_of(self, row: View) -> set[Group]:
+        groups = {(name, value) for name, value_of in self.groups.items() if (value := value_of(row)) is not None}
+        groups.update(self._everything)
+        return groups
+
+
+def _insert(ids: list[Any], key: Any) -> None:
+    # Ids mostly grow: the new one comes last.
+    if not ids or ids[-1] < key:
+        ids.append(key)
+    else:
+        insort(ids, key)
+
+
+def _places(low: int, high: int, *, descending: bool) -> range:
+    return range(high - 1, low - 1, -1) if descending else range(low, high)

@@ -1,6 +1,6 @@
-"""The API's timestamps: UTC, ISO 8601 without a zone, ``2016-04-07T16:06:15.902``.
+"""The API's timestamps: UTC, ISO 8601 without a zone, with 0 to 6 digits after the second: ``2016-04-07T16:06:15.902``.
 
-They are kept as text of one form, whose order as text is their order in time.
+Zeros at the end of the fraction are left out. The order of such text is the order in time.
 """
 
 from __future__ import annotations
@@ -27,23 +27,16 @@ def parse(text: str) -> datetime:
 
 
 def stamp(moment: Moment) -> str:
-    """Write a moment as the API does, with milliseconds."""
-    return _aware(moment).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    """Write a moment as the API does.
 
-
-def bound(text: str) -> str:
-    """Write the bound of a filter so that it compares with stamps as text.
-
-    Microseconds are kept when there are any: cut off, they would move a moment to the wrong side of the bound.
-
-    :raises ValueError: as ``parse`` does.
+    :raises ValueError: when it is a text of another form.
     """
-    written = parse(text).replace(tzinfo=None).isoformat(timespec="microseconds")
-    return written.removesuffix("000")
+    written = _aware(moment).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return written.rstrip("0").removesuffix(".") if written.endswith("0") else written
 
 
 def seconds(moment: Moment) -> float:
-    """Seconds since 1970 of a moment."""
+    """Return the seconds since 1970 of a moment."""
     return _aware(moment).timestamp()
 
 

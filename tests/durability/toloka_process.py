@@ -37,7 +37,7 @@ class TolokaProcess:
         options = {"port": self._port, "state": self._state, "operation-seconds": NEVER, "requests-per-second": 0}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self._program = Program(
-            [sys.executable, "-m", "airflow_provider_toloka.emulator", "--admin", *words],
+            [sys.executable, "-m", "airflow_provider_toloka.emulator", "--admin", "--any-account", *words],
             {},
             self._folder / "toloka.log",
         )

@@ -37,6 +37,12 @@ class Client:
     def post(self, path: str, **more: Any) -> requests.Response:
         return self.session.post(self.url + path, timeout=10, **more)
 
+    def put(self, path: str, **more: Any) -> requests.Response:
+        return self.session.put(self.url + path, timeout=10, **more)
+
+    def patch(self, path: str, **more: Any) -> requests.Response:
+        return self.session.patch(self.url + path, timeout=10, **more)
+
     def ids(self, path: str, **query: Any) -> list[str]:
         response = self.get(path, **query)
         assert response.status_code == 200, response.text

@@ -141,6 +141,7 @@ def test_rules_that_make_no_sense(what: dict[str, Any]) -> None:
 
 
 def test_the_record_of_requests(toloka: TolokaEmulator, client: Client) -> None:
+    toloka.configure(accounts=["acc1"])
     client.session.headers["X-Act-Under-Account-ID"] = "acc1"
     client.get("/projects", limit=3, sort="id")
     del client.session.headers["X-Act-Under-Account-ID"]
@@ -170,6 +171,7 @@ def test_a_request_that_is_held_back_is_carried_out_later(toloka: TolokaEmulator
 
 
 def test_a_rule_for_one_account(toloka: TolokaEmulator, client: Client) -> None:
+    toloka.configure(accounts=["one", "two"])
     toloka.fault("GET /projects", status=500, account="one", times=None)
     assert client.get("/projects").status_code == 200
     for account, status in (("one", 500), ("two", 200)):

@@ -177,9 +177,9 @@ def test_any_page_is_what_a_plain_search_finds(
 def test_moments_may_be_given_in_any_form(toloka: TolokaEmulator, client: Client) -> None:
     local = datetime(2022, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     utc = datetime(2022, 3, 1, 10)  # noqa: DTZ001  one without a zone is meant
-    for created in (local, utc, 1_646_128_800, "2022-03-01T10:00:00", "2022-03-01T10:00:00.000"):
+    for created in (local, utc, 1_646_128_800, "2022-03-01T10:00:00", "2022-03-01T10:00:00"):
         project = toloka.add_project(created=created)["id"]
-        assert client.get(f"/projects/{project}").json()["created"] == "2022-03-01T10:00:00.000"
+        assert client.get(f"/projects/{project}").json()["created"] == "2022-03-01T10:00:00"
 
 
 def test_two_filters_sift_each_other(toloka: TolokaEmulator, client: Client) -> None:
@@ -187,3 +187,11 @@ def test_two_filters_sift_each_other(toloka: TolokaEmulator, client: Client) -> 
     pools = [toloka.add_pool(where, status="OPEN")["id"] for where in (project, other, project)]
     toloka.add_pool(project)
     assert client.ids("/pools", project_id=project, status="OPEN") == [pools[0], pools[2]]
+
+
+def test_what_is_equal_goes_by_id_in_the_same_direction(toloka: TolokaEmulator, client: Client) -> None:
+    project = toloka.add_project(created="2020-01-01")["id"]
+    pools = [toloka.add_pool(project, created="2020-01-01", last_started="2020-01-02")["id"] for _ in range(3)]
+    for field in ("created", "last_started"):
+        assert client.ids("/pools", sort=field) == pools
+        assert client.ids("/pools", sort=f"-{field}") == pools[::-1]

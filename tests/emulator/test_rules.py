@@ -27,7 +27,7 @@ def test_the_whole_way_to_an_archived_project(toloka: TolokaEmulator, client: Cl
     answer = client.post(f"/projects/{project}/archive")
     assert answer.status_code == 202
     operation = answer.json()
-    now = "2023-11-14T22:13:20.000"
+    now = "2023-11-14T22:13:20"
     expected: dict[str, Any] = {
         "type": "PROJECT.ARCHIVE",
         "status": "SUCCESS",
@@ -46,13 +46,14 @@ def test_opening_and_closing_leave_their_times(
 ) -> None:
     project = toloka.add_project()["id"]
     row = (toloka.add_pool if kind == "pools" else toloka.add_training)(project)
+    toloka.add_tasks(row["id"], [{"image": "https://example.com/1"}])
     assert "last_started" not in row
     client.post(f"/{kind}/{row['id']}/open")
-    assert client.get(f"/{kind}/{row['id']}").json()["last_started"] == "2023-11-14T22:13:20.000"
+    assert client.get(f"/{kind}/{row['id']}").json()["last_started"] == "2023-11-14T22:13:20"
     clock.advance(60.25)
     client.post(f"/{kind}/{row['id']}/close")
     closed = client.get(f"/{kind}/{row['id']}").json()
-    assert closed["last_stopped"] == "2023-11-14T22:14:20.250"
+    assert closed["last_stopped"] == "2023-11-14T22:14:20.25"
     assert closed["last_close_reason"] == "MANUAL"
 
 
@@ -131,7 +132,7 @@ def test_a_second_archive_of_a_project(clock: Clock, connect: Connect) -> None:
         assert client.post(f"/projects/{project}/archive").json()["status"] == "PENDING"
         error_of(client.post(f"/projects/{project}/archive"), 409, "OPERATION_ALREADY_EXISTS")
         clock.advance(10)
-        assert client.post(f"/projects/{project}/archive").status_code == 204
+        assert client.post(f"/projects/{project}/archive").json()["status"] == "SUCCESS"
 
 
 def test_the_answers_for_an_archived_project(clock: Clock, connect: Connect) -> None:
@@ -139,7 +140,10 @@ def test_the_answers_for_an_archived_project(clock: Clock, connect: Connect) -> 
         project = toloka.add_project(status="ARCHIVED")["id"]
         body = error_of(connect(toloka).post(f"/projects/{project}/archive"), 409, "PROJECT_INAPPROPRIATE_STATUS")
         assert body["payload"] == {"appropriate_statuses": ["ACTIVE"]}
-    with TolokaEmulator(clock=clock, archived_project_answer="operation", operation_seconds=10) as toloka:
+    with TolokaEmulator(clock=clock, archived_project_answer="204") as toloka:
+        project = toloka.add_project(status="ARCHIVED")["id"]
+        assert connect(toloka).post(f"/projects/{project}/archive").status_code == 204
+    with TolokaEmulator(clock=clock, operation_seconds=10) as toloka:
         project = toloka.add_project(status="ARCHIVED")["id"]
         answer = connect(toloka).post(f"/projects/{project}/archive")
         assert (answer.status_code, answer.json()["status"]) == (202, "SUCCESS")
@@ -155,7 +159,7 @@ def test_the_answers_for_an_archived_project(clock: Clock, connect: Connect) -> 
         ("GET", "/operations/57068577e4b0bf7b07a0256f", 404, "DOES_NOT_EXIST"),
         ("GET", "/operations/57068577e4b0bf7b07a0256f/log", 404, "DOES_NOT_EXIST"),
         ("GET", "/projects/", 404, "DOES_NOT_EXIST"),
-        ("GET", "/skills", 404, "DOES_NOT_EXIST"),
+        ("GET", "/task-suites", 404, "DOES_NOT_EXIST"),
         ("GET", "/../../projects", 404, "DOES_NOT_EXIST"),
         ("POST", "/projects/1/open", 404, "DOES_NOT_EXIST"),
         ("DELETE", "/projects/1", 405, "METHOD_NOT_ALLOWED"),

@@ -123,6 +123,7 @@ def test_a_wrong_connection_is_named(connect: Connect, fields: dict[str, Any], t
 def test_a_connection_may_be_a_uri(connect: Connect, emulator: TolokaEmulator) -> None:
     port = emulator.connection["port"]
     uri = f"toloka://:{emulator.token}@127.0.0.1:{port}/http?timeout=7&retries=2&act_under_account_id=acc-1"
+    emulator.configure(accounts=["acc-1"])
     with connect(uri) as hook:
         assert hook.get_requester().name == "Emulated requester"
         settings = hook.api.settings

@@ -194,6 +194,7 @@ def test_projects_are_archived_by_mapping(toloka: TolokaEmulator) -> None:
 
 def test_cleared_after_its_success_it_looks_again_and_does_what_is_missing(toloka: TolokaEmulator) -> None:
     pool_id = toloka.add_pool("1001", status="OPEN")["id"]
+    toloka.add_tasks(pool_id, [{"image": "https://example.com/1.jpg"}])  # an empty pool cannot be opened again
     with new_dag() as dag:
         TolokaClosePoolOperator(task_id="task", pool_id=pool_id, poll_interval=0.1)
     ran = run(dag)

@@ -106,7 +106,8 @@ def test_nothing_that_it_is_sent_is_carried_out(open_emulator: TolokaEmulator, t
     evil = code.format(mark=mark)
     session = requests.Session()
     session.headers["Authorization"] = f"OAuth {DEFAULT_TOKEN}"
-    form = {"public_name": evil, "task_spec": {evil: evil}, "assignments_issuing_type": evil, evil: evil}
+    spec = {"input_spec": {evil: {"type": "string"}}, "output_spec": {}, "view_spec": {evil: evil}}
+    form = {"public_name": evil, "task_spec": spec, "assignments_issuing_type": "AUTOMATED", evil: evil}
     made = session.post(f"{open_emulator.url}/api/v1/projects", json=form, timeout=10)
     assert made.status_code == 201
     assert made.json()["public_name"] == evil
@@ -138,8 +139,8 @@ GOOD: dict[str, Any] = {
     "project_id": "1001",
     "public_name": "A",
     "private_name": "A",
-    "task_spec": {},
-    "defaults": {},
+    "task_spec": {"input_spec": {}, "output_spec": {}},
+    "defaults": {"default_overlap_for_new_task_suites": 1},
     "assignments_issuing_type": "AUTOMATED",
     "reward_per_assignment": 0.05,
     "will_expire": "2030-01-01",

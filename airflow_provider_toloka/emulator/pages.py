@@ -1,0 +1,33 @@
+"""The pages that links to Toloka's web site lead to, as far as they say which object the link is for."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from airflow_provider_toloka.emulator.store import Store
+
+_PATHS = re.compile(r"/requester/project/(?P<project>[^/]+)(?:/(?P<kind>pool|training)/(?P<row>[^/]+))?/?")
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{name}</title>
+<h1>{name}</h1>
+<p>{kind} {row_id}: {status}</p>
+<p>This is an emulator of Toloka, not Toloka.</p>
+</html>
+"""
+
+
+def render(store: Store, path: str) -> str | None:
+    """Return the page at a path, or ``None`` when there is none."""
+    if not (found := _PATHS.fullmatch(path)):
+        return None
+    kind, row_id = found["kind"] or "project", found["row"] or found["project"]
+    row = store.tables[f"{kind}s"].get(row_id)
+    if row is None or row.get("project_id", row["id"]) != found["project"]:
+        return None
+    name = str(row["public_name"] if kind == "project" else row["private_name"])
+    return _PAGE.format(
+        name=escape(name), kind=kind.capitalize(), row_id=escape(row["id"]), status=escape(row["status"])
+    )
