@@ -9,7 +9,7 @@ from airflow_provider_toloka.reporting.report import Outcome, Report, days
 
 MOST_BARS = 18
 #: How many bars fit below the threshold; the first that gives whole days is taken.
-_PARTS = (6, 5, 4, 7, 8, 3)
+_PARTS = (6, 5, 4, 7, 8, 3, 2, 1)
 _NICE_DAYS = (1, 2, 5, 7, 10, 14, 15, 30, 60, 90, 180, 365)
 
 
@@ -36,7 +36,7 @@ class Bar:
     @property
     def label(self) -> str:
         """The range, in days."""
-        return f"{self.start:g}+" if self.end is None else f"{self.start:g} to {self.end:g}"
+        return f"{self.start:,.4g}+" if self.end is None else f"{self.start:,.4g} to {self.end:,.4g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
