@@ -66,10 +66,9 @@ def _bar(bar: Bar, left: float, step: float, base: float, highest: int) -> str:
 
 
 def _threshold(report: Report, histogram: Histogram, step: float, base: float) -> list[str]:
-    place = next((place for place, bar in enumerate(histogram.bars) if bar.start == histogram.threshold), None)
-    if place is None or report.before is None or report.inactive_for is None:
+    if histogram.threshold is None or report.before is None or report.inactive_for is None:
         return []
-    x = _LEFT + place * step
+    x = _LEFT + histogram.threshold * step
     is_right = x > _WIDTH / 2
     label = f"stale: idle for {age(report.inactive_for)} or more, since before {date(report.before)}"
     anchor = ' text-anchor="end"' if is_right else ""

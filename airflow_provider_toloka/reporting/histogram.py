@@ -44,12 +44,12 @@ class Histogram:
     """An account's active projects by idle time.
 
     :param bars: from the shortest idle time to the longest, without gaps.
-    :param threshold: the days after which a project is stale, which is the start of a bar; None: there is none.
+    :param threshold: the place of the bar that begins at the age at which a project is stale; None: age did not matter.
     :param unknown: how many active projects have no known activity.
     """
 
     bars: tuple[Bar, ...]
-    threshold: float | None
+    threshold: int | None
     unknown: int
 
     @property
@@ -90,7 +90,7 @@ def idle_time(report: Report, *, most_bars: int = MOST_BARS) -> Histogram:
             )
             for place in range(number)
         ),
-        threshold=threshold,
+        threshold=None if threshold is None else round(threshold / width),
         unknown=len(active) - len(idle),
     )
 
