@@ -8,7 +8,7 @@ from airflow_provider_toloka.reporting.histogram import Bar, Histogram, idle_tim
 from airflow_provider_toloka.reporting.report import Report
 from airflow_provider_toloka.reporting.words import age, counted, date
 
-_WIDTH, _HEIGHT = 960, 270
+_WIDTH, _HEIGHT = 960, 225
 _LEFT, _RIGHT, _TOP, _BOTTOM = 10, 10, 44, 46
 _GAP = 3.0
 #: A bar of one project beside one of thousands is still seen.

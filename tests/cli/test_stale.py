@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka import __version__
-from airflow_provider_toloka.cli import main
+from airflow_provider_toloka.cli import exit_codes, main
 from airflow_provider_toloka.emulator import TolokaEmulator
+from tests.pages import PAGES, table
 
 STALE = "14 projects are stale, with 21 pools and trainings; nothing was changed"
 
@@ -186,3 +187,17 @@ def test_it_is_a_command_and_does_without_airflow(account: TolokaEmulator, tmp_p
     assert b"Reading the account" in os.read(read, 100_000)
     os.close(read)
     assert account.requests
+
+
+def test_the_page_tells_all_options_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["stale", "--help"])
+    told = capsys.readouterr().out
+    options = set(re.findall(r"^  (--[\w-]+)", told, re.MULTILINE))
+    rows = table("docs/reports.md", "From the command line")
+    assert options == set(re.findall(r"`(--[\w-]+)", " ".join(row[0] for row in rows)))
+    codes = {name: value for name, value in vars(exit_codes).items() if name.isupper()}
+    page = PAGES["docs/reports.md"]
+    for code in codes.values():
+        assert f"\n| {code} | " in page
+        assert re.search(rf"^  {code} +\w", told, re.MULTILINE)
