@@ -1,17 +1,17 @@
 """Find stale Toloka projects, ask a person, and archive them when the person approves.
 
-Shows: the list that the first task returns, shown to the person by Airflow's `ApprovalOperator`, and handed on to the
-last task. That looks at each project again: one that has been used since is skipped.
+Shows: a form for everything that a clean-up can be tuned by, and Airflow's `ApprovalOperator`. The first task hands on
+a subject and a body for it, and fails before anybody is asked if there are more projects than the limit. The last task
+looks at each project again: one that has been used since is left alone.
 
-Needs: a connection `toloka_default`, Airflow 3.1 or newer, and somebody who answers under "Required Actions".
+Needs: a connection `toloka_default`, Airflow 3.1 or newer, and somebody who answers under "Required Actions". With
+"Only preview" turned on, which is the default, the run ends with the list, and nobody is asked.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from airflow_provider_toloka.operators.stale import (
@@ -19,19 +19,71 @@ from airflow_provider_toloka.operators.stale import (
     TolokaFindStaleProjectsOperator,
 )
 
-IDLE = timedelta(days=180)
-IDS = "{{ ti.xcom_pull('find_stale_projects') | map(attribute='id') | list }}"
+PARAMS = {
+    "days": Param(
+        180,
+        type="integer",
+        minimum=1,
+        title="Days without activity",
+        description="A project is stale when nobody has used it, its pools or its trainings for so many days.",
+    ),
+    "name_pattern": Param(
+        "*",
+        type="string",
+        minLength=1,
+        title="Name pattern",
+        description="Only projects whose name matches, such as Test *. Only * and ? are special; case-sensitive.",
+    ),
+    "exclude_project_ids": Param(
+        [],
+        type="array",
+        items={"type": "string"},
+        title="Excluded projects",
+        description="The ids of projects to leave alone, one a line.",
+    ),
+    "pools": Param(
+        "archive_closed",
+        enum=["require_archived", "archive_closed"],
+        title="Pools and trainings",
+        description="Whether closed pools and trainings are archived first, or a project that has any is not archived.",
+    ),
+    "max_projects": Param(
+        100,
+        type="integer",
+        minimum=1,
+        title="Limit",
+        description="If more projects are stale, the run fails before anybody is asked, and nothing is changed.",
+    ),
+    "preview": Param(
+        True,
+        type="boolean",
+        title="Only preview",
+        description="List the stale projects; ask nobody, and change nothing.",
+    ),
+}
 
 with DAG(
     dag_id="toloka_approved_cleanup",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    render_template_as_native_obj=True,
+    params=PARAMS,
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:
-    find = TolokaFindStaleProjectsOperator(task_id="find_stale_projects", inactive_for=IDLE, max_projects=100)
+    # dag.param() hands on a value as it is, a list as a list; a template would make a text of it.
+    rule = {
+        "inactive_for": "{{ params.days }}d",
+        "name_pattern": dag.param("name_pattern"),
+        "exclude_project_ids": dag.param("exclude_project_ids"),
+        "max_projects": dag.param("max_projects"),
+    }
+    find = TolokaFindStaleProjectsOperator(task_id="find_stale_projects", only_ids=True, **rule)
+
+    @task.short_circuit
+    def somebody_has_to_approve(project_ids: list[str], *, preview: bool) -> bool:
+        return bool(project_ids) and not preview
+
     ask = ApprovalOperator(
         task_id="ask",
         subject="{{ ti.xcom_pull('find_stale_projects', key='approval_subject') }}",
@@ -39,9 +91,10 @@ with DAG(
     )
     archive = TolokaArchiveStaleProjectsOperator(
         task_id="archive",
-        project_ids=IDS,
-        inactive_for=IDLE,
+        project_ids=find.output,
+        pools=dag.param("pools"),
         deferrable=True,
         retries=2,
+        **rule,
     )
-    find >> ask >> archive
+    somebody_has_to_approve(find.output, preview=dag.param("preview")) >> ask >> archive

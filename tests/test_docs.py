@@ -48,12 +48,13 @@ INSTALLS = [snippet for snippet in SHELL if snippet.text.startswith("python -m p
 [RUN_TESTS] = shell(TESTING, "python -m pytest")
 [SERVE_ADMIN, SERVE_STATE] = shell(TESTING, "python -m airflow_provider_toloka.emulator")
 [ADMIN] = shell(TESTING, "curl")
+[READ_STALE] = shell("docs/reports.md", "export TOLOKA_TOKEN")
 [DEFERRABLE] = shell("docs/waiting.md", "export AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE")
 
 
 def test_no_shell_snippet_is_left_out() -> None:
     tested = [*EXPORTS, *MAKE, *INSTALLS, SERVE, ADD_HERE, RUN_DAG, ADD, BACKEND, RUN_TESTS, SERVE_ADMIN]
-    tested += [SERVE_STATE, ADMIN, DEFERRABLE]
+    tested += [SERVE_STATE, ADMIN, DEFERRABLE, READ_STALE]
     assert set(SHELL) == set(tested)
     assert {snippet.language for snippet in SNIPPETS} == {"python", "shell"}
 
@@ -278,6 +279,12 @@ print(TolokaArchiveProjectOperator(task_id="a", project_id="1").deferrable)
 print(OperationSensor(task_id="b", operation_id="1").deferrable)
 """
     assert run(f"{DEFERRABLE.text}\npython -c {shlex.quote(show)}", tmp_path).count("True") == 2
+
+
+def test_stale_projects_from_the_command_line(tmp_path: Path) -> None:
+    with TolokaEmulator("stale") as toloka:
+        READ_STALE.expect(run(READ_STALE.text.replace("my-token", toloka.token), tmp_path, TOLOKA_URL=toloka.url))
+    assert {path.name for path in tmp_path.iterdir()} >= {"stale.html", "stale.csv"}
 
 
 def test_emulator_for_other_processes(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ DEPENDENCIES = {
     "aiohttp",
     "pendulum",
     "requests",
+    "rich",
     "urllib3",
 }
 

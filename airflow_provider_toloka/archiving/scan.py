@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -19,26 +19,39 @@ FEW_PROJECTS = 50
 PAGES_AHEAD = 20
 
 
-async def search(client: AsyncTolokaClient, selection: Selection, *, with_operations: bool = False) -> Search:
+async def search(
+    client: AsyncTolokaClient,
+    selection: Selection,
+    *,
+    with_operations: bool = False,
+    keep_others: bool = False,
+    on_page: Callable[[Search], None] | None = None,
+) -> Search:
     """Read an account, and select projects.
 
     :param client: an entered client.
     :param selection: which projects to select.
     :param with_operations: whether to read what runs on the account too, for archiving them.
+    :param keep_others: whether to keep, for a report, what there is to say of the account's other active projects;
+        default False.
+    :param on_page: is called with the search after each page that was read; default None.
     :returns: the search, with what it found.
     :raises TolokaApiError: one of its kinds, by meaning.
     """
-    found = Search(selection)
-    await _Reader(client, selection, found).read(with_operations=with_operations)
+    found = Search(selection, keep_others=keep_others)
+    await _Reader(client, selection, found, on_page or (lambda _: None)).read(with_operations=with_operations)
     return found
 
 
 class _Reader:
-    def __init__(self, client: AsyncTolokaClient, selection: Selection, found: Search) -> None:
+    def __init__(
+        self, client: AsyncTolokaClient, selection: Selection, found: Search, on_page: Callable[[Search], None]
+    ) -> None:
         self._client = client
         self._api = client.api
         self._wanted = None if selection.project_ids is None else set(selection.project_ids)
         self._found = found
+        self._on_page = on_page
         self._projects_are_known = asyncio.Event()
 
     async def read(self, *, with_operations: bool) -> None:
@@ -72,6 +85,7 @@ class _Reader:
         async for projects in self._client.pages(listing):
             for project in projects:
                 self._found.see_project(project)
+            self._on_page(self._found)
         for project_id in (self._wanted or set()) - self._found.candidates.keys() - self._found.refused.keys():
             self._found.missing[project_id] = f"there is no project {project_id} on this account"
         self._found.see_no_more_projects()
@@ -82,6 +96,7 @@ class _Reader:
         async for items in self._client.pages(replace(listing, keep=self._found.may_want)):
             for item in items:
                 self._found.see(item)
+            self._on_page(self._found)
             pages += 1
             if pages == ahead:
                 # Most of the rest will be of no use, once it is known which projects may be selected.

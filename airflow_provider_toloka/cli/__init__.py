@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from airflow_provider_toloka import __version__
+from airflow_provider_toloka.cli.exit_codes import INTERRUPTED, OK
 
 __all__ = ["main"]
-
-OK, FOUND, WRONG_USE, REFUSED, NOT_READ, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 _DESCRIPTION = """\
 Apache Airflow provider for Toloka: commands for use outside Airflow.
@@ -30,7 +29,7 @@ exit codes:
   0    the account was read
   1    with --exit-code: there are stale projects
   2    wrong arguments, or no usable credentials
-  3    Toloka refused the token
+  3    Toloka refused the token, or the token may not read this
   4    Toloka could not be read
   5    a file could not be written
   130  interrupted

@@ -48,8 +48,8 @@ def histogram(report: Report) -> ConsoleRenderable:
         return Text("No active project with a known activity.")
     label_width = max(len(bar.label) for bar in drawn.bars)
     lines: list[Text] = [Text("Days without activity", style="bold")]
-    for bar in drawn.bars:
-        if drawn.threshold is not None and report.inactive_for and bar.start == drawn.threshold:
+    for place, bar in enumerate(drawn.bars):
+        if place == drawn.threshold and report.inactive_for:
             lines.append(Text(f"{'stale':>{label_width}} ┝{'━' * 10} idle for {age(report.inactive_for)} or more"))
         selected, left_alone = _blocks(bar.selected, drawn.highest), _blocks(bar.left_alone, drawn.highest)
         line = Text(f"{bar.label:>{label_width}} │")

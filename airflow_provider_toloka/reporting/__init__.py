@@ -13,7 +13,8 @@ collects, reports, logs and writes::
         as_of=as_of, before=selection.before, created=now, dry_run=dry_run,
         parameters={"name_pattern": self.name_pattern, "pools": self.pools},
         run=RunInfo(dag_id=..., run_id=..., task_id=..., try_number=ti.try_number, url=ti.log_url),
-        projects=survey(found, web_page=settings.web_page, try_number=ti.try_number),
+        # With search(..., keep_others=True), the report has all active projects of the account.
+        projects=survey(found, web_page=partial(PROJECT.page_at, settings.site), try_number=ti.try_number),
     )
     self.log.info(log_lines.first_line(report))        # Account 'Acme' (production): 40 projects, 13 idle since ...
 

@@ -8,7 +8,7 @@ from airflow_provider_toloka.reporting.histogram import Bar, Histogram, idle_tim
 from airflow_provider_toloka.reporting.report import Report
 from airflow_provider_toloka.reporting.words import age, counted, date
 
-_WIDTH, _HEIGHT = 960, 270
+_WIDTH, _HEIGHT = 960, 225
 _LEFT, _RIGHT, _TOP, _BOTTOM = 10, 10, 44, 46
 _GAP = 3.0
 #: A bar of one project beside one of thousands is still seen.
@@ -66,10 +66,9 @@ def _bar(bar: Bar, left: float, step: float, base: float, highest: int) -> str:
 
 
 def _threshold(report: Report, histogram: Histogram, step: float, base: float) -> list[str]:
-    place = next((place for place, bar in enumerate(histogram.bars) if bar.start == histogram.threshold), None)
-    if place is None or report.before is None or report.inactive_for is None:
+    if histogram.threshold is None or report.before is None or report.inactive_for is None:
         return []
-    x = _LEFT + place * step
+    x = _LEFT + histogram.threshold * step
     is_right = x > _WIDTH / 2
     label = f"stale: idle for {age(report.inactive_for)} or more, since before {date(report.before)}"
     anchor = ' text-anchor="end"' if is_right else ""

@@ -9,7 +9,7 @@ from airflow_provider_toloka.reporting.report import Outcome, Report, days
 
 MOST_BARS = 18
 #: How many bars fit below the threshold; the first that gives whole days is taken.
-_PARTS = (6, 5, 4, 7, 8, 3)
+_PARTS = (6, 5, 4, 7, 8, 3, 2, 1)
 _NICE_DAYS = (1, 2, 5, 7, 10, 14, 15, 30, 60, 90, 180, 365)
 
 
@@ -36,7 +36,7 @@ class Bar:
     @property
     def label(self) -> str:
         """The range, in days."""
-        return f"{self.start:g}+" if self.end is None else f"{self.start:g} to {self.end:g}"
+        return f"{self.start:,.4g}+" if self.end is None else f"{self.start:,.4g} to {self.end:,.4g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +44,12 @@ class Histogram:
     """An account's active projects by idle time.
 
     :param bars: from the shortest idle time to the longest, without gaps.
-    :param threshold: the days after which a project is stale, which is the start of a bar; None: there is none.
+    :param threshold: the place of the bar that begins at the age at which a project is stale; None: age did not matter.
     :param unknown: how many active projects have no known activity.
     """
 
     bars: tuple[Bar, ...]
-    threshold: float | None
+    threshold: int | None
     unknown: int
 
     @property
@@ -90,7 +90,7 @@ def idle_time(report: Report, *, most_bars: int = MOST_BARS) -> Histogram:
             )
             for place in range(number)
         ),
-        threshold=threshold,
+        threshold=None if threshold is None else round(threshold / width),
         unknown=len(active) - len(idle),
     )
 

@@ -28,6 +28,7 @@ def account_line(
     selected: int,
     before: datetime | None = None,
     inactive_for: timedelta | None = None,
+    name_pattern: str | None = None,
 ) -> str:
     """Return the first line: the account, and what the rule selects.
 
@@ -37,19 +38,22 @@ def account_line(
     :param selected: how many of them are selected.
     :param before: the time since which they have been idle; default None: age does not matter.
     :param inactive_for: the same as a duration; default None.
+    :param name_pattern: the glob that their names match; default None: names do not matter.
     """
     who = f"Account {shown(account)} ({environment})" if account else f"Account ({environment})"
     if before is None:
         rule = f"{selected:,} selected"
     else:
         rule = f"{selected:,} idle since before {date(before)}" + (f" ({age(inactive_for)})" if inactive_for else "")
+    if name_pattern is not None:
+        rule += f", with a name like {shown(name_pattern)}"
     return f"{who}: {counted(projects, 'project')}, {rule}"
 
 
 def first_line(report: Report) -> str:
     """Return the first line of a report's log, such as ``Account 'Acme' (production): 40 projects, 13 idle ...``.
 
-    :param report: the report; its entries are the account's projects.
+    :param report: the report; its entries are the account's projects, and ``name_pattern`` is one of its parameters.
     """
     return account_line(
         account=report.account,
@@ -58,6 +62,7 @@ def first_line(report: Report) -> str:
         selected=len(report.selected),
         before=report.before,
         inactive_for=report.inactive_for,
+        name_pattern=report.parameters.get("name_pattern"),
     )
 
 

@@ -35,7 +35,7 @@ _COLUMNS = (
     ("Pools", True),
     ("Trainings", True),
     ("Why, and what to do", False),
-    ("Finished", False),
+    ("Finished (UTC)", False),
 )
 
 
@@ -147,7 +147,7 @@ def _why(project: ReportedProject) -> str:
 
 def _finished(project: ReportedProject) -> str:
     told = [
-        moment(project.finished) if project.finished else "",
+        moment(project.finished).removesuffix(" UTC") if project.finished else "",
         f"<code>{_text(project.operation_id)}</code>" if project.operation_id else "",
         f"try {project.try_number}" if project.try_number and project.operation_id else "",
     ]

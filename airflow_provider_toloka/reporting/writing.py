@@ -50,9 +50,12 @@ RENDERERS: dict[str, Callable[[Report], str]] = {
 def check_report_path(path: Any) -> str:
     """Return the form of a report, ``.html``, ``.csv``, ``.json`` or ``.md``, as its path's ending chooses it.
 
-    :param path: a path or URI, as text or as an object.
+    :param path: a path or URI, as text or as an object; None or an empty text: no report is wanted.
+    :returns: the form; empty: no report is wanted.
     :raises ValueError: the ending is another one.
     """
+    if path is None or path == "":
+        return ""
     ending = PurePosixPath(str(path)).suffix.lower()
     if ending not in RENDERERS:
         raise ValueError(
@@ -86,7 +89,7 @@ def write_report(report: Report, path: Any) -> str:
     :raises ValueError: the ending is another one.
     :raises OSError: the file cannot be written.
     """
-    content = render(report, check_report_path(path))
+    content = render(report, check_report_path(path) or "none")
     local = _local(path)
     if local is not None:
         _write_aside(local, content)

@@ -152,10 +152,15 @@ def picture(page: Page, request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def take(name: str, part: Locator | None = None) -> None:
         page.mouse.move(0, 0)  # no tooltips
-        picture: Image.Image = Image.open(BytesIO((part or page).screenshot(animations="disabled")))
-        folder.mkdir(parents=True, exist_ok=True)
-        # With so many colours it looks the same, and takes a third of the space.
-        picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        picture.save(folder / f"{name}.png", optimize=True)
+        save_picture((part or page).screenshot(animations="disabled"), folder / f"{name}.png")
 
     return take
+
+
+def save_picture(screenshot: bytes, path: Path) -> None:
+    """Keep a picture for the docs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture: Image.Image = Image.open(BytesIO(screenshot))
+    # With so many colours it looks the same, and takes a third of the space.
+    picture = picture.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)

@@ -21,7 +21,7 @@ def test_the_threshold_is_the_edge_of_a_bar() -> None:
     )
     bars = [(bar.start, bar.end, bar.selected, bar.left_alone) for bar in drawn.bars if bar.count]
     assert bars == [(0, 30, 0, 1), (150, 180, 0, 1), (180, None, 1, 1)]
-    assert drawn.threshold == 180
+    assert drawn.bars[drawn.threshold or 0].start == 180
     assert drawn.highest == 2
 
 
@@ -48,7 +48,6 @@ def test_each_project_is_in_the_bar_of_its_age(idle: list[float], threshold: flo
     assert drawn.bars[0].start == 0
     assert drawn.bars[-1].end is None
     assert [bar.end for bar in drawn.bars[:-1]] == [bar.start for bar in drawn.bars[1:]]
-    if drawn.threshold is not None:
-        # No project is drawn on the wrong side of the threshold.
-        edge = min(range(len(drawn.bars)), key=lambda place: abs(drawn.bars[place].start - (drawn.threshold or 0)))
-        assert abs(drawn.bars[edge].start - drawn.threshold) < 0.001
+    assert (drawn.threshold is None) == (threshold is None)
+    if drawn.threshold is not None and threshold is not None:
+        assert abs(drawn.bars[drawn.threshold].start - threshold) < 0.001

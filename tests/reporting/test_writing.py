@@ -275,13 +275,18 @@ def test_the_ending_chooses_the_form(ending: str, tmp_path: Path) -> None:
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("path", ["stale.pdf", "stale", "", "s3://bucket/html", ".html.gz", None])
-def test_another_ending_is_refused(path: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["stale.pdf", "stale", "s3://bucket/html", ".html.gz", "None"])
+def test_another_ending_is_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.html, \.csv, \.json or \.md"):
         check_report_path(path)
     with pytest.raises(ValueError, match=r"\.html, \.csv, \.json or \.md"):
-        write_report(EVERY, tmp_path / str(path))
+        write_report(EVERY, tmp_path / path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_path_no_report_is_wanted() -> None:
+    assert check_report_path(None) == check_report_path("") == ""
+    assert check_report_path("s3://bucket/Stale.HTML") == ".html"
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,168 @@
+"""``stale``: read an account, show its stale projects, and write reports. Nothing is changed at Toloka."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+
+from rich.console import Console
+from rich.text import Text
+
+from airflow_provider_toloka._durations import parse_age
+from airflow_provider_toloka.archiving.scan import search
+from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.cli import terminal
+from airflow_provider_toloka.cli.exit_codes import FOUND, NOT_READ, NOT_WRITTEN, OK, REFUSED, WRONG_USE
+from airflow_provider_toloka.client import AsyncTolokaClient, Settings
+from airflow_provider_toloka.client.resources import PROJECT
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError, TolokaPermissionError
+from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, survey, write_report
+from airflow_provider_toloka.reporting.words import counted, holdings
+
+#: A pipe has no width; this one keeps a row on its line.
+_PIPE_WIDTH = 160
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command, and return its exit code.
+
+    :param options: the parsed command line.
+    """
+    messages = Console(stderr=True, highlight=False)
+    try:
+        inactive_for = parse_age(options.inactive_for)
+        settings = _settings(options, os.environ)
+        paths = _paths(options)
+    except ValueError as error:
+        return _fail(messages, str(error), WRONG_USE)
+    as_of = datetime.now(UTC)
+    selection = Selection(
+        before=as_of - inactive_for, name_pattern=options.name_pattern, exclude_project_ids=options.exclude
+    )
+    try:
+        report, found = asyncio.run(_read(settings, selection, as_of, messages))
+    except TolokaError as error:
+        is_refused = isinstance(error, (TolokaAuthenticationError, TolokaPermissionError))
+        return _fail(messages, _of_environment(str(error), options), REFUSED if is_refused else NOT_READ)
+    for line in log_lines.selection_warnings(
+        projects=found.active,
+        not_matching=found.not_matching,
+        name_pattern=options.name_pattern,
+        excluded=len(found.excluded),
+        unknown_exclusions=[id_ for id_ in options.exclude if id_ not in found.excluded],
+    ):
+        messages.print(Text(f"Warning: {line}", style="yellow"), soft_wrap=True)
+    if options.json:
+        sys.stdout.write(render(report, ".json").decode())
+    else:
+        _show(report)
+    try:
+        for path in paths:
+            messages.print(Text(f"Report: {write_report(report, path)}"), soft_wrap=True)
+    except OSError as error:
+        return _fail(messages, f"Could not write {path}: {error}", NOT_WRITTEN)
+    return FOUND if options.exit_code and report.selected else OK
+
+
+async def _read(settings: Settings, selection: Selection, as_of: datetime, messages: Console) -> tuple[Report, Search]:
+    with terminal.progress(messages) as progress:
+        task = progress.add_task("Reading the account", total=None, told="")
+
+        def on_page(found: Search) -> None:
+            told = f"{counted(found.active, 'project')}, {counted(client.requests_sent, 'request')}"
+            progress.update(task, told=told)
+
+        async with AsyncTolokaClient(settings) as client:
+            requester = await client.get_requester()
+            found = await search(client, selection, keep_others=True, on_page=on_page)
+    report = Report(
+        account=requester.name,
+        account_id=requester.id,
+        environment=settings.environment if settings.environment != "custom" else settings.site,
+        as_of=as_of,
+        before=selection.before,
+        created=datetime.now(UTC),
+        dry_run=True,
+        parameters={
+            "name_pattern": selection.name_pattern,
+            "exclude_project_ids": ", ".join(selection.exclude_project_ids) or None,
+        },
+        projects=survey(found, web_page=partial(PROJECT.page_at, settings.site)),
+    )
+    return report, found
+
+
+def _show(report: Report) -> None:
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    out.print(Text(log_lines.first_line(report), style="bold"))
+    out.print()
+    out.print(terminal.histogram(report))
+    selected = [one for one in report.ordered() if one.is_selected]
+    if selected:
+        out.print(terminal.table(report, selected))
+    held = holdings(sum(one.pools for one in selected), sum(one.trainings for one in selected))
+    is_one = len(selected) == 1
+    out.print(
+        f"{counted(len(selected), 'project')} {'is' if is_one else 'are'} stale{f', with {held}' if held else ''}; "
+        "nothing was changed"
+    )
+
+
+def _settings(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    if options.conn_id:
+        return _settings_of_connection(options.conn_id)
+    token = environment.get("TOLOKA_TOKEN", "")
+    if not token.strip():
+        raise ValueError("Set TOLOKA_TOKEN to an API token, or name an Airflow connection with --conn-id.")
+    try:
+        return Settings.from_connection(
+            password=token,
+            host=environment.get("TOLOKA_URL") or None,
+            extra={"environment": options.environment or "production"},
+        )
+    except ValueError as error:
+        raise ValueError(_of_environment(str(error), options)) from None
+
+
+def _of_environment(message: str, options: argparse.Namespace) -> str:
+    """Return an error's message with the names that a user without a connection knows."""
+    if options.conn_id:
+        return message
+    for field, variable in (("API token", "TOLOKA_TOKEN"), ("host", "TOLOKA_URL")):
+        message = re.sub(rf"[Tt]he connection's {field}", variable, message)
+    return message
+
+
+def _settings_of_connection(conn_id: str) -> Settings:
+    # Only here: everything else runs without Airflow's database and configuration.
+    from airflow.providers.common.compat.sdk import AirflowException
+
+    from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+    try:
+        return TolokaHook(conn_id).api.settings
+    except AirflowException as error:
+        raise ValueError(f"Could not read the Airflow connection {conn_id!r}: {error}") from None
+
+
+def _paths(options: argparse.Namespace) -> list[str]:
+    paths = []
+    for name in ("html", "csv"):
+        path = getattr(options, name)
+        if path is None:
+            continue
+        if check_report_path(path) != f".{name}":
+            raise ValueError(f"--{name} should name a file that ends with .{name}, but is {path!r}.")
+        paths.append(path)
+    return paths
+
+
+def _fail(messages: Console, reason: str, code: int) -> int:
+    messages.print(Text(f"Error: {reason}", style="red"), soft_wrap=True)
+    return code
