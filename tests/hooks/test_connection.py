@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
@@ -271,11 +272,12 @@ def test_the_session_has_the_connections_timeout_unless_told_otherwise(
     url = f"{emulator.url}/api/v1/requester"
     with connect({**emulator.connection, "extra": {"timeout": 0.2}}) as hook:
         session = hook.get_conn()
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: session.get(url),
             lambda: session.request("GET", url),
             lambda: session.send(session.prepare_request(requests.Request("GET", url))),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(requests.exceptions.ReadTimeout):
                 call()
         assert session.get(url, timeout=None).status_code == 200
