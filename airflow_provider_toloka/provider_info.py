@@ -84,18 +84,17 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "retries": {
                         "label": "Retries",
-                        "description": "How often a failed request is sent again; 0: never.",
+                        "description": "How often a failed request is retried; 0 turns retries off.",
                         "schema": {"type": ["integer", "null"], "default": 5, "minimum": 0},
                     },
                     "max_requests_per_second": {
                         "label": "Max. requests per second",
-                        "description": "How fast a batch may go; Toloka allows an account 300 requests per second.",
+                        "description": "The highest request rate; Toloka allows an account 300 requests per second.",
                         "schema": {"type": ["integer", "null"], "default": 240, "minimum": 1},
                     },
                     "ca_bundle": {
                         "label": "CA bundle",
-                        "description": "The file with the certificates to trust, on every machine of Airflow; "
-                        "empty: the usual ones.",
+                        "description": "A file of certificates to trust, on every Airflow machine; empty: the default.",
                         "schema": {"type": ["string", "null"]},
                     },
                 },
