@@ -46,7 +46,7 @@ class AiohttpTransport:
         self.requests = 0
 
     async def __aenter__(self) -> Self:
-        self._route = find_route(self._settings)
+        self._route = await asyncio.to_thread(find_route, self._settings)  # it reads the certificates
         if self._route.is_socks:
             socks = import_module("aiohttp_socks")
             self._unreachable += (socks.ProxyError, socks.ProxyConnectionError)
