@@ -100,6 +100,7 @@ lint: $(E2E_INSTALLED) ## check style and types, and the workflows of .github/
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
 ifneq ($(wildcard .github),) # the source archive comes without it
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml

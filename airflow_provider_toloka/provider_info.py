@@ -84,13 +84,18 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "retries": {
                         "label": "Retries",
-                        "description": "How often a failed request is sent again.",
-                        "schema": {"type": ["integer", "null"], "default": 5, "minimum": 1},
+                        "description": "How often a failed request is retried; 0 turns retries off.",
+                        "schema": {"type": ["integer", "null"], "default": 5, "minimum": 0},
                     },
                     "max_requests_per_second": {
-                        "label": "Most requests per second",
-                        "description": "How fast a batch may go; Toloka allows an account 300 requests per second.",
+                        "label": "Max. requests per second",
+                        "description": "The highest request rate; Toloka allows an account 300 requests per second.",
                         "schema": {"type": ["integer", "null"], "default": 240, "minimum": 1},
+                    },
+                    "ca_bundle": {
+                        "label": "CA bundle",
+                        "description": "A file of certificates to trust, on every Airflow machine; empty: the default.",
+                        "schema": {"type": ["string", "null"]},
                     },
                 },
             }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -24,6 +27,9 @@ def serving(
             answer(self)
 
         def do_POST(self) -> None:
+            answer(self)
+
+        def do_CONNECT(self) -> None:
             answer(self)
 
         def log_message(self, *_: object) -> None:
@@ -55,6 +61,58 @@ def reply(handler: BaseHTTPRequestHandler, body: bytes = b"{}", status: int = 20
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(body)
+
+
+def tunnel(handler: BaseHTTPRequestHandler) -> None:
+    """Do what a proxy does for TLS; every name is this machine's."""
+    with socket.create_connection(("127.0.0.1", int(handler.path.rpartition(":")[2]))) as host:
+        handler.send_response(200)
+        handler.end_headers()
+        relay(handler.connection, host)
+    handler.close_connection = True
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Pass bytes on between two sockets until one of them ends."""
+    while True:
+        for ready in select.select([one, other], [], [])[0]:
+            data = ready.recv(65_536)
+            if not data:
+                return
+            (other if ready is one else one).sendall(data)
+
+
+@contextmanager
+def socks_proxy(names: list[str]) -> Iterator[str]:
+    """Run a SOCKS 5 proxy, to which every name is this machine's.
+
+    :param names: takes the addresses that it is asked for.
+    """
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.read(self.rfile.read(2)[1])  # the ways to log in
+            self.wfile.write(b"\x05\x00")
+            kind = self.rfile.read(4)[3]
+            length = self.rfile.read(1)[0] if kind == 3 else 4
+            address = self.rfile.read(length)
+            names.append(address.decode() if kind == 3 else socket.inet_ntoa(address))
+            port = int.from_bytes(self.rfile.read(2))
+            with socket.create_connection(("127.0.0.1", port)) as host:
+                self.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+                relay(self.connection, host)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def self_signed_tls(folder: Path) -> ssl.SSLContext:

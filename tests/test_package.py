@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 
 import airflow_provider_toloka
 import release
+from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.provider_info import get_provider_info
 from tests.conftest import ROOT
 
@@ -153,17 +154,20 @@ def test_metadata(metadata: Message) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_all("Provides-Extra") == ["emulator"]
+    assert metadata.get_all("Provides-Extra") == ["emulator", "socks"]
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
     always = {requirement.name for requirement in requirements if requirement.marker is None}
-    extra = {
-        requirement.name
-        for requirement in requirements
-        if requirement.marker is not None and requirement.marker.evaluate({"extra": "emulator"})
+    extras = {
+        extra: {
+            requirement.name
+            for requirement in requirements
+            if requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
+        }
+        for extra in ("emulator", "socks")
     }
     assert always == DEPENDENCIES
-    assert extra == {"starlette", "uvicorn"}
-    assert len(requirements) == len(always) + len(extra)
+    assert extras == {"emulator": {"starlette", "uvicorn"}, "socks": {"aiohttp-socks", "pysocks"}}
+    assert len(requirements) == len(always) + sum(map(len, extras.values()))
 
 
 def test_classifiers_name_the_pythons_of_the_matrix(metadata: Message) -> None:
@@ -190,6 +194,40 @@ def test_entry_points(wheel: Path) -> None:
         "[pytest11]",
         *f"toloka = {NAME}.emulator.pytest_plugin".split(),
     ]
+
+
+WITHOUT_AIRFLOW = """
+import asyncio, sys
+from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
+
+url, token, project_id = sys.argv[1:]
+
+async def status():
+    async with AsyncTolokaClient.from_token(token, url=url) as client:
+        return (await client.get_project(project_id)).status
+
+with TolokaClient.from_token(token, url=url) as client:
+    operation = client.archive_project(project_id)
+    client.wait_for_operation(operation.id)
+print(asyncio.run(status()))
+print(*{name.partition(".")[0] for name in sys.modules} & {"airflow", "pendulum"})
+"""
+
+
+def test_the_client_works_where_airflow_is_not_installed(
+    wheel: Path, tmp_path: Path, toloka_emulator: TolokaEmulator
+) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    uv = (sys.executable, "-m", "uv")
+    execute(*uv, "venv", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
+    install = (*uv, "pip", "install", "--python", python)
+    execute(*install, "--no-deps", wheel, cwd=tmp_path)
+    execute(*install, "aiohttp", "requests", "urllib3", cwd=tmp_path)
+    project_id = toloka_emulator.add_project()["id"]
+    arguments = (toloka_emulator.url, toloka_emulator.token, project_id)
+    told = execute(python, "-c", WITHOUT_AIRFLOW, *arguments, cwd=tmp_path)
+    assert told.splitlines() == ["ARCHIVED", ""]
+    assert toloka_emulator.projects[project_id]["status"] == "ARCHIVED"
 
 
 # The provider's metadata

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.api.waits import log_change
-from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.config import KEYS, Settings, unknown_keys
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Answer, Flow, Request, drive
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 class Transport(Protocol):
     """What carries the requests of a :class:`TolokaClient`."""
+
+    requests: int
 
     def send(self, request: Request) -> Answer:
         """Send a request; return what came of it."""
@@ -264,7 +266,7 @@ class TolokaClient(ClientMethods):
         :param retry: how failed requests are retried.
         :param options: ``environment``, ``act_under_account_id``, ``timeout``, ``retries`` and the other settings of
             an Airflow connection's extra.
-        :raises ValueError: a value cannot be used; the message names it.
+        :raises ValueError: an option is unknown, or a value cannot be used; the message names it.
         """
         return cls(settings_for(token, url, options), retry=retry)
 
@@ -290,8 +292,17 @@ class TolokaClient(ClientMethods):
         return drive(flow, self.transport.send, self.transport.sleep)
 
     @property
+    def requests_sent(self) -> int:
+        """How many requests were sent, retries included."""
+        return self.transport.requests
+
+    @property
     def session(self) -> requests.Session:
         """The ``requests`` session of the default transport, for calls that this class does not have.
+
+        Token and account are sent to the connection's own origin only. A request without ``timeout`` has the
+        connection's. Redirects are not followed, and certificates are checked against the connection's trust store,
+        whatever ``verify`` is.
 
         :raises TypeError: the client was given a transport of another kind.
         """
@@ -315,4 +326,6 @@ class TolokaClient(ClientMethods):
 
 def settings_for(token: str, url: str | None, options: Mapping[str, Any]) -> Settings:
     """Return the settings for a token; see :meth:`TolokaClient.from_token`."""
+    if unknown := unknown_keys(options):
+        raise ValueError(f"Unknown option {', '.join(unknown)}. Options: {', '.join(KEYS)}.")
     return Settings.from_connection(password=token, host=url, extra=options)

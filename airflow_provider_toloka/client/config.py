@@ -1,20 +1,23 @@
-"""What a connection says: which Toloka, as whom, and how patiently. No I/O.
+"""What a connection says: which Toloka, as whom, and how patiently. Sends nothing.
 
 The rules of the connection stand here once, for the hook, the trigger and the Test button.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_toloka import __version__
-from airflow_provider_toloka._text import one_line
+from airflow_provider_toloka._text import one_line, shown
 from airflow_provider_toloka.client.parsing import check_id, check_truth
 
 #: API: "servers".
@@ -26,6 +29,18 @@ _WEB = {
 }
 API_PATH = "/api/v1"
 LEGACY_PREFIX = "extra__toloka__"
+#: The keys of a connection's extra.
+KEYS = (
+    "environment",
+    "act_under_account_id",
+    "timeout",
+    "retries",
+    "max_requests_per_second",
+    "ca_bundle",
+    "allow_http",
+)
+#: Those that only the 0.0.x package had.
+_FORMER_KEYS = ("token", "url")
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 5
@@ -47,8 +62,10 @@ class Settings:
     :param environment: ``production``, ``sandbox``, or ``custom`` where the connection names a host.
     :param act_under_account_id: the requester to act for; None: the token's own.
     :param timeout: how long one request may take, in seconds.
-    :param retries: how often a failed request is sent again.
+    :param retries: how often a failed request is sent again; 0: never.
     :param max_requests_per_second: the highest rate of concurrent requests.
+    :param ca_bundle: the file or folder with the certificates of the trusted authorities; None: those that the
+        environment names, else certifi's and the system's.
     """
 
     token: str = field(repr=False)
@@ -58,6 +75,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT
     retries: int = DEFAULT_RETRIES
     max_requests_per_second: float = DEFAULT_MAX_REQUESTS_PER_SECOND
+    ca_bundle: str | None = None
 
     @classmethod
     def from_connection(
@@ -76,11 +94,10 @@ class Settings:
         :param port: TCP port; 0 is the same as none.
         :param schema: ``http`` or ``https``, where the host does not say it.
         :param extra: ``environment``, ``act_under_account_id``, ``timeout``, ``retries``,
-            ``max_requests_per_second``, ``allow_http``; also under the names that the 0.0.x package used.
+            ``max_requests_per_second``, ``ca_bundle``, ``allow_http``; also under the names that the 0.0.x package
+            used. Other keys are ignored: see :func:`unknown_keys`.
         :raises ValueError: a value cannot be used; the message names it and the remedy.
         """
-        if not isinstance(extra or {}, Mapping):
-            raise ValueError(f"The connection's extra is a {type(extra).__name__}; it should be a JSON object.")
         extra = {
             key.removeprefix(LEGACY_PREFIX): value
             for key, value in sorted((extra or {}).items(), key=lambda item: not item[0].startswith(LEGACY_PREFIX))
@@ -100,16 +117,22 @@ class Settings:
             environment="custom" if address else environment,
             act_under_account_id=None if account is None else check_id("act_under_account_id", account),
             timeout=_positive("timeout", extra.get("timeout", DEFAULT_TIMEOUT)),
-            retries=int(_positive("retries", extra.get("retries", DEFAULT_RETRIES), whole=True)),
+            retries=_whole("retries", extra.get("retries", DEFAULT_RETRIES)),
             max_requests_per_second=_positive(
                 "max_requests_per_second", extra.get("max_requests_per_second", DEFAULT_MAX_REQUESTS_PER_SECOND)
             ),
+            ca_bundle=_existing("ca_bundle", extra.get("ca_bundle")),
         )
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of every request that are not the token's."""
-        headers = {"Accept": "application/json", "User-Agent": f"airflow-provider-toloka/{__version__}"}
+        """The headers of every request."""
+        return {"Accept": "application/json", "User-Agent": f"airflow-provider-toloka/{__version__}"}
+
+    @property
+    def account_headers(self) -> dict[str, str]:
+        """The headers that say whose request it is. They are for the connection's own origin only."""
+        headers = {"Authorization": self.authorization}
         if self.act_under_account_id:
             headers["X-Act-Under-Account-ID"] = self.act_under_account_id
         return headers
@@ -133,6 +156,44 @@ class Settings:
         return _WEB.get(host, host)
 
 
+def read_extra(text: str | None) -> dict[str, Any]:
+    """Return a connection's extra as the JSON object that it should be; empty where there is none.
+
+    :param text: the extra as it is stored. Airflow's own ``extra_dejson`` takes broken JSON for an empty object.
+    :raises ValueError: it is anything else.
+    """
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+    else:
+        if isinstance(extra, dict):
+            return extra
+        where = f", but is a JSON {_JSON_NAMES.get(type(extra), 'number')}"
+    # Raised out here: the decoder's error holds the whole text, which may hold a token.
+    raise ValueError(f"The connection's extra should be a JSON object{where}.")
+
+
+_JSON_NAMES: dict[type, str] = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+
+
+def unknown_keys(extra: Mapping[str, Any]) -> list[str]:
+    """List the keys of an extra that no setting has, each with the nearest one that a setting has.
+
+    :param extra: a connection's extra.
+    :returns: for a person: ``'enviroment' (did you mean 'environment'?)``.
+    """
+    told = []
+    for key in extra:
+        name = str(key).removeprefix(LEGACY_PREFIX)
+        if name not in (*KEYS, *_FORMER_KEYS):
+            nearest = get_close_matches(name.lower(), KEYS, n=1)
+            told.append(shown(key) + (f" (did you mean {nearest[0]!r}?)" if nearest else ""))
+    return told
+
+
 def legacy_fields(extra: Mapping[str, Any]) -> list[str]:
     """List the fields of the 0.0.x package that a connection's extra still uses."""
     return sorted(key for key, value in extra.items() if key.startswith(LEGACY_PREFIX) and value not in (None, ""))
@@ -150,15 +211,35 @@ def _token(value: object) -> str:
     return token
 
 
-def _positive(name: str, value: object, *, whole: bool = False) -> float:
+def _number(value: object) -> float:
     try:
-        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+        return float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
-        number = math.nan
-    if not (0 < number < math.inf) or (whole and not number.is_integer()):
-        kind = "whole number above 0" if whole else "number above 0"
-        raise ValueError(f"The connection's {name} is {value!r}; it should be a {kind}.")
+        return math.nan
+
+
+def _positive(name: str, value: object) -> float:
+    number = _number(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"The connection's {name} is {shown(value)}; it should be a number above 0.")
     return number
+
+
+def _whole(name: str, value: object) -> int:
+    number = _number(value)
+    if not (0 <= number < math.inf and number.is_integer()):
+        raise ValueError(f"The connection's {name} is {shown(value)}; it should be a whole number, 0 or above.")
+    return int(number)
+
+
+def _existing(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not Path(value).exists():
+        raise ValueError(
+            f"The connection's {name} is {shown(value)}; it should be the path of a file or folder on this machine."
+        )
+    return value
 
 
 def _base_url(address: str, port: int | None, schema: str | None, *, allow_http: bool) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_toloka.client.parsing import (
     read_id,
     read_number,
     read_object,
+    read_optional_id,
     read_text,
     read_time,
     read_word,
@@ -48,8 +49,8 @@ class Operation:
     started: datetime | None = None
     finished: datetime | None = None
     progress: float | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
@@ -199,7 +200,7 @@ class Pool(Training):
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Make it from the API's JSON."""
         requirement = read_object(read_object(json, "quality_control"), "training_requirement")
-        return cls(**_of_training(json), training_id=read_text(requirement, "training_pool_id"))
+        return cls(**_of_training(json), training_id=read_optional_id(requirement, "training_pool_id"))
 
 
 def _of_training(json: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,11 +76,18 @@ def read_word(json: Mapping[str, Any], key: str) -> str:
 
 
 def read_id(json: Mapping[str, Any], key: str = "id") -> str:
-    """Read an id."""
+    """Read an id: a text, or a whole number."""
     value = json.get(key)
+    if type(value) is int and abs(value) <= _LARGEST_INT:
+        return str(value)
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise InvalidModelError(key, "an id of letters, digits, '_' and '-'", value)
     return value
+
+
+def read_optional_id(json: Mapping[str, Any], key: str) -> str | None:
+    """Read an id, if there is one."""
+    return None if json.get(key) is None else read_id(json, key)
 
 
 def read_text(json: Mapping[str, Any], key: str) -> str | None:

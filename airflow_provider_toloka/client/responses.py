@@ -180,7 +180,7 @@ class Reader:
 
 _NO_ANSWER = {
     "unreachable": "the host cannot be reached ({reason}). Check the connection's host and the network",
-    "tls": "the TLS connection failed ({reason}). Check the connection's host and the machine's certificates",
+    "tls": "the TLS connection failed ({reason}). Check the connection's host, or set ca_bundle in its extra",
     "timeout": "no answer in time ({reason}). Try again later, or raise the connection's timeout",
     "broken": "the connection broke off ({reason}). Try again later",
     "too large": "the answer is too large ({reason}). Check that the connection's host is Toloka's API",

@@ -6,6 +6,7 @@ It is loaded in every pytest run, and so imports nothing but pytest until the fi
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def toloka_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
-    """Run an empty ``TolokaEmulator``, and let the Airflow connection ``toloka_default`` lead to it."""
+    """Run an empty ``TolokaEmulator``, and let the Airflow connection ``toloka_default`` lead to it.
+
+    The emulator's address is exempt from the proxy of the environment, if there is one.
+    """
     from airflow_provider_toloka.emulator import TolokaEmulator
 
     with TolokaEmulator() as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection))
+        exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, f"{exempt},127.0.0.1" if exempt else "127.0.0.1")
         yield emulator

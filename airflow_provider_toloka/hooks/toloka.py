@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -12,7 +11,13 @@ from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.client import ClientMethods, TolokaClient
-from airflow_provider_toloka.client.config import LEGACY_PREFIX, Settings, legacy_fields
+from airflow_provider_toloka.client.config import (
+    LEGACY_PREFIX,
+    Settings,
+    legacy_fields,
+    read_extra,
+    unknown_keys,
+)
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow
 from airflow_provider_toloka.exceptions import TolokaApiError
@@ -63,7 +68,10 @@ class TolokaHook(ClientMethods, BaseHook):
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
         if self._client is None:
-            self._client = TolokaClient(self._read_settings(), retry=self.retry_policy)
+            connection = self.get_connection(self.toloka_conn_id)
+            settings = self._named_settings(connection)
+            _ = connection.extra_dejson  # masks the secrets in it
+            self._client = TolokaClient(settings, retry=self.retry_policy)
         return self._client
 
     @property
@@ -93,28 +101,35 @@ class TolokaHook(ClientMethods, BaseHook):
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
         connection = await get_async_connection(self.toloka_conn_id, hook=self)
-        settings = self._settings(connection, await get_async_extra_dejson(connection))
+        settings = self._named_settings(connection)
+        await get_async_extra_dejson(connection)  # masks the secrets in it
         return AsyncTolokaClient(settings, retry=self.retry_policy)
 
     def get_conn(self) -> requests.Session:
-        """Return the session of the client: the token and the account are in its headers.
+        """Return the ``requests`` session of the client: see :attr:`TolokaClient.session`.
 
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
         return self.client.session
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask Toloka whose token it is, for the Test button.
+        """Ask Toloka whose token it is, for the Test button; the hook's own client is left alone.
 
-        :returns: whether the connection works, and one sentence about it.
+        :returns: whether the connection works, and one or two sentences about it.
         """
         try:
-            with TolokaClient(self._read_settings(), retry=RetryPolicy(retries=0)) as client:
+            # Not by name: Airflow tests a connection under an id that it makes up.
+            connection = self.get_connection(self.toloka_conn_id)
+            settings = self._settings(connection)
+            _ = connection.extra_dejson  # masks the secrets in it
+            with TolokaClient(settings, retry=RetryPolicy(retries=0)) as client:
                 requester = client.get_requester()
         except (TolokaApiError, ValueError) as error:
             return False, str(error)
         name = f" ({shown(requester.name)})" if requester.name else ""
-        return True, f"Connected to Toloka as account {requester.id}{name}: {client.api.settings.where}."
+        told = f"Connected to Toloka as account {requester.id}{name}: {client.api.settings.where}."
+        unknown = unknown_keys(read_extra(connection.extra))
+        return True, f"{told} Unknown keys in the extra are ignored: {', '.join(unknown)}." if unknown else told
 
     def close(self) -> None:
         """Close the HTTP connections; the next call opens new ones."""
@@ -153,23 +168,24 @@ class TolokaHook(ClientMethods, BaseHook):
             )
         return widgets
 
-    def _read_settings(self) -> Settings:
-        connection = self.get_connection(self.toloka_conn_id)
-        return self._settings(connection, connection.extra_dejson)
+    def _settings(self, connection: Connection) -> Settings:
+        extra = read_extra(connection.extra)
+        if self.max_requests_per_second is not None:
+            extra["max_requests_per_second"] = self.max_requests_per_second
+        return Settings.from_connection(
+            password=connection.password,
+            host=connection.host,
+            port=connection.port,
+            schema=connection.schema,
+            extra=extra,
+        )
 
-    def _settings(self, connection: Connection, extra: Mapping[str, Any]) -> Settings:
+    def _named_settings(self, connection: Connection) -> Settings:
         try:
-            settings = Settings.from_connection(
-                password=connection.password,
-                host=connection.host,
-                port=connection.port,
-                schema=connection.schema,
-                extra={**extra, "max_requests_per_second": self.max_requests_per_second}
-                if self.max_requests_per_second is not None
-                else extra,
-            )
+            settings = self._settings(connection)
         except ValueError as error:
             raise ValueError(f"Connection {self.toloka_conn_id!r}: {error}") from None
+        extra = read_extra(connection.extra)
         if legacy := legacy_fields(extra):
             self.log.warning(
                 "Connection %r still has the fields of airflow-provider-toloka 0.0.x: %s. They work, but move them: "
@@ -177,5 +193,11 @@ class TolokaHook(ClientMethods, BaseHook):
                 self.toloka_conn_id,
                 ", ".join(legacy),
                 LEGACY_PREFIX,
+            )
+        if unknown := unknown_keys(extra):
+            self.log.warning(
+                "Connection %r has unknown keys in its extra, which are ignored: %s.",
+                self.toloka_conn_id,
+                ", ".join(unknown),
             )
         return settings

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.client.config import Settings, legacy_fields
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
+from airflow_provider_toloka.client.config import Settings, legacy_fields, read_extra, unknown_keys
 from airflow_provider_toloka.client.resources import POOL, PROJECT
 
 TOKEN = "AQAD-secret"
@@ -103,13 +107,13 @@ def test_a_host_overrides_the_environment() -> None:
         ({"extra": {"act_under_account_id": "1\r\nX: 1"}}, "act_under_account_id should be an id"),
         ({"extra": {"act_under_account_id": "1/2"}}, "act_under_account_id should be an id"),
         *(
-            ({"extra": {name: value}}, f"{name} is {value!r}; it should be a {kind} above 0")
-            for name, kind in (
-                ("timeout", "number"),
-                ("retries", "whole number"),
-                ("max_requests_per_second", "number"),
+            ({"extra": {name: value}}, f"{name} is {shown(value)}; it should be a {kind}")
+            for name, kind, least in (
+                ("timeout", "number above 0", [0]),
+                ("retries", "whole number, 0 or above", []),
+                ("max_requests_per_second", "number above 0", [0]),
             )
-            for value in ("soon", 0, -1, True, False, float("inf"), float("nan"), "nan", [5], {"s": 1}, 10**400)
+            for value in ("soon", *least, -1, True, False, float("inf"), float("nan"), "nan", [5], {"s": 1}, 10**400)
         ),
         ({"extra": {"retries": 1.5}}, "retries is 1.5; it should be a whole number"),
     ],
@@ -126,6 +130,8 @@ def test_each_wrong_field_has_its_message(fields: dict[str, Any], message: str) 
     [
         ({"timeout": "2.5", "retries": "3"}, 2.5, 3),
         ({"timeout": 7, "retries": 1.0}, 7.0, 1),
+        ({"retries": 0}, 30.0, 0),
+        ({"retries": "0"}, 30.0, 0),
         ({"timeout": "", "retries": None}, 30.0, 5),
     ],
 )
@@ -137,8 +143,8 @@ def test_numbers_may_be_texts_and_empty_is_the_default(extra: dict[str, Any], ti
 
 @pytest.mark.parametrize("account", ["5cfc4cd5", 12])
 def test_the_account_to_act_for_is_a_header(account: str | int) -> None:
-    assert read(extra={"act_under_account_id": account}).headers["X-Act-Under-Account-ID"] == str(account)
-    assert "X-Act-Under-Account-ID" not in read().headers
+    assert read(extra={"act_under_account_id": account}).account_headers["X-Act-Under-Account-ID"] == str(account)
+    assert "X-Act-Under-Account-ID" not in read().account_headers
 
 
 @pytest.mark.parametrize(
@@ -175,6 +181,63 @@ def test_the_fields_of_today_go_first() -> None:
     settings = read(host="toloka.test", extra=extra)
     assert (settings.token, settings.base_url) == (TOKEN, "https://toloka.test/api/v1")
     assert read(extra={**extra, "extra__toloka__url": None}).environment == "sandbox"
+
+
+@pytest.mark.parametrize("value", ["/no/such/file.pem", 5, ["x"], True])
+def test_a_ca_bundle_that_is_not_there_is_named(value: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"^The connection's ca_bundle is .*; it should be the path of a file"
+    ) as caught:
+        read(extra={"ca_bundle": value})
+    assert shown(value) in str(caught.value)
+
+
+def test_a_ca_bundle_may_be_a_file_or_a_folder(tmp_path: Path) -> None:
+    assert read(extra={"ca_bundle": str(tmp_path)}).ca_bundle == str(tmp_path)
+    assert read(extra={"ca_bundle": ""}).ca_bundle is None
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", ' {"timeout": 5}\n'])
+def test_an_extra_is_an_object_or_nothing(text: str | None) -> None:
+    assert read_extra(text) == ({"timeout": 5} if text and "timeout" in text else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f'{{"token": "{TOKEN}",}}', ": line 1 column 2"),
+        (f"token={TOKEN}", ": line 1 column 1 "),
+        ("null", "but is a JSON null"),
+        ("[]", "but is a JSON array"),
+        (f'"{TOKEN}"', "but is a JSON string"),
+        ("0", "but is a JSON number"),
+        ("false", "but is a JSON boolean"),
+        ("[" * 100_000, "should be a JSON object"),
+    ],
+)
+def test_any_other_extra_is_refused_and_not_shown(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=r"^The connection's extra should be a JSON object") as caught:
+        read_extra(text)
+    assert told in str(caught.value)
+    assert TOKEN not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__context__ is None
+
+
+def test_unknown_keys_are_told_with_the_nearest_known_one() -> None:
+    known = dict.fromkeys(("environment", "timeout", "ca_bundle", "extra__toloka__token", "extra__toloka__url", "url"))
+    assert unknown_keys(known) == []
+    assert unknown_keys({**known, "enviroment": "sandbox", "RETRIES": 1, "extra__toloka__timout": 1, "zzz": TOKEN}) == [
+        "'enviroment' (did you mean 'environment'?)",
+        "'RETRIES' (did you mean 'retries'?)",
+        "'extra__toloka__timout' (did you mean 'timeout'?)",
+        "'zzz'",
+    ]
+
+
+@pytest.mark.parametrize("client", [TolokaClient, AsyncTolokaClient])
+def test_a_misspelt_option_of_a_client_is_refused(client: Any) -> None:
+    with pytest.raises(ValueError, match=r"Unknown option 'enviroment' \(did you mean 'environment'\?\)"):
+        client.from_token(TOKEN, enviroment="sandbox")
 
 
 def test_the_token_is_not_shown() -> None:

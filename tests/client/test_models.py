@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
 from airflow_provider_toloka.client.parsing import InvalidModelError, check_id
-from tests.driving import operation, pool, project, sample
+from tests.driving import Driver, api, ok, operation, page, pool, project, sample
 
 BAD_IDS = ["1/../pools/2", "", " ", "None", "1?x", "1#", "1\n", "%2e", "é", "٣", None, True, False, 1.0, ["1"], b"1"]
 MODELS = [Operation, Requester, Project, Training, Pool]
@@ -93,6 +93,42 @@ def test_the_operation_of_the_description() -> None:
     assert done.summary == "operation 57068577e4b0bf7b07a0256f (PROJECT.ARCHIVE) is SUCCESS, progress 100 %"
 
 
+def test_ids_that_are_numbers_are_read() -> None:
+    assert Project.from_json({**project(), "id": 12}).id == "12"
+    requirement = {"training_requirement": {"training_pool_id": 7}}
+    numbered = Pool.from_json({**pool("1"), "id": 1, "project_id": 2, "quality_control": requirement})
+    assert (numbered.id, numbered.project_id, numbered.training_id) == ("1", "2", "7")
+
+
+def test_a_call_takes_the_object_that_it_asked_for_whether_its_id_is_a_text_or_a_number() -> None:
+    assert Driver([ok({**project("12"), "id": 12})]).run(api().projects.get("12")).id == "12"
+    running = operation(parameters={"project_id": 12})
+    found = Driver([page(), page(running)]).run(api().projects.archive("12"))
+    assert found
+    assert found.id == "op1"
+
+
+def test_equal_models_have_equal_hashes() -> None:
+    made = [
+        Project.from_json(project()),
+        Pool.from_json(pool("1")),
+        Training.from_json(pool("1")),
+        Operation.from_json(operation()),
+        Requester.from_json({"id": "1"}),
+    ]
+    again = [
+        Project.from_json(project()),
+        Pool.from_json(pool("1")),
+        Training.from_json(pool("1")),
+        Operation.from_json(operation()),
+        Requester.from_json({"id": "1"}),
+    ]
+    assert len({*made, *again}) == len(made)
+    other = Operation.from_json(operation(parameters={"project_id": "2"}))
+    assert other != made[3]
+    assert len({other, made[3]}) == 2
+
+
 @pytest.mark.parametrize("absent", [{}, dict.fromkeys(("started", "finished", "progress", "parameters", "details"))])
 def test_much_of_an_operation_may_be_absent(absent: dict[str, None]) -> None:
     fresh = Operation.from_json({"id": "1", "type": "NEW.TYPE", "status": "NEW", **absent})
@@ -124,7 +160,9 @@ def test_times_are_utc_without_a_zone(text: str | None, moment: datetime | None)
     [
         (Project, project(), {"id": None}),
         (Project, project(), {"id": ""}),
-        (Project, project(), {"id": 12}),
+        (Project, project(), {"id": 1.5}),
+        (Project, project(), {"id": True}),
+        (Project, project(), {"id": 10**20}),
         (Project, project(), {"id": "1/../2"}),
         (Project, project(), {"id": "\ud800"}),
         (Project, project(), {"status": None}),
@@ -134,7 +172,7 @@ def test_times_are_utc_without_a_zone(text: str | None, moment: datetime | None)
         (Project, project(), {"created": "0001-01-01T00:00:00+23:59"}),
         (Pool, pool("1"), {"project_id": None}),
         (Pool, pool("1"), {"quality_control": []}),
-        (Pool, pool("1"), {"quality_control": {"training_requirement": {"training_pool_id": 7}}}),
+        (Pool, pool("1"), {"quality_control": {"training_requirement": {"training_pool_id": []}}}),
         (Operation, operation(), {"type": None}),
         (Operation, operation(), {"progress": "50"}),
         (Operation, operation(), {"progress": True}),

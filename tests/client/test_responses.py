@@ -198,7 +198,7 @@ def test_facts_of_the_wrong_kind_are_shown_as_text() -> None:
     ("kind", "advice"),
     [
         ("unreachable", "the host cannot be reached (a reason). Check the connection's host and the network."),
-        ("tls", "the TLS connection failed (a reason). Check the connection's host and the machine's certificates."),
+        ("tls", "the TLS connection failed (a reason). Check the connection's host, or set ca_bundle in its extra."),
         ("timeout", "no answer in time (a reason). Try again later, or raise the connection's timeout."),
         ("broken", "the connection broke off (a reason). Try again later."),
         ("too large", "the answer is too large (a reason). Check that the connection's host is Toloka's API."),

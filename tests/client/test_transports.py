@@ -1,17 +1,14 @@
-"""Both drivers over the same cases."""
+"""Both transports over the same cases."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,47 +17,12 @@ from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.retry import RetryPolicy
-from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
-from airflow_provider_toloka.client.transports import aio as transport_async
-from airflow_provider_toloka.client.transports import sync as transport
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Sleep
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaUnavailableError
+from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
+from tests.client.transports import Drive, emulated, send, settings_for
 from tests.driving import read_all
-from tests.serving import reply, self_signed_tls, serving
-
-Drive = Callable[[Settings, Flow[Any]], Any]
-
-
-def over_requests(settings: Settings, flow: Flow[Any]) -> Any:
-    with TolokaClient(settings) as client:
-        return client.run(flow)
-
-
-def over_aiohttp(settings: Settings, flow: Flow[Any]) -> Any:
-    async def main() -> Any:
-        async with AsyncTolokaClient(settings) as client:
-            return await client.run(flow)
-
-    return asyncio.run(main())
-
-
-@pytest.fixture(params=[over_requests, over_aiohttp], ids=["requests", "aiohttp"])
-def drive(request: pytest.FixtureRequest) -> Drive:
-    chosen: Drive = request.param
-    return chosen
-
-
-def settings_for(url: str, **more: Any) -> Settings:
-    return Settings(**{"token": "AQAD-made-up", **more}, base_url=f"{url}/api/v1", environment="custom")
-
-
-def emulated(emulator: TolokaEmulator, **more: Any) -> Settings:
-    return settings_for(emulator.url, token=emulator.token, **more)
-
-
-def send(_: Settings, path: str, method: Any = "GET") -> Flow[Response | NoAnswer]:
-    answer: Response | NoAnswer = yield Request(method, path)
-    return answer
+from tests.serving import reply, serving
 
 
 def test_an_answer_comes_whole(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
@@ -224,9 +186,7 @@ def test_a_body_that_is_not_encoded_as_it_says_is_no_answer(toloka_emulator: Tol
 
 
 @pytest.mark.parametrize("status", [200, 302, 500])
-def test_a_body_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, drive: Drive, status: int) -> None:
-    monkeypatch.setattr(transport, "LARGEST_BODY", 100_000)
-    monkeypatch.setattr(transport_async, "LARGEST_BODY", 100_000)
+def test_a_body_without_end_is_given_up(drive: Drive, status: int) -> None:
     written = 0
 
     def flood(handler: BaseHTTPRequestHandler) -> None:
@@ -241,18 +201,74 @@ def test_a_body_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch, drive: 
 
     with serving(flood) as url:
         settings = settings_for(url)
-        assert drive(settings, send(settings, "/")) == NoAnswer("too large", "more than 100000 bytes")
+        answer = drive(settings, send(settings, "/"), largest_body=100_000)
+    assert answer == NoAnswer("too large", "more than 100000 bytes")
     assert written < 100_000_000
 
 
-def test_the_largest_body_is_still_read(
-    monkeypatch: pytest.MonkeyPatch, toloka_emulator: TolokaEmulator, drive: Drive
-) -> None:
-    monkeypatch.setattr(transport, "LARGEST_BODY", 100_000)
-    monkeypatch.setattr(transport_async, "LARGEST_BODY", 100_000)
+def test_the_largest_body_is_still_read(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
     toloka_emulator.fault("GET /requester", body=b"x" * 100_000)
     settings = emulated(toloka_emulator)
-    assert len(drive(settings, send(settings, "/requester")).body) == 100_000
+    assert len(drive(settings, send(settings, "/requester"), largest_body=100_000).body) == 100_000
+
+
+def test_both_read_bodies_up_to_ten_megabytes(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    settings = emulated(toloka_emulator)
+    toloka_emulator.fault("GET /requester", body=b"x" * 10_000_000)
+    assert len(drive(settings, send(settings, "/requester")).body) == 10_000_000
+    toloka_emulator.fault("GET /requester", body=b"x" * 10_000_001)
+    assert drive(settings, send(settings, "/requester")) == NoAnswer("too large", "more than 10000000 bytes")
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "is_read"),
+    [(1, 65_000, True), (1, 66_000, False), (99, 100, True), (100, 100, False), (200, 100, False)],
+)
+def test_headers_have_the_same_limits(drive: Drive, count: int, size: int, is_read: bool) -> None:
+    head = "".join(f"X-Header-{i}: {'x' * size}\r\n" for i in range(count - 1))
+
+    def answer_with_many(handler: BaseHTTPRequestHandler) -> None:
+        # The last header but for those above is the length.
+        padding = f"Content-Length: 2\r\nX-Header: {'x' * size}\r\n" if count == 1 else f"Content-Length: 2\r\n{head}"
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\n{padding}\r\n{{}}".encode())
+        handler.close_connection = True
+
+    with serving(answer_with_many) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/"))
+    if is_read:
+        assert answer.body == b"{}"
+    else:
+        assert (type(answer), answer.kind) == (NoAnswer, "broken")
+
+
+@pytest.mark.parametrize("begin", ["HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 409 Conflict\r\nX-Odd: 1\r\n"])
+def test_headers_that_are_cut_off_are_no_answer(drive: Drive, begin: str) -> None:
+    def cut(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(begin.encode())
+        handler.close_connection = True
+
+    with serving(cut) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/"))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
+
+
+def test_requests_are_counted(toloka_emulator: TolokaEmulator) -> None:
+    toloka_emulator.fault("GET /requester", status=503, times=2)
+    settings = emulated(toloka_emulator)
+    retry = RetryPolicy(jitter=lambda _: 0.0)
+    with TolokaClient(settings, retry=retry) as client:
+        client.get_requester()
+        assert client.requests_sent == 3
+
+    async def main() -> int:
+        async with AsyncTolokaClient(settings, retry=retry) as client:
+            await client.get_requester()
+            return client.requests_sent
+
+    assert asyncio.run(main()) == 1
+    assert len(toloka_emulator.requests) == 4
 
 
 def test_a_redirect_is_not_followed_and_takes_no_token_along(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
@@ -297,26 +313,6 @@ def test_an_entry_of_netrc_does_not_replace_the_token(
     assert seen == [["OAuth AQAD-made-up"]]
 
 
-@pytest.mark.parametrize(("bypass", "by_proxy"), [("", True), ("toloka.invalid", False)])
-def test_the_proxy_of_the_environment_is_used(
-    monkeypatch: pytest.MonkeyPatch, drive: Drive, bypass: str, by_proxy: bool
-) -> None:
-    seen = []
-
-    def record(handler: BaseHTTPRequestHandler) -> None:
-        seen.append((handler.path, handler.headers["Proxy-Authorization"], handler.headers["Authorization"]))
-        reply(handler)
-
-    with serving(record) as url:
-        monkeypatch.setenv("http_proxy", url.replace("//", "//me:mine@"))
-        monkeypatch.setenv("no_proxy", bypass)
-        settings = settings_for("http://toloka.invalid")
-        answer = drive(settings, send(settings, "/requester"))
-    asked = ("http://toloka.invalid/api/v1/requester", "Basic bWU6bWluZQ==", "OAuth AQAD-made-up")
-    assert seen == ([asked] if by_proxy else [])
-    assert isinstance(answer, Response if by_proxy else NoAnswer)
-
-
 def test_the_headers_say_who_asks_for_what(drive: Drive) -> None:
     seen: list[dict[str, str]] = []
 
@@ -329,30 +325,6 @@ def test_the_headers_say_who_asks_for_what(drive: Drive) -> None:
         drive(settings, send(settings, "/requester"))
     assert seen[0]["user-agent"] == f"airflow-provider-toloka/{__version__}"
     assert (seen[0]["accept"], seen[0]["x-act-under-account-id"]) == ("application/json", "acc-1")
-
-
-@pytest.fixture(scope="module")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return self_signed_tls(tmp_path_factory.mktemp("tls"))
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused(self_signed: ssl.SSLContext, drive: Drive) -> None:
-    seen = []
-
-    def record(handler: BaseHTTPRequestHandler) -> None:
-        seen.append(handler.path)
-        reply(handler)
-
-    with serving(record, self_signed) as url:
-        settings = settings_for(url)
-        answer = drive(settings, send(settings, "/requester"))
-        assert (type(answer), answer.kind) == (NoAnswer, "tls")
-        assert "self-signed certificate" in answer.reason
-        with pytest.raises(
-            TolokaUnavailableError, match=r"the TLS connection failed .*Check the connection's host and"
-        ):
-            drive(settings, TolokaApi(settings, RetryPolicy(retries=0)).get_requester())
-    assert seen == []
 
 
 def test_plain_http_behind_an_https_address_is_refused(toloka_emulator: TolokaEmulator, drive: Drive) -> None:

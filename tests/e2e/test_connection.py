@@ -22,8 +22,9 @@ EXTRA_FIELDS = {
     "Environment": "Which Toloka the token is from; a host, if given, overrides it.",
     "Act under account id": "The id of the requester to act for; empty: the token's own account.",
     "Timeout": "How long one request may take, in seconds.",
-    "Retries": "How often a failed request is sent again.",
-    "Most requests per second": "How fast a batch may go; Toloka allows an account 300 requests per second.",
+    "Retries": "How often a failed request is retried; 0 turns retries off.",
+    "Max. requests per second": "The highest request rate; Toloka allows an account 300 requests per second.",
+    "CA bundle": "A file of certificates to trust, on every Airflow machine; empty: the default.",
 }
 
 
@@ -47,7 +48,7 @@ def test_the_form_and_what_it_stores(ui: Ui, toloka: TolokaEmulator, picture: Ca
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     expect(extra.locator("label")).to_have_text(list(EXTRA_FIELDS))
     expect(extra.locator("[data-part=helper-text]")).to_have_text(list(EXTRA_FIELDS.values()))
-    for label, default in {"Timeout": "30", "Retries": "5", "Most requests per second": "240"}.items():
+    for label, default in {"Timeout": "30", "Retries": "5", "Max. requests per second": "240"}.items():
         expect(extra.get_by_label(label)).to_have_value(default)
     expect(extra.locator("[name=element_act_under_account_id]")).to_have_value("")
     expect(extra).to_contain_text("production")
@@ -73,6 +74,7 @@ def test_the_form_and_what_it_stores(ui: Ui, toloka: TolokaEmulator, picture: Ca
         "timeout": 20,
         "retries": 5,
         "max_requests_per_second": 240,
+        "ca_bundle": None,
     }
     assert toloka.token not in json.dumps(ui.rest("/connections"))
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.faults import Fault as Rule
+from tests.certificates import Authority
 from tests.faults.catalog import SOON, Fault
-from tests.faults.certificates import Authority
 from tests.faults.misbehaving import Gateway
 
 #: What a header with the date ``SOON`` says: so many seconds ahead.

@@ -220,7 +220,9 @@ _REDIRECTS = [
     _redirect("to itself, in a loop", _to("."), remedy="is a redirect to '.'"),
 ]
 
-_tls = _group("TLS", kind="passes", remedy="Check the connection's host and the machine's certificates")
+_tls = _group(
+    "TLS", kind="passes", error="TolokaTlsError", remedy="Check the connection's host, or set ca_bundle in its extra"
+)
 
 
 _TLS = [

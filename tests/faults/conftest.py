@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tests.faults.catalog import FAULTS, is_met
-from tests.faults.certificates import Authority
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="authority-")
 _AUTHORITY = Authority.found(Path(_FOLDER.name))

@@ -16,9 +16,9 @@ import pytest
 from airflow_provider_toloka.client import backoff as waiting
 from airflow_provider_toloka.client.transports import sync as transport
 from airflow_provider_toloka.operators import toloka as operators
+from tests.certificates import Authority
 from tests.faults.accounts import accounts
 from tests.faults.catalog import FAULTS, STAYS, Fault, is_met
-from tests.faults.certificates import Authority
 from tests.faults.components import COLUMNS, TIMED_OUT, Outcome
 
 #: What the answers of all faults of a column may add to the memory's peak, in bytes: eight calls of the hook go on at

@@ -6,15 +6,22 @@ import asyncio
 import json
 import logging
 import socket
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import urllib3
 
+from airflow_provider_toloka.client.config import KEYS
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.provider_info import get_provider_info
+from tests.certificates import Authority
 from tests.hooks.conftest import TOKEN, Connect
 from tests.serving import reply, self_signed_tls, serving
 
@@ -95,26 +102,61 @@ WRONG = [
     ({"host": f"https://{TOKEN}@toloka.test"}, "without a user, a query or a fragment"),
     ({"host": "http://toloka.test"}, "is spoken to over plain http"),
     ({"extra": {"timeout": 0}}, "The connection's timeout is 0; it should be a number above 0."),
-    ({"extra": {"retries": "many"}}, "The connection's retries is 'many'; it should be a whole number above 0."),
-    ({"extra": ["x"]}, "The connection's extra is a list; it should be a JSON object."),
+    ({"extra": {"retries": "many"}}, "The connection's retries is 'many'; it should be a whole number, 0 or above."),
+    ({"extra": {"ca_bundle": "/none.pem"}}, "The connection's ca_bundle is '/none.pem'; it should be the path of a"),
+    ({"extra": ["x"]}, "The connection's extra should be a JSON object, but is a JSON array."),
+    ({"extra": "null"}, "The connection's extra should be a JSON object, but is a JSON null."),
+    ({"extra": "[]"}, "The connection's extra should be a JSON object, but is a JSON array."),
+    ({"extra": '"sandbox"'}, "The connection's extra should be a JSON object, but is a JSON string."),
+    ({"extra": "environment=sandbox"}, "The connection's extra should be a JSON object (Expecting value: line 1"),
+    ({"extra": f'{{"token": "{TOKEN}",}}'}, "The connection's extra should be a JSON object ("),
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Encountered JSON value in `extra`")  # Airflow 2 minds a list, too
+@pytest.mark.filterwarnings("ignore:Encountered (JSON value in|non-JSON in) `extra`")  # Airflow 2 minds it, too
 @pytest.mark.parametrize(("fields", "told"), WRONG)
 def test_a_wrong_connection_is_named(connect: Connect, fields: dict[str, Any], told: str) -> None:
     hook = connect(fields)
     is_good, text = hook.test_connection()
     assert not is_good
-    assert text.startswith("Connection 'mine': ")
     assert told in text
+    # Airflow tests a connection under an id that it makes up.
+    assert "mine" not in text
     assert TOKEN not in text
-    for call in (hook.get_conn, hook.get_requester):
+    for call in (hook.get_conn, hook.get_requester, hook.async_client, lambda: asyncio.run(hook.read_async_client())):
         with pytest.raises(ValueError, match=r"^Connection 'mine': ") as caught:
             call()
-        assert str(caught.value) == text
-    with pytest.raises(ValueError, match=r"^Connection 'mine': "):
-        asyncio.run(hook.read_async_client())
+        assert str(caught.value) == f"Connection 'mine': {text}"
+
+
+def test_the_test_button_says_that_it_is_another_web_server(connect: Connect) -> None:
+    with serving(lambda handler: reply(handler, b"<h1>Not here</h1>", 404)) as url:
+        is_good, text = connect({"host": url}).test_connection()
+    assert not is_good
+    assert f"no Toloka API answers at {url}/api/v1. Check the connection's host" in text
+
+
+def test_the_test_button_leaves_the_hook_as_it_was(connect: Connect, emulator: TolokaEmulator) -> None:
+    used = connect({**emulator.connection, "extra": {"retries": 3}})
+    with used:
+        session = used.get_conn()
+        used.get_requester()
+        assert used.test_connection()[0]
+        assert used.get_conn() is session
+        assert used.client.requests_sent == 1
+        assert used.get_requester().id
+    emulator.clear_requests()
+    fresh = connect({**emulator.connection, "extra": {"retries": 3}})
+    assert fresh.test_connection()[0]
+    emulator.fault("GET /requester", status=503, headers={"Retry-After": "0"})
+    assert fresh.get_requester().id
+    assert [record.status for record in emulator.requests] == [200, 503, 200]
+
+
+def test_the_test_button_tells_of_unknown_keys(connect: Connect, emulator: TolokaEmulator) -> None:
+    is_good, text = connect({**emulator.connection, "extra": {"timeot": 5}}).test_connection()
+    assert is_good
+    assert text.endswith("Unknown keys in the extra are ignored: 'timeot' (did you mean 'timeout'?).")
 
 
 # Connections
@@ -185,13 +227,124 @@ def test_a_connection_of_today_gives_no_warning(hook_log: pytest.LogCaptureFixtu
     assert [record for record in hook_log.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_unknown_keys_give_a_warning(
+    connect: Connect, emulator: TolokaEmulator, hook_log: pytest.LogCaptureFixture, is_async: bool
+) -> None:
+    hook = connect({**emulator.connection, "extra": {"enviroment": "sandbox", "colour": "a-secret"}})
+    if is_async:
+        asyncio.run(hook.read_async_client())
+    else:
+        hook.get_requester()
+    [warning] = [record.getMessage() for record in hook_log.records if record.levelno == logging.WARNING]
+    assert warning == (
+        "Connection 'mine' has unknown keys in its extra, which are ignored: "
+        "'enviroment' (did you mean 'environment'?), 'colour'."
+    )
+
+
+# The session
+
+
 def test_get_conn_is_a_session_ready_to_use(emulator: TolokaEmulator) -> None:
     with TolokaHook() as hook:
         session = hook.get_conn()
         assert hook.get_conn() is session
-        answer = session.get(f"{emulator.url}/api/v1/requester", timeout=10)
+        answer = session.get(f"{emulator.url}/api/v1/requester")
         assert answer.json()["id"] == "566ec2b0ff0deeaae5f9d500629de162"
         assert emulator.token not in repr(session)
+
+
+@pytest.mark.parametrize("timeout", [10, 10.0, (5, 10), (None, 10), None, urllib3.Timeout(total=10)], ids=repr)
+def test_the_session_takes_any_timeout(emulator: TolokaEmulator, timeout: Any) -> None:
+    with TolokaHook() as hook:
+        session = hook.get_conn()
+        url = f"{emulator.url}/api/v1/requester"
+        assert session.get(url, timeout=timeout).status_code == 200
+        assert session.request("GET", url, timeout=timeout).status_code == 200
+        assert session.request("GET", url, None, None, None, None, None, None, timeout).status_code == 200
+        assert session.send(session.prepare_request(requests.Request("GET", url)), timeout=timeout).status_code == 200
+
+
+def test_the_session_has_the_connections_timeout_unless_told_otherwise(
+    connect: Connect, emulator: TolokaEmulator
+) -> None:
+    emulator.fault("GET /requester", times=None, delay=1)
+    url = f"{emulator.url}/api/v1/requester"
+    with connect({**emulator.connection, "extra": {"timeout": 0.2}}) as hook:
+        session = hook.get_conn()
+        calls: list[Callable[[], object]] = [
+            lambda: session.get(url),
+            lambda: session.request("GET", url),
+            lambda: session.send(session.prepare_request(requests.Request("GET", url))),
+        ]
+        for call in calls:
+            with pytest.raises(requests.exceptions.ReadTimeout):
+                call()
+        assert session.get(url, timeout=None).status_code == 200
+        assert session.get(url, timeout=20).status_code == 200
+
+
+def test_a_long_answer_is_read_for_as_long_as_it_comes(connect: Connect) -> None:
+    def dribble(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.05)
+            handler.wfile.write(b"x")
+
+    with serving(dribble) as url, connect({"host": url, "extra": {"timeout": 0.5}}) as hook:
+        assert hook.get_conn().get(url).text == "x" * 20
+
+
+@pytest.mark.parametrize("where", ["another host", "another port", "another scheme", "a redirect"])
+def test_token_and_account_go_to_the_connections_own_origin_only(
+    connect: Connect, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, str]] = []
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default\nlogin me\npassword mine\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append({name.lower(): value for name, value in handler.headers.items()})
+        reply(handler)
+
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        record_own.append(handler.headers["Authorization"])
+        reply(handler, status=307, Location=other)
+
+    record_own: list[str] = []
+    authority = Authority.found(tmp_path)
+    with serving(redirect) as own, serving(record, authority.tls("good") if "scheme" in where else None) as other:
+        if where == "another host":
+            other = other.replace("127.0.0.1", "localhost")
+        if where == "another scheme":
+            # The same host and port, but for the scheme.
+            own = other.replace("https:", "http:")
+        extra = {"act_under_account_id": "acc-1", "ca_bundle": str(authority.file)}
+        with connect({"host": own, "extra": extra}) as hook:
+            answer = hook.get_conn().get(own if where == "a redirect" else other)
+    if where == "a redirect":
+        assert (answer.status_code, seen, record_own) == (307, [], [f"OAuth {TOKEN}"])
+    else:
+        assert answer.status_code == 200
+        assert not {"authorization", "x-act-under-account-id"} & seen[0].keys()
+
+
+@pytest.mark.parametrize("address", ["{url}", "{url}/elsewhere", "{upper}/api/v1/requester"])
+def test_token_and_account_go_to_every_path_of_the_origin(connect: Connect, address: str) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append((handler.headers["Authorization"], handler.headers["X-Act-Under-Account-ID"]))
+        reply(handler)
+
+    with serving(record) as url:
+        url = url.replace("127.0.0.1", "localhost")
+        with connect({"host": url, "extra": {"act_under_account_id": "acc-1"}}) as hook:
+            hook.get_conn().get(address.format(url=url, upper=url.replace("localhost", "LOCALHOST")))
+    assert seen == [(f"OAuth {TOKEN}", "acc-1")]
 
 
 # The connection form
@@ -205,6 +358,11 @@ def test_the_form_is_the_one_of_the_provider_info() -> None:
     assert behaviour["placeholders"] == form["ui-field-behaviour"]["placeholders"]
     assert (form["connection-type"], form["hook-name"]) == (TolokaHook.conn_type, TolokaHook.hook_name)
     assert form["hook-class-name"] == f"{TolokaHook.__module__}.{TolokaHook.__qualname__}"
+
+
+def test_the_form_has_the_keys_that_a_connection_takes() -> None:
+    fields = get_provider_info()["connection-types"][0]["conn-fields"]
+    assert [*fields, "allow_http"] == list(KEYS)
 
 
 def test_the_forms_defaults_are_the_settings(connect: Connect) -> None:
@@ -232,7 +390,7 @@ def test_the_form_of_former_airflows_has_the_same_fields() -> None:
         assert (bound.label.text, bound.description) == (fields[name]["label"], fields[name]["description"])
         assert bound.default == fields[name]["schema"].get("default")
     empty = dict.fromkeys(fields, "")
-    for good in (empty, {**empty, "environment": "sandbox", "timeout": "5"}):
+    for good in (empty, {**empty, "environment": "sandbox", "timeout": "5", "retries": "0"}):
         assert form_class(Sent(good)).validate()
     for wrong in ({"environment": "test"}, {"timeout": "soon"}):
         assert not form_class(Sent({**empty, **wrong})).validate()

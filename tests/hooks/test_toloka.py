@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pydoc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka.client import AsyncTolokaClient
+from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
 from airflow_provider_toloka.client.client import ClientMethods
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -101,6 +102,20 @@ def test_every_call_has_its_twin_with_the_same_signature() -> None:
         assert inspect.signature(plain).parameters == inspect.signature(twin).parameters
         returns = str(inspect.signature(twin).return_annotation)
         assert returns.replace("AsyncIterator", "Iterator") == inspect.signature(plain).return_annotation
+
+
+CALLS = [name for name, _ in inspect.getmembers(TolokaClient, inspect.isfunction) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_help_and_tracebacks_tell_the_truth_about_a_call(name: str) -> None:
+    of_client, of_hook = getattr(TolokaClient, name), getattr(TolokaHook, name)
+    owner = next(cls for cls in TolokaHook.__mro__ if name in vars(cls))
+    assert of_hook.__qualname__ == f"{owner.__name__}.{name}"
+    assert of_hook.__code__.co_name == name
+    assert inspect.signature(of_hook) == inspect.signature(of_client)
+    assert f"{name}(self" in pydoc.plain(pydoc.render_doc(of_hook))
+    assert "Flow" not in str(inspect.signature(of_hook).return_annotation)
 
 
 async def test_calls_of_the_twin_need_its_connections() -> None:

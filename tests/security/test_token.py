@@ -222,6 +222,7 @@ def objects(token: str) -> Iterator[Any]:
     from airflow_provider_toloka.client import responses as answers
     from airflow_provider_toloka.client import sansio as flows
     from airflow_provider_toloka.client.transports import aio as transport_async
+    from airflow_provider_toloka.client.transports import route
     from airflow_provider_toloka.client.transports import sync as transport
     from airflow_provider_toloka.hooks.toloka import TolokaHook
     from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
@@ -232,9 +233,9 @@ def objects(token: str) -> Iterator[Any]:
 
     own = settings.Settings.from_connection(password=token, extra={"act_under_account_id": "1"})
     calls = api.TolokaApi(own)
-    session = transport.open_session(own)
+    session = transport.RequestsTransport(own).session
     reader = answers.Reader(own, "read project 1")
-    yield from (own, own.headers, calls, session, session.auth, session.headers, reader)
+    yield from (own, own.headers, route.find_route(own), calls, session, session.auth, session.headers, reader)
     yield from (calls.projects.listing(), calls.projects.get("1"), next(calls.projects.get("1")), calls.calls.retry)
     driver = transport_async.AiohttpTransport(own)
     yield from (driver, driver.pacer, transport.RequestsTransport(own), TolokaClient(own), AsyncTolokaClient(own))

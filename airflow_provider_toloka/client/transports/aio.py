@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from importlib import import_module
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.rate_limit import Pacer
 from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
-from airflow_provider_toloka.client.transports.sync import LARGEST_BODY, reason
+from airflow_provider_toloka.client.transports.route import (
+    LARGEST_BODY,
+    LARGEST_HEADER,
+    MOST_HEADERS,
+    Route,
+    find_route,
+    reason,
+)
 
 #: Enough for 300 requests a second, when one takes up to a seventh of a second.
 CONNECTIONS = 48
@@ -24,22 +31,34 @@ class AiohttpTransport:
     """Sends requests over ``aiohttp``, many at once, as fast as the account's limit allows. An async context manager.
 
     :param settings: the connection's.
+    :param largest_body: how large an answer's body may be, in bytes.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, largest_body: int = LARGEST_BODY) -> None:
         self._settings = settings
+        self._largest_body = largest_body
         self.pacer = Pacer(settings.max_requests_per_second)
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._session: aiohttp.ClientSession
+        self._route: Route
+        self._unreachable: tuple[type[Exception], ...] = (aiohttp.ClientConnectorError,)
+        #: How many requests were sent.
         self.requests = 0
 
     async def __aenter__(self) -> Self:
+        self._route = await asyncio.to_thread(find_route, self._settings)  # it reads the certificates
+        if self._route.is_socks:
+            socks = import_module("aiohttp_socks")
+            self._unreachable += (socks.ProxyError, socks.ProxyConnectionError)
         self._session = aiohttp.ClientSession(
-            headers={**self._settings.headers, "Authorization": self._settings.authorization},
+            # No redirect is followed: these headers reach the connection's own host only.
+            headers={**self._settings.headers, **self._settings.account_headers},
             timeout=aiohttp.ClientTimeout(total=None),
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            connector=_connector(self._route),
             # Not ``trust_env``: that looks for a proxy, and into ~/.netrc, in a thread, anew for each request.
-            proxy=_proxy(self._settings.base_url),
+            proxy=None if self._route.is_socks else self._route.proxy,
+            max_line_size=LARGEST_HEADER,
+            max_field_size=LARGEST_HEADER,
         )
         return self
 
@@ -72,6 +91,7 @@ class AiohttpTransport:
 
     async def _send(self, request: Request) -> Response | NoAnswer:
         request_body = request.body
+        no_answer = self._route.no_answer
         try:
             async with (
                 # Not aiohttp's own: a task that is cancelled when that is over too hears of the timeout only.
@@ -84,27 +104,41 @@ class AiohttpTransport:
                     allow_redirects=False,
                 ) as answer,
             ):
+                if len(answer.headers) > MOST_HEADERS:
+                    answer.close()
+                    return no_answer("broken", f"got more than {MOST_HEADERS} headers")
                 body = bytearray()
                 async for chunk in answer.content.iter_any():
                     body += chunk
-                    if len(body) > LARGEST_BODY:
+                    if len(body) > self._largest_body:
                         answer.close()
-                        return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
+                        return no_answer("too large", f"more than {self._largest_body} bytes")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status, headers, bytes(body), time.time())
         except TimeoutError:
-            return NoAnswer("timeout", f"{self._settings.timeout:g} s")
+            return no_answer("timeout", f"{self._settings.timeout:g} s")
         except aiohttp.ClientSSLError as error:
-            return NoAnswer("tls", reason(error))
-        except aiohttp.ClientConnectorError as error:
-            return NoAnswer("unreachable", reason(error))
+            return no_answer("tls", reason(error))
+        except self._unreachable as error:
+            return no_answer("unreachable", reason(error))
+        except aiohttp.ClientHttpProxyError as error:
+            # Its own text holds the proxy's URL.
+            return no_answer("unreachable", f"Tunnel connection failed: {error.status} {error.message}")
         except aiohttp.ServerDisconnectedError:
-            return NoAnswer("broken", "the server disconnected")  # its own text may be the repr of half an answer
+            return no_answer("broken", "the server disconnected")  # its own text may be the repr of half an answer
         except (aiohttp.ClientError, OSError) as error:
-            return NoAnswer("broken", reason(error))
+            return no_answer("broken", reason(error))
 
 
-def _proxy(url: str) -> str | None:
-    """Name the proxy that the environment asks for, if any, as ``requests`` does."""
-    target = urlsplit(url)
-    return None if proxy_bypass(target.hostname or "") else getproxies().get(target.scheme)
+def _connector(route: Route) -> aiohttp.TCPConnector:
+    tls: Any = route.tls if route.needs_tls else True
+    if not route.is_socks:
+        return aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls)
+    proxy = urlsplit(route.proxy or "")
+    # As in requests, the last letter says that the proxy looks the host's name up.
+    is_remote = proxy.scheme.endswith(("h", "a"))
+    url = urlunsplit(proxy._replace(scheme=proxy.scheme[: len("socks5")]))
+    connector: aiohttp.TCPConnector = import_module("aiohttp_socks").ProxyConnector.from_url(
+        url, rdns=is_remote, limit=CONNECTIONS, ssl=tls
+    )
+    return connector

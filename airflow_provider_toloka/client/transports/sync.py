@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import io
+import contextlib
 import socket
+import threading
 import time
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -15,28 +17,51 @@ from requests.auth import AuthBase
 
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
+from airflow_provider_toloka.client.transports.route import LARGEST_BODY, Route, find_route, reason
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-#: An answer of the API is some kilobytes; a page of 300 pools may come to a few megabytes.
-LARGEST_BODY = 10_000_000
 _CHUNK = 65_536
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+#: Answers that have no body, whatever their headers say.
+_WITHOUT_BODY = (204, 304)
+#: How many positional arguments of ``Session.request`` come before its timeout.
+_BEFORE_TIMEOUT = 8
 
 
-class _TokenAuth(AuthBase):
-    """Sets the token's header, and keeps an entry of ``~/.netrc`` from replacing it."""
+class _AccountAuth(AuthBase):
+    """Says whose request it is, to the connection's own origin only; an entry of ``~/.netrc`` does not replace that."""
 
-    def __init__(self, authorization: str) -> None:
-        self._authorization = authorization
+    def __init__(self, settings: Settings) -> None:
+        self._origin = _origin(settings.base_url)
+        self._headers = settings.account_headers
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._authorization
+        if _origin(request.url or "") == self._origin:
+            request.headers.update(self._headers)
         return request
 
 
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
 class _Session(requests.Session):
-    """Follows no redirect: the token is for one host."""
+    """Follows no redirect, since the token is for one host, and does not wait for ever.
+
+    :param timeout: the timeout of requests that are made without one, in seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._timeout = timeout
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        if len(args) <= _BEFORE_TIMEOUT:
+            kwargs.setdefault("timeout", self._timeout)
+        return super().request(*args, **kwargs)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        return super().send(request, **{"timeout": self._timeout, **kwargs})
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's signature
         # Left to itself, requests looks into redirects even when it is not to follow them: it reads the whole body,
@@ -45,65 +70,93 @@ class _Session(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    """Gives each answer a deadline; the library has a timeout for each single read, however many there are."""
+    """Trusts the route's certificates and no others, and tells the deadline of an answer which socket it is about."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        super().__init__()
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        del verify  # the library has looked for a bundle in the environment, by a rule of its own
+        host, pool = super().build_connection_pool_key_attributes(request, True, cert)
+        if host["scheme"] == "https":
+            pool["ssl_context"] = self._route.tls
+        return host, pool
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.lower().startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._route.tls
+        return super().proxy_manager_for(proxy, **kwargs)
+
+    def cert_verify(self, *args: Any) -> None:
+        """Add nothing to what the context trusts: the library would add its own bundle."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if not hasattr(pool.ConnectionCls, "gives_a_deadline"):
-            timed = {"response_class": _TimedResponse, "gives_a_deadline": True}
-            pool.ConnectionCls = type("TimedConnection", (pool.ConnectionCls,), timed)
+        if not issubclass(pool.ConnectionCls, _WatchedConnection):
+            pool.ConnectionCls = type("WatchedConnection", (_WatchedConnection, pool.ConnectionCls), {})
         return pool
 
 
-class _TimedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._reader = _TimedReader(sock, self.fp.detach())
-        self.fp: io.BufferedReader = io.BufferedReader(self._reader)
+class _Deadline:
+    """Ends an answer when its time is over; the library has a timeout for each single read, however many there are.
 
-    def begin(self) -> None:
-        super().begin()
-        if self._reader.is_at_end:
-            # The library takes headers that are cut off for complete ones.
-            raise http.client.RemoteDisconnected("The headers are cut off")
+    :param seconds: how long the answer may take.
+    """
 
+    current: ContextVar[_Deadline | None] = ContextVar("current", default=None)
 
-class _TimedReader(io.RawIOBase):
-    """Reads until the time is over that the connection has for its next read now."""
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._socket: Any = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
 
-    def __init__(self, sock: socket.socket, file: io.RawIOBase) -> None:
-        self._sock = sock
-        self._file = file
-        self._deadline = time.monotonic() + (sock.gettimeout() or 0.0)
-        self.is_at_end = False
+    def __enter__(self) -> Self:
+        self._before = self.current.set(self)
+        self._timer.start()
+        return self
 
-    def readable(self) -> bool:
-        return True
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self.current.reset(self._before)
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
-        count = self._file.readinto(buffer)
-        self.is_at_end = count == 0
-        return count
+    def watch(self, connected: Any) -> None:
+        """Take note of the socket that the answer comes from."""
+        self._socket = getattr(connected, "socket", connected)  # TLS within a proxy's TLS wraps it
+        if self.is_over:
+            self._end()
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    def _end(self) -> None:
+        self.is_over = True
+        if self._socket is not None:
+            # Not a TLS socket's own shutdown, which another thread's read does not survive.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def open_session(settings: Settings) -> requests.Session:
-    """Give a session that speaks as the connection's account, and follows no redirects.
+class _WatchedConnection:
+    sock: Any
+
+    def getresponse(self) -> Any:
+        if deadline := _Deadline.current.get():
+            deadline.watch(self.sock)
+        return super().getresponse()  # type: ignore[misc]  # it is mixed into urllib3's connections
+
+
+def open_session(settings: Settings, route: Route) -> requests.Session:
+    """Return a session that acts as the connection's account, and follows no redirects.
 
     :param settings: the connection's.
+    :param route: how the host is reached.
     """
-    session = _Session()
+    session = _Session(settings.timeout)
     session.headers.update(settings.headers)
-    session.auth = _TokenAuth(settings.authorization)
-    for prefix in ("https://", "http://"):
-        session.mount(prefix, _Adapter())
+    session.auth = _AccountAuth(settings)
+    session.mount("https://", _Adapter(route))
+    session.mount("http://", _Adapter(route))
     return session
 
 
@@ -111,24 +164,36 @@ class RequestsTransport:
     """Sends requests over ``requests``, one at a time.
 
     :param settings: the connection's.
+    :param largest_body: how large an answer's body may be, in bytes.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, largest_body: int = LARGEST_BODY) -> None:
         self._settings = settings
+        self._largest_body = largest_body
+        self._route: Route | None = None
         self._session: requests.Session | None = None
+        #: How many requests were sent.
+        self.requests = 0
 
     @property
     def session(self) -> requests.Session:
         """The session, opened at the first use."""
         if self._session is None:
-            self._session = open_session(self._settings)
+            self._session = open_session(self._settings, self.route)
         return self._session
+
+    @property
+    def route(self) -> Route:
+        """How the host is reached, found out at the first use."""
+        if self._route is None:
+            self._route = find_route(self._settings)
+        return self._route
 
     def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             self._session.close()
-            self._session = None
+            self._session = self._route = None
 
     def sleep(self, seconds: float) -> float:
         """Let seconds pass; return the time after them."""
@@ -138,9 +203,17 @@ class RequestsTransport:
     def send(self, request: Request) -> Response | NoAnswer:
         """Send a request; return what came of it."""
         timeout = self._settings.timeout
+        session = self.session
+        self.requests += 1
+        with _Deadline(timeout) as deadline:
+            answer = self._send(session, request, timeout)
+        return self.route.no_answer("timeout", f"{timeout:g} s") if deadline.is_over else answer
+
+    def _send(self, session: requests.Session, request: Request, timeout: float) -> Response | NoAnswer:
         body = request.body
+        no_answer = self.route.no_answer
         try:
-            with self.session.request(
+            with session.request(
                 request.method,
                 self._settings.base_url + request.target,
                 data=body,
@@ -153,31 +226,28 @@ class RequestsTransport:
                 content = bytearray()
                 for chunk in answer.iter_content(_CHUNK):
                     content += chunk
-                    if len(content) > LARGEST_BODY:
-                        return NoAnswer("too large", f"more than {LARGEST_BODY} bytes")
+                    if len(content) > self._largest_body:
+                        return no_answer("too large", f"more than {self._largest_body} bytes")
+                if not content and _is_cut_off(answer):
+                    return no_answer("broken", "the headers are cut off")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, bytes(content), time.time())
         except requests.exceptions.SSLError as error:
-            return NoAnswer("tls", reason(error))
+            return no_answer("tls", reason(error))
         except requests.exceptions.Timeout:
-            return NoAnswer("timeout", f"{timeout:g} s")
+            return no_answer("timeout", f"{timeout:g} s")
         except requests.exceptions.ConnectionError as error:
             cause = error.args[0] if error.args else None
             # requests has one class for "no connection" and for "the connection broke off".
             is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
             if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-                return NoAnswer("timeout", f"{timeout:g} s")
-            return NoAnswer("broken" if is_broken else "unreachable", reason(error))
+                return no_answer("timeout", f"{timeout:g} s")
+            return no_answer("broken" if is_broken else "unreachable", reason(error))
         except requests.exceptions.RequestException as error:
-            return NoAnswer("broken", reason(error))
+            return no_answer("broken", reason(error))
 
 
-def reason(error: BaseException) -> str:
-    """Give the innermost reason of a library's error, in one line: the operating system's, or the TLS library's.
-
-    :param error: what the library raised.
-    """
-    inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-    if inner is not None:
-        return reason(inner)
-    return " ".join(str(error).split()) or type(error).__name__
+def _is_cut_off(answer: requests.Response) -> bool:
+    # http.client takes headers that are cut off for complete ones; an HTTP/1.1 server gives an empty body its length.
+    is_framed = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
+    return not is_framed and answer.status_code not in _WITHOUT_BODY
