@@ -26,7 +26,8 @@ from airflow_provider_toloka.emulator.errors import ApiError
 from airflow_provider_toloka.emulator.listing import LISTINGS, read_query, select
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.polling.poller import AT_ONCE, FEW, ROTATION_PER_SECOND, ROTATION_SECONDS, Poller
+from airflow_provider_toloka.polling.looks import AT_ONCE, ROTATION_PER_SECOND, ROTATION_SECONDS
+from airflow_provider_toloka.polling.poller import FEW, Poller
 from airflow_provider_toloka.triggers.toloka import shared_poller
 from tests.driving import SETTINGS, Answer, answer, longest, ok, page
 
