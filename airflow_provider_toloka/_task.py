@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
 _STARTED = "toloka_wait_started"
+#: So many seconds after a task has deferred, the scheduler has seen that the worker is done with it: until then, Airflow
+#: fails a task whose trigger fires (apache/airflow issue 67287).
+SETTLED_AFTER_DEFERRING = 5.0
 
 
 @contextmanager
@@ -130,6 +133,7 @@ def operation_trigger(
         poll_interval=min(BEFORE_DEFERRING, poll_interval) if operations else poll_interval,
         longest_interval=poll_interval,
         deadline=deadline,
+        not_before=time.time() + SETTLED_AFTER_DEFERRING,
         **more,
     )
 
