@@ -28,6 +28,9 @@ ALREADY_DONE = "already done"
 #: A deferral ends by itself this many seconds after its trigger should have ended it: without a triggerer, no task
 #: stays deferred for ever.
 GRACE = 120.0
+#: So many seconds after a task has deferred, the scheduler has seen that the worker is done with it: until then, Airflow
+#: fails a task whose trigger fires (apache/airflow issue 67287).
+SETTLED_AFTER_DEFERRING = 5.0
 
 
 @contextmanager
@@ -128,6 +131,8 @@ def operation_trigger(
         poll_interval=min(BEFORE_DEFERRING, poll_interval) if operations else poll_interval,
         longest_interval=poll_interval,
         deadline=deadline.at,
+        limit=deadline.limit,
+        not_before=time.time() + SETTLED_AFTER_DEFERRING,
         **more,
     )
 

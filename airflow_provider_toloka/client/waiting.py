@@ -15,6 +15,8 @@ from airflow_provider_toloka.exceptions import (
 LOOKS_UNTIL_UNKNOWN = 3
 #: A wait polls again after this many seconds, however long Toloka asks to stay away: it may have changed its mind.
 LONGEST_PAUSE = 60.0
+#: An outage is logged again after this many seconds.
+NEWS_INTERVAL = 60.0
 
 
 def time_left(deadline: float | None, now: float) -> float:
@@ -44,3 +46,56 @@ def time_away(trouble: TolokaApiError | None) -> float:
     :param trouble: why the last poll brought no news; None: it did.
     """
     return min((trouble and trouble.retry_after) or 0.0, LONGEST_PAUSE)
+
+
+class Outage:
+    """Say in the log that polling fails: when that begins, once a minute while it lasts, and when it ends.
+
+    :param subject: what fails, as the start of a sentence: ``Polling operation 1``.
+    :param interval: seconds between two lines while it lasts; default 60.
+    """
+
+    def __init__(self, subject: str, *, interval: float = NEWS_INTERVAL) -> None:
+        self._subject = subject
+        self._interval = interval
+        self._began = 0.0
+        self._next = 0.0
+        #: Why the last poll failed; None: it did not.
+        self.error: TolokaApiError | None = None
+
+    def failed(self, error: TolokaApiError, now: float) -> str | None:
+        """Take note of a poll that failed.
+
+        :param now: the time now, in seconds of any clock.
+        :returns: the line to log; None: not yet.
+        """
+        is_new = self.error is None
+        self.error = error
+        if is_new:
+            self._began = now
+        elif now < self._next:
+            return None
+        self._next = now + self._interval
+        return self.line(now)
+
+    def line(self, now: float) -> str | None:
+        """Return how things stand, for whoever joins; None: there is no outage.
+
+        :param now: the time now, by the same clock.
+        """
+        if self.error is None:
+            return None
+        lasts = now - self._began
+        failed = f"has been failing for {lasts:.0f} s" if lasts >= 1 else "failed"
+        return f"{self._subject} {failed}; still waiting: {self.error}"
+
+    def worked(self, now: float) -> str | None:
+        """Take note of a poll that worked.
+
+        :param now: the time now, by the same clock.
+        :returns: the line to log; None: the poll before worked as well.
+        """
+        if self.error is None:
+            return None
+        self.error = None
+        return f"{self._subject} works again after {now - self._began:.0f} s."

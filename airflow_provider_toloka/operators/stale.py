@@ -418,19 +418,32 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             before = carry["before"] and datetime.fromisoformat(carry["before"])
             arguments = replace(arguments, as_of=datetime.fromisoformat(carry["as_of"]))
             operations = operations_of(event)
-            waited = {
-                project_id: [operation for id_ in ids if (operation := operations.get(id_))]
-                for project_id, ids in carry["waiting"].items()
+            deadline = Deadline.from_event(event)
+            groups = {id_: {one: operations.get(one) for one in ids} for id_, ids in carry["waiting"].items()}
+            # Each project goes on as soon as its own operations have finished; at the deadline, all come to an end.
+            ready = {
+                id_: [one for one in seen.values() if one]
+                for id_, seen in groups.items()
+                if not deadline.left()
+                or not seen
+                or not event["unfinished"]
+                or not {*seen} & {*event["unfinished"]}
+                or any(one and one.failed for one in seen.values())
+            }
+            results.waiting = {
+                id_: [one or Operation(id=one_id, type="UNKNOWN", status="PENDING") for one_id, one in seen.items()]
+                for id_, seen in groups.items()
+                if id_ not in ready
             }
             # Chosen before. What was done to a project since does not make it any less stale; what others do does.
-            selection = Selection(project_ids=list(waited), before=before)
+            selection = Selection(project_ids=list(ready), before=before)
             arguments = replace(arguments, selection=replace(arguments.selection, before=before))
             found = self._in_loop(lambda client: search(client, selection, with_operations=True))
         for project_id, reason in found.refused.items():
             results.add(ReportedProject(id=project_id, outcome=Outcome.IN_USE, reason=reason))
         for project_id, reason in found.missing.items():
             results.add(ReportedProject(id=project_id, outcome=Outcome.FAILED, reason=reason))
-        return self._archive(context, arguments, found, Deadline.from_event(event), results, waited)
+        return self._archive(context, arguments, found, deadline, results, ready)
 
     def _read_arguments(self, context: Context) -> tuple[_Arguments, Deadline]:
         """Check all arguments, before the first request."""
@@ -513,9 +526,9 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         trigger = operation_trigger(
             self.toloka_conn_id,
             operations,
+            groups={id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
             poll_interval=seconds("poll_interval", self.poll_interval),
             deadline=deadline,
-            fail_fast=False,
             carry={
                 "waiting": {id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
                 "transient": sorted(results.transient),

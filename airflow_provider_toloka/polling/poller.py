@@ -1,8 +1,9 @@
-"""One poller for all waits of a connection: ten thousand waits cost hardly more requests than one.
+"""One poller for all waits of a configuration: ten thousand waits cost hardly more requests than one.
 
-While there are few waits, each operation is looked at by its id. Beyond that, one list of what has finished lately
-serves them all, at the pace of the wait that is due first. So that no wait depends on the list alone, operations are
-looked at by id too, in a slow rotation. Listeners, who want to hear of whatever finishes, share that list.
+While there are few waits, each operation is read by its id. Beyond that, one list of what has finished lately serves
+them all, at the pace of the wait that is due first. No wait depends on the list alone: operations are read by id too,
+in a slow rotation, which is quicker while the list fails. Listeners, who want to hear of whatever finishes, share
+that list.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import contextlib
 import itertools
 import logging
 import math
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -22,20 +22,20 @@ from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.waiting import ends_wait, time_away
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError
-from airflow_provider_toloka.polling.schedule import Schedule, Wait
-from airflow_provider_toloka.polling.subscription import OVERLAP, Listener
+from airflow_provider_toloka.polling.callers import Caller, Callers, Report
+from airflow_provider_toloka.polling.contact import Contact
+from airflow_provider_toloka.polling.endings import Ending, Outcome
+from airflow_provider_toloka.polling.finished import FinishedOperations
+from airflow_provider_toloka.polling.looks import Looks
+from airflow_provider_toloka.polling.schedule import Schedule
+from airflow_provider_toloka.polling.subscription import Listener
+from airflow_provider_toloka.polling.wait import Wait
 
-log = logging.getLogger(__name__)
-
-#: Up to so many waits, it is cheaper to look at each operation by its id.
+#: Up to so many waits, it is cheaper to read each operation by its id.
 FEW = 3
 #: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
 OLDEST = timedelta(minutes=15)
 LIST_GAP = 0.5
-ROTATION_SECONDS = 60.0
-ROTATION_PER_SECOND = 5.0
-#: So many operations are looked at side by side when the time of a wait is over.
-AT_ONCE = 20
 _SPARE = 100
 
 
@@ -43,37 +43,51 @@ class Poller:
     """Waits for any number of operations of one account. An async context manager.
 
     :param client: an entered client of the account.
-    :param list_gap: tells the least seconds between two lists of finished operations.
+    :param list_gap: returns the least seconds between two lists of finished operations.
+    :param now: returns the time at Toloka; default: this machine's.
     """
 
-    def __init__(self, client: AsyncTolokaClient, *, list_gap: Callable[[], float] = lambda: LIST_GAP) -> None:
+    def __init__(
+        self,
+        client: AsyncTolokaClient,
+        *,
+        list_gap: Callable[[], float] = lambda: LIST_GAP,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._client = client
         self._list_gap = list_gap
+        self._now = now
+        self._contact = Contact(self._fail_all)
+        self._list = FinishedOperations(client)
+        self._looks = Looks(client, self._contact)
         self._waits: dict[str, Wait] = {}
         #: Those who hear of the list, and whether one was begun since they have joined.
         self._listeners: dict[Listener, bool] = {}
+        self._callers = Callers()
         self._schedule = Schedule()
-        #: Operations by the time of their last look by id, the oldest first.
-        self._rotation: deque[tuple[float, Wait]] = deque()
-        #: Up to here, in Toloka's time, the list was read.
-        self._mark: datetime | None = None
-        #: From here, in Toloka's time, the list has to be read for waits that joined since.
-        self._since: datetime | None = None
-        #: Whether anything was ever received.
-        self._has_heard = False
-        #: Why the last request brought no news; None: it did.
-        self.trouble: TolokaApiError | None = None
         self._joined = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def trouble(self) -> TolokaApiError | None:
+        """Why the last request brought no news; None: it did."""
+        return self._contact.trouble
+
+    @property
+    def refused_at(self) -> float | None:
+        """When Toloka refused the token last, in the event loop's time; None: never."""
+        return self._contact.refused_at
+
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._guard(work)) for work in (self._look, self._rotate)]
+        work = (self._look, self._looks.rotate, self._callers.work)
+        self._tasks = [asyncio.create_task(self._guard(one)) for one in work]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait(self._tasks)
+        self._fail_all(RuntimeError("the poller was closed"))
 
     async def wait_for(
         self,
@@ -82,59 +96,94 @@ class Poller:
         intervals: Callable[[], Iterator[float]],
         seconds: float | None,
         fail_fast: bool = True,
-        on_change: Callable[[Operation], None] = log_change,
+        on_change: Callable[[Operation], object] = log_change,
+        on_outage: Report | None = None,
     ) -> dict[str, Operation | None]:
         """Wait until all operations have finished, or one has failed, or the time is over.
 
-        :param operation_ids: by id, when Toloka says each operation was submitted; None: not known.
+        :returns: by id, what is known of each operation, finished or not; None: it was never seen.
+        :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``; or one of the ids does not
+            exist.
+        """
+        outcome = await self.wait_for_any(
+            [operation_ids.keys()],
+            submitted=operation_ids,
+            intervals=intervals,
+            seconds=seconds,
+            fail_fast=fail_fast,
+            on_change=on_change,
+            on_outage=on_outage,
+        )
+        for error in outcome.errors.values():
+            raise error
+        return dict(outcome.operations)
+
+    async def wait_for_any(
+        self,
+        groups: Sequence[Collection[str]],
+        *,
+        submitted: Mapping[str, datetime | None],
+        intervals: Callable[[], Iterator[float]],
+        seconds: float | None,
+        fail_fast: bool = True,
+        gather: float = 0.0,
+        empty_after: float = 0.0,
+        on_change: Callable[[Operation], object] = log_change,
+        on_outage: Report | None = None,
+    ) -> Outcome:
+        """Wait until a group of operations has ended, or the time is over.
+
+        :param groups: the ids of the operations of each group; see :class:`Ending`.
+        :param submitted: by id, when Toloka says each operation was submitted; None: not known.
         :param intervals: makes the seconds between the looks at one operation.
         :param seconds: how long to wait; None: without end.
-        :param fail_fast: whether one that has failed ends the wait.
-        :param on_change: told of an operation when its status or progress is seen to have changed.
-        :returns: by id, what is known of each operation, finished or not; None: it was never seen.
-        :raises TolokaApiError: one of its kinds, by meaning, that no waiting mends.
+        :param fail_fast: whether an operation that has failed ends its group.
+        :param gather: seconds to go on after the first group has ended, so that others may end as well.
+        :param empty_after: after how many seconds a group of no operations ends.
+        :param on_change: called with an operation when its status or progress is seen to have changed.
+        :param on_outage: called with the level and the line when polling fails, once a minute while it does, and when
+            it works again; None: the poller's own log is told, once for all.
+        :returns: how all the operations stand; one whose id does not exist is among the errors.
+        :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
-        if not operation_ids:
-            return {}
-        waits = [self._join(id_, submitted, intervals, on_change) for id_, submitted in operation_ids.items()]
-        over = asyncio.Event()
-        left = len(waits)
-
-        def count(future: asyncio.Future[Operation]) -> None:
-            nonlocal left
-            left -= 1
-            failed = not future.cancelled() and (
-                future.exception() is not None or (fail_fast and future.result().failed)
-            )
-            if left == 0 or failed:
-                over.set()
-
-        for wait in waits:
-            wait.finished.add_done_callback(count)
-        # Cheaper than asyncio.timeout, and there may be ten thousand.
-        timer = None if seconds is None else asyncio.get_running_loop().call_later(max(0.0, seconds), over.set)
+        caller = Caller(on_change, on_outage)
+        waits: dict[str, Wait] = {}
+        ending: Ending | None = None
+        clock = asyncio.get_running_loop().time
+        over_at = math.inf if seconds is None else clock() + seconds
+        self._callers.add(caller, self._contact.of_list.line(clock()))
         try:
-            await over.wait()
-            if timer and asyncio.get_running_loop().time() >= timer.when():
-                await self._look_at_last(waits)
+            for id_ in itertools.chain.from_iterable(groups):
+                if id_ not in waits:
+                    waits[id_] = self._join(id_, submitted.get(id_), caller)
+                    self._schedule.add(waits[id_], intervals(), clock(), clock())
+            ending = Ending(waits, groups, fail_fast=fail_fast, gather=gather, empty_after=empty_after)
+            if seconds is not None:
+                ending.after(seconds)
+            if groups:
+                await ending.is_over.wait()
+            if clock() >= over_at:
+                await self._looks.look_at_last(list(waits.values()))
+            return self._outcome(waits)
         finally:
-            if timer:
-                timer.cancel()
-            for wait in waits:
-                wait.finished.remove_done_callback(count)
-                self._leave(wait, on_change)
-        # An error comes from here; a wait that was left is cancelled, unless others are in it.
-        return {wait.operation_id: wait.known for wait in waits}
+            if ending:
+                ending.close()
+            for wait in waits.values():
+                self._leave(wait, caller)
+            self._callers.remove(caller)
 
     @contextlib.contextmanager
-    def listen(self, since: datetime, interval: float) -> Iterator[Listener]:
+    def listen(self, since: datetime, interval: float, on_outage: Report | None = None) -> Iterator[Listener]:
         """Hear of every operation that finishes, whoever started it.
 
         :param since: from when on, in Toloka's time.
         :param interval: seconds between two lists.
+        :param on_outage: as for :meth:`wait_for_any`.
         """
         clock = asyncio.get_running_loop().time
         listener = Listener(since)
+        caller = Caller(on_outage=on_outage)
+        self._callers.add(caller, self._contact.of_list.line(clock()))
         self._listeners[listener] = False
         # The first list is due at once.
         self._schedule.add(listener, itertools.chain((0.0,), itertools.repeat(interval)), clock(), clock())
@@ -144,45 +193,41 @@ class Poller:
         finally:
             del self._listeners[listener]
             listener.close()
+            self._callers.remove(caller)
 
-    def _join(
-        self,
-        operation_id: str,
-        submitted: datetime | None,
-        intervals: Callable[[], Iterator[float]],
-        on_change: Callable[[Operation], None],
-    ) -> Wait:
-        loop = asyncio.get_running_loop()
+    def _join(self, operation_id: str, submitted: datetime | None, caller: Caller) -> Wait:
         wait = self._waits.get(operation_id)
         if wait is None:
-            wait = self._waits[operation_id] = Wait(operation_id, loop.create_future())
-            oldest = datetime.now(UTC) - OLDEST
+            wait = self._waits[operation_id] = Wait(operation_id, asyncio.get_running_loop().create_future())
+            oldest = self._now() - OLDEST
             start = max(submitted or oldest, oldest)
-            self._read_since(start)
-            if start == submitted:
-                self._rotation.append((loop.time(), wait))
-            else:
-                # It may have finished before the list begins.
-                self._rotation.appendleft((loop.time() - ROTATION_SECONDS, wait))
-        wait.users += 1
-        wait.on_change.append(on_change)
-        self._schedule.add(wait, intervals(), loop.time(), loop.time())
+            self._list.include(start)
+            # It may have finished before the list begins.
+            self._looks.join(wait, is_urgent=start != submitted)
+        wait.callers.append(caller)
         self._joined.set()
         return wait
 
-    def _read_since(self, start: datetime) -> None:
-        """Let the next list begin there at the latest."""
-        self._since = min(self._since, start) if self._since else start
-
-    def _leave(self, wait: Wait, on_change: Callable[[Operation], None]) -> None:
-        wait.users -= 1
-        wait.on_change.remove(on_change)
-        if wait.users == 0:
+    def _leave(self, wait: Wait, caller: Caller) -> None:
+        wait.callers.remove(caller)
+        if not wait.callers:
             self._waits.pop(wait.operation_id, None)
             wait.close()
         if len(self._schedule) > 2 * len(self._waits) + _SPARE:
             self._schedule.forget_finished()
-            self._rotation = deque(entry for entry in self._rotation if not entry[1].finished.done())
+            self._looks.forget_finished()
+
+    def _outcome(self, waits: Mapping[str, Wait]) -> Outcome:
+        errors: dict[str, TolokaApiError] = {}
+        for id_, wait in waits.items():
+            error = wait.error
+            if isinstance(error, TolokaNotFoundError):
+                errors[id_] = error
+            elif error:
+                raise error
+        own = (wait.trouble for wait in waits.values() if not wait.finished.done())
+        trouble = next(filter(None, own), self._contact.of_list.error)
+        return Outcome({id_: wait.last for id_, wait in waits.items()}, errors, trouble)
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -193,8 +238,7 @@ class Poller:
 
     def _fail_all(self, error: Exception) -> None:
         for wait in (*self._waits.values(), *self._listeners):
-            if not wait.finished.done():
-                wait.finished.set_exception(error)
+            wait.fail(error)
 
     async def _look(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -216,105 +260,36 @@ class Poller:
                 # Whoever becomes due meanwhile shares the next list.
                 await asyncio.sleep(self._list_gap())
             else:
+                if self._contact.of_list.error:
+                    self._contact.of_list.error = None
+                    self._callers.put(logging.INFO, "Polling the few operations left by their ids.")
                 for one in due:
-                    await self._look_by_id(one.wait)
+                    await self._looks.look(one.wait)
                     await asyncio.sleep(time_away(self.trouble))
                 # A later list has to begin where these looks may have missed something, and no earlier.
-                self._mark, self._since = None, datetime.now(UTC) - OLDEST
+                self._list.restart(self._now() - OLDEST)
             for one in due:
                 self._schedule.add(one.wait, one.intervals, one.time, clock())
 
     async def _look_at_list(self) -> None:
         """Read what has finished since the last time, and since the waits that joined were submitted."""
+        clock = asyncio.get_running_loop().time
         joined = [listener.since for listener, has_begun in self._listeners.items() if not has_begun]
-        starts = [time for time in (self._mark and self._mark - OVERLAP, self._since, *joined) if time]
-        if not starts:
-            return
-        start, self._since = min(starts), None
-        # Whoever joins while the list is read hears of the next one only, which begins where it has to for that one.
+        # A listener that joins while the list is read is served from the next list, which begins early enough for it.
         listeners = list(self._listeners)
         self._listeners = dict.fromkeys(listeners, True)
-        has_more = True
-        while has_more:
-            try:
-                operations, has_more = await self._client.run(self._client.api.operations.list_finished(start))
-            except TolokaApiError as error:
-                if ends_wait(error):
-                    self._fail_all(error)
-                else:
-                    # The operations are read by id too: a list that fails makes nobody fail.
-                    self._read_since(start)
-                    self._note(error)
-                return
-            self.trouble = None
-            self._has_heard = True
-            for operation in operations:
-                self._news(operation)
-            for listener in listeners:
-                listener.hear(operations)
-            last = operations[-1].finished if operations else None
-            if last is None:
-                if self._mark is None:
-                    # Toloka has told no later time yet to begin the next list at.
-                    self._read_since(start)
-                return
-            self._mark = max(self._mark, last) if self._mark else last
-            # More than a page of one and the same millisecond: the rotation finds the rest of it.
-            start = last if last > start else last + timedelta(milliseconds=1)
-
-    async def _rotate(self) -> None:
-        """Look at operations by id, each at most once a minute, all together a few a second."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(1 / ROTATION_PER_SECOND)
-            while self._rotation and self._rotation[0][1].finished.done():
-                self._rotation.popleft()
-            if self._rotation and self._rotation[0][0] <= clock() - ROTATION_SECONDS:
-                wait = self._rotation.popleft()[1]
-                await self._look_by_id(wait)
-                await asyncio.sleep(time_away(self.trouble))
-                self._rotation.append((clock(), wait))
-
-    async def _look_at_last(self, waits: Sequence[Wait]) -> None:
-        """Look at each wait once more, some at a time, until Toloka is out of reach."""
-        for start in range(0, len(waits), AT_ONCE):
-            await asyncio.gather(*map(self._look_by_id, waits[start : start + AT_ONCE]))
-            if self.trouble:
-                return
-
-    async def _look_by_id(self, wait: Wait) -> None:
-        if wait.finished.done():
-            return
         try:
-            operation = await self._client.run(self._client.api.operations.get(wait.operation_id, retry=False))
+            async for operations in self._list.read(joined):
+                self._contact.heard()
+                self._callers.put(logging.INFO, self._contact.of_list.worked(clock()))
+                for operation in operations:
+                    if wait := self._waits.get(operation.id):
+                        wait.take_news(operation, clock())
+                for listener in listeners:
+                    listener.hear(operations)
         except TolokaApiError as error:
-            wait.times_unknown += isinstance(error, TolokaNotFoundError)
-            if not ends_wait(error, times_unknown=wait.times_unknown, is_first=not self._has_heard):
-                self._note(error)
-            elif not wait.finished.done():
-                wait.finished.set_exception(error)
-            return
-        self.trouble = None
-        self._has_heard = True
-        wait.times_unknown = 0
-        self._news(operation)
-
-    def _news(self, operation: Operation) -> None:
-        wait = self._waits.get(operation.id)
-        if wait is None or wait.finished.done():
-            return
-        before, wait.last = wait.last, operation
-        if before is None or (before.status, before.progress) != (operation.status, operation.progress):
-            for tell in tuple(wait.on_change):
-                try:
-                    tell(operation)
-                except Exception:  # one caller's callback concerns nobody else
-                    log.exception("A callback for operation %s failed", operation.id)
-        if operation.is_finished:
-            wait.finished.set_result(operation)
-
-    def _note(self, trouble: TolokaApiError) -> None:
-        self.trouble = trouble
-        log.warning(
-            "No news of Toloka's operations, %d waits go on: %s", len(self._waits) + len(self._listeners), trouble
-        )
+            self._contact.trouble = error
+            if ends_wait(error, is_first=not self._contact.has_heard):
+                self._contact.end_all(error)
+            else:
+                self._callers.put(logging.WARNING, self._contact.of_list.failed(error, clock()))

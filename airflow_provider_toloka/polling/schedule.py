@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import itertools
+import logging
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.waiting import LONGEST_PAUSE
+from airflow_provider_toloka.polling.wait import Wait
+
+log = logging.getLogger(__name__)
 
 #: Waits with an interval of so many seconds or more fall in with the lists that are read for others.
 SHARED_INTERVAL = 1.0
-
-
-@dataclass(eq=False)
-class Wait:
-    """What is waited for: one operation, however many wait for it."""
-
-    operation_id: str
-    finished: asyncio.Future[Operation]
-    on_change: list[Callable[[Operation], None]] = field(default_factory=list)
-    users: int = 0
-    times_unknown: int = 0
-    last: Operation | None = None
-
-    @property
-    def known(self) -> Operation | None:
-        """What is known of the operation, finished or not.
-
-        :raises TolokaApiError: what ended the wait.
-        """
-        return self.last if self.finished.cancelled() or not self.finished.done() else self.finished.result()
-
-    def close(self) -> None:
-        """Wait no longer."""
-        if not self.finished.cancel() and not self.finished.cancelled():
-            # Looked at, so that asyncio does not complain of an error that nobody asked for.
-            self.finished.exception()
 
 
 class Due(NamedTuple):
@@ -72,9 +49,14 @@ class Schedule:
         :param start: when the interval begins.
         :param now: the time now: what is late is looked at once, not as often as it was due.
         """
-        if not wait.finished.done():
+        if wait.finished.done():
+            return
+        try:
             interval = next(intervals)
-            self._push(max(start + interval, now), wait, interval, intervals)
+        except Exception:  # one caller's intervals concern nobody else
+            log.exception("The intervals of a wait for operation %s failed", wait.operation_id)
+            interval, intervals = LONGEST_PAUSE, itertools.repeat(LONGEST_PAUSE)
+        self._push(max(start + interval, now), wait, interval, intervals)
 
     def take(self, now: float, listed: float) -> list[Due]:
         """Take the waits that are due, but for those that a list has just served, whoever it was read for.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.polling.schedule import Wait
+from airflow_provider_toloka.polling.wait import Wait
 
 #: An operation may show in the list a little after its finish: each list begins so long before the end of the last.
 OVERLAP = timedelta(seconds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,14 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_toloka._arguments import require
-from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, first_submitted, operations_of
+from airflow_provider_toloka._task import (
+    ALREADY_DONE,
+    SETTLED_AFTER_DEFERRING,
+    Deadline,
+    failing_at_once,
+    first_submitted,
+    operations_of,
+)
 from airflow_provider_toloka.client.api.waits import Watch, timeout_message
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.parsing import check_id
@@ -164,4 +172,6 @@ class OperationSensor(BaseSensorOperator):
             poll_interval=self.poke_interval,
             longest_interval=longest if self.exponential_backoff else None,
             deadline=self._deadline.at,
+            limit=self._deadline.limit,
+            not_before=time.time() + SETTLED_AFTER_DEFERRING,
         )

@@ -16,12 +16,11 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import FAIL, SUCCESS, Operation
 from airflow_provider_toloka.client.resources import WITH_A_PAGE
+from airflow_provider_toloka.polling.poller import Poller
 from airflow_provider_toloka.polling.subscription import Cursor
-from airflow_provider_toloka.triggers.toloka import shared_poller
+from airflow_provider_toloka.triggers.sharing import read_settings, shared_poller
 
 LONGEST_PAUSE = 300.0
-#: So many seconds after its events, a cursor is kept: Airflow has them in its database by then, and has started runs.
-SETTLED = 10.0
 
 _TYPE = re.compile(r"[A-Z_]+(\.[A-Z_]+)?", re.ASCII)
 
@@ -30,17 +29,21 @@ class OperationFinishedTrigger(BaseEventTrigger):
     """Fires for each operation that finishes on the account, for an ``AssetWatcher`` (API: ``GET /operations``).
 
     An event is plain JSON: ``{"operation_id", "type", "status", "finished", "project_id", "pool_id", "training_id"}``;
-    of the last three, those that the operation does not name are null. It goes on for as long as the watcher is there;
-    what goes wrong is logged, and tried again. Each operation comes once, but of several within ten seconds the last
-    one comes once more ten seconds later: Airflow starts a run for the first, and leaves the others to the next run.
-    From Airflow 3.3 on, it goes on after a restart where it was; those of the last seconds before a crash may come
-    twice. Before 3.3, it begins anew.
+    of the last three, those that the operation does not name are null. The trigger runs for as long as the watcher is
+    there; errors are logged, and polling continues. Each operation comes once. After a restart, the trigger continues
+    where it was from Airflow 3.3 on, where the operations of the last seconds before a crash may come twice; before
+    3.3, it begins anew.
 
     :param operation_types: of which types, such as ``["POOL.CLOSE"]``.
     :param statuses: how they have ended: ``SUCCESS``, ``FAIL``, or both; default ``("SUCCESS",)``.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
-    :param poll_interval: seconds between two looks, which all triggers of a connection share; default 10.
-    :param look_back: where to begin when there is nothing to go on from: so many seconds ago; default 0.
+    :param poll_interval: seconds between two polls, which all triggers of a connection share; default 10.
+    :param look_back: where to begin when there is no place to continue from: so many seconds ago; default 0.
+    :param repeat_last: whether the last of several operations that finish within ``settle_seconds`` comes once more
+        after them; default False. Airflow starts one run for the first of several events that come at once, and leaves
+        the others to the next run; the repeated event starts that run.
+    :param settle_seconds: how long Airflow may take to store events and start runs for them; default 10. The place to
+        continue from is stored so much later.
     :raises ValueError: an argument cannot be used.
     """
 
@@ -52,6 +55,8 @@ class OperationFinishedTrigger(BaseEventTrigger):
         toloka_conn_id: str = "toloka_default",
         poll_interval: float = 10.0,
         look_back: float = 0.0,
+        repeat_last: bool = False,
+        settle_seconds: float = 10.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.operation_types = _texts("operation_types", operation_types)
@@ -70,6 +75,12 @@ class OperationFinishedTrigger(BaseEventTrigger):
         if type(look_back) not in (int, float) or not look_back >= 0:
             raise ValueError(f"look_back should be a number of seconds, 0 or more, but is {look_back!r}.")
         self.look_back = look_back
+        if type(repeat_last) is not bool:
+            raise ValueError(f"repeat_last should be True or False, but is {repeat_last!r}.")
+        self.repeat_last = repeat_last
+        if type(settle_seconds) not in (int, float) or not settle_seconds >= 0:
+            raise ValueError(f"settle_seconds should be a number of seconds, 0 or more, but is {settle_seconds!r}.")
+        self.settle_seconds = settle_seconds
         #: Where Airflow 3.3 keeps what belongs to the watched asset; None: nowhere.
         self._store: Any = None
         self._cursor: Cursor | None = None
@@ -77,12 +88,11 @@ class OperationFinishedTrigger(BaseEventTrigger):
         self._unsaved: tuple[float, dict[str, Any]] | None = None
         self._saved: dict[str, Any] | None = None
         self._fired = -math.inf
-        #: Airflow starts a run for the first of several events that come at once, and leaves the others to the next
-        #: run, whenever that is. So the last of them is told once more, and starts it.
+        #: The last of several events that came at once, if it is to come once more.
         self._again: TriggerEvent | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the path of the class, and its arguments as plain JSON values."""
+        """Return the path of the class, and its arguments as plain JSON values."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -91,18 +101,23 @@ class OperationFinishedTrigger(BaseEventTrigger):
                 "toloka_conn_id": self.toloka_conn_id,
                 "poll_interval": self.poll_interval,
                 "look_back": self.look_back,
+                "repeat_last": self.repeat_last,
+                "settle_seconds": self.settle_seconds,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Give an event for each operation, without an end."""
+        """Return an event for each operation, without an end."""
         pauses = backing_off(self.poll_interval, LONGEST_PAUSE)
+        since = None
         while True:
             try:
                 if self._cursor is None:
                     self._cursor = await self._begin()
-                async with shared_poller(self.toloka_conn_id) as poller:
-                    with poller.listen(self._cursor.since, self.poll_interval) as listener:
+                # Without pauses: this loop has its own.
+                settings = await read_settings(self.toloka_conn_id, since=since, pauses=())
+                async with shared_poller(settings, Poller) as poller:
+                    with poller.listen(self._cursor.since, self.poll_interval, self._log_outage) as listener:
                         while True:
                             operations = await listener.news()
                             pauses = backing_off(self.poll_interval, LONGEST_PAUSE)
@@ -110,7 +125,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
                                 if self._cursor.is_new(operation) and self._is_wanted(operation):
                                     self.log.info("Toloka's %s", operation.summary)
                                     event = TriggerEvent(_payload(operation))
-                                    self._again = None if self._has_settled else event
+                                    self._again = event if self.repeat_last and not self._has_settled else None
                                     self._fired = time.monotonic()
                                     yield event
                             if self._again and self._has_settled:
@@ -122,23 +137,27 @@ class OperationFinishedTrigger(BaseEventTrigger):
             except Exception as error:  # noqa: BLE001 - a watcher that has ended would stay ended until a restart
                 pause = next(pauses)
                 self.log.warning(
-                    "No news of operations over connection %r, looking again in %.1f s: %s: %s",
+                    "Could not watch operations over connection %r, trying again in %.1f s: %s: %s",
                     self.toloka_conn_id,
                     pause,
                     type(error).__name__,
                     error,
                 )
                 await asyncio.sleep(pause)
+                since = asyncio.get_running_loop().time()
+
+    def _log_outage(self, level: int, line: str) -> None:
+        self.log.log(level, "%s", line)
 
     @property
     def _has_settled(self) -> bool:
-        return time.monotonic() >= self._fired + SETTLED
+        return time.monotonic() >= self._fired + self.settle_seconds
 
     def _is_wanted(self, operation: Operation) -> bool:
         return operation.type in self.operation_types and operation.status in self.statuses
 
     async def _begin(self) -> Cursor:
-        """Give the cursor that was kept before, or a new one."""
+        """Return the cursor that was stored before, or a new one."""
         self._store = getattr(self, "asset_state_store", None)
         if self._store is not None:
             try:
@@ -161,7 +180,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
         return cursor
 
     async def _keep(self, cursor: Cursor) -> None:
-        """Let Airflow keep the cursor, when the events up to there are sure to be in its database."""
+        """Let Airflow store the cursor, once the events up to there are sure to be in its database."""
         if self._store is None:
             return
         if self._unsaved is not None and time.monotonic() >= self._unsaved[0]:
@@ -169,7 +188,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
             self._unsaved = None
         state = cursor.to_json()
         if self._unsaved is None and state != self._saved:
-            self._unsaved = (time.monotonic() + SETTLED, state)
+            self._unsaved = (time.monotonic() + self.settle_seconds, state)
 
     async def _save(self, state: dict[str, Any]) -> None:
         await self._store.aset(self._key, state)

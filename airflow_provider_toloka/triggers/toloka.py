@@ -3,148 +3,178 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.exceptions import TolokaError
-from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError
+from airflow_provider_toloka.polling.endings import Outcome
 from airflow_provider_toloka.polling.poller import Poller
+from airflow_provider_toloka.triggers.packing import pack, unpack
+from airflow_provider_toloka.triggers.sharing import read_settings, shared_poller
+
+#: However wrong the clocks are: the event does not come later than so many seconds for the sake of ``not_before``.
+_LONGEST_HOLD = 30.0
 
 
 class OperationTrigger(BaseTrigger):
-    """Waits until all operations have finished, or one has failed, or the deadline has passed.
+    """Wait until all operations have finished, or one has failed, or the deadline has passed.
 
-    It always ends with one event: ``{"operations": {id: operation}, "deadline": …, "trouble": …, "carry": …}`` with
-    what is known of each operation, finished or not, and why the last look brought no news, if it did not; or
-    ``{"error": "…"}`` for what no waiting mends. An outage of the API ends no wait. All triggers of one connection
-    share one poller, so that many cost hardly more requests than one.
+    The trigger always ends with one event. It tells what is known of each operation, finished or not, and which have
+    not finished:
+    ``{"operations": {id: operation}, "unfinished": [id], "errors": {id: error}, "trouble": …, "deadline": …,
+    "limit": …, "carry": …}``; ``trouble`` is why the last poll failed, if it did. What ends every wait, such as a
+    refused token, is ``{"error": error, "deadline": …, "limit": …, "carry": …}``. An error is what
+    ``TolokaError.to_json`` returns, or ``{"class": name, "message": text}`` for one that is not this package's.
+
+    An outage of the API does not end a wait. All triggers with the same configuration share one poller, so that many
+    cost hardly more requests than one. When Toloka refuses the token, the connection is read again: if it has changed,
+    the wait continues with it.
 
     :param toloka_conn_id: the id of the Toloka connection.
-    :param operation_ids: the operations' ids; none at all: it pauses for one interval, or until the deadline.
+    :param operation_ids: the operations' ids; with no ids and no groups, the trigger pauses for one interval, or until
+        the deadline.
+    :param groups: instead of ``operation_ids``, by any name, the ids of the operations that belong together. The wait
+        ends when the first group has ended: all of its operations have finished, or one has failed or does not exist.
+        A group without ids ends after one interval.
     :param submitted: when Toloka says the first of them was submitted, in ISO 8601; None: not known.
-    :param poll_interval: seconds between two looks; default 5.
-    :param longest_interval: seconds; the interval doubles with each look until it is as long as this; None: it stays.
+    :param poll_interval: seconds between two polls; default 5.
+    :param longest_interval: seconds; the interval doubles with each poll until it is as long as this; None: it stays.
     :param deadline: when to give up, in seconds since the epoch; None: never.
-    :param fail_fast: whether an operation that has failed ends the wait; default True.
+    :param limit: the name of the argument that set the deadline, which comes back in the event; default ``timeout``.
+    :param not_before: the event comes at this time or later, in seconds since the epoch; None: at once. Airflow fails a
+        task whose trigger fires before the scheduler has seen that the worker is done with it.
+    :param gather: seconds to go on after the first group has ended, so that others may end as well; default 2.
+    :param fail_fast: whether an operation that has failed ends its group, or the wait; default True.
     :param carry: any JSON value, which comes back in the event.
+    :param packed: ``operation_ids``, ``groups`` and ``carry`` as the trigger itself stores them when they are long.
     """
 
     def __init__(
         self,
         *,
         toloka_conn_id: str,
-        operation_ids: Sequence[str],
+        operation_ids: Sequence[str] = (),
+        groups: Mapping[str, Sequence[str]] | None = None,
         submitted: str | None = None,
         poll_interval: float = 5.0,
         longest_interval: float | None = None,
         deadline: float | None = None,
+        limit: str = "timeout",
+        not_before: float | None = None,
+        gather: float = 2.0,
         fail_fast: bool = True,
         carry: Any = None,
+        packed: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.toloka_conn_id = toloka_conn_id
         self.operation_ids = list(operation_ids)
+        self.groups = groups
         self.submitted = submitted
         self.poll_interval = poll_interval
         self.longest_interval = longest_interval
         self.deadline = deadline
+        self.limit = limit
+        self.not_before = not_before
+        self.gather = gather
         self.fail_fast = fail_fast
         self.carry = carry
+        if packed is not None:
+            self.operation_ids, self.groups, self.carry = unpack(packed)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the path of the class, and its arguments as plain JSON values."""
+        """Return the path of the class, and its arguments as plain JSON values."""
+        packed = pack([self.operation_ids, self.groups, self.carry])
+        long = {"operation_ids": self.operation_ids, "groups": self.groups, "carry": self.carry}
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
                 "toloka_conn_id": self.toloka_conn_id,
-                "operation_ids": self.operation_ids,
                 "submitted": self.submitted,
                 "poll_interval": self.poll_interval,
                 "longest_interval": self.longest_interval,
                 "deadline": self.deadline,
+                "limit": self.limit,
+                "not_before": self.not_before,
+                "gather": self.gather,
                 "fail_fast": self.fail_fast,
-                "carry": self.carry,
+                **({"packed": packed} if packed else long),
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and give the event."""
-        if not self.operation_ids:
-            left = math.inf if self.deadline is None else max(0.0, self.deadline - time.time())
-            await asyncio.sleep(min(self.poll_interval, left))
-        submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
+        """Wait, and return the event."""
+        started = time.time()
         try:
-            async with shared_poller(self.toloka_conn_id) as poller:
-                operations = await poller.wait_for(
-                    dict.fromkeys(self.operation_ids, submitted),
-                    intervals=lambda: backing_off(self.poll_interval, self.longest_interval or self.poll_interval),
-                    seconds=None if self.deadline is None else self.deadline - time.time(),
-                    fail_fast=self.fail_fast,
-                    on_change=self._log_change,
-                )
-                trouble = str(poller.trouble) if poller.trouble else None
-        except (TolokaError, ValueError, AirflowNotFoundException) as error:
-            yield TriggerEvent({"error": str(error)})
-            return
-        known = {id_: operation.to_json() if operation else None for id_, operation in operations.items()}
-        yield TriggerEvent(
-            {"operations": known, "deadline": self.deadline, "trouble": trouble, "carry": self.carry},
-        )
+            event = self._event(await self._wait())
+        except Exception as error:  # noqa: BLE001 - a trigger that raises fails its task without a word
+            event = {"error": _error_json(error)}
+        if self.not_before is not None:
+            await asyncio.sleep(min(self.not_before, started + _LONGEST_HOLD) - time.time())
+        yield TriggerEvent({**event, "deadline": self.deadline, "limit": self.limit, "carry": self.carry})
+
+    async def _wait(self) -> Outcome:
+        groups = list(self.groups.values()) if self.groups else [self.operation_ids]
+        longest = self.longest_interval or self.poll_interval
+        left = None if self.deadline is None else self.deadline - time.time()
+        if not any(groups):
+            await asyncio.sleep(longest if left is None else min(longest, left))
+            return Outcome({})
+        submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
+        settings = await read_settings(self.toloka_conn_id)
+        while True:
+            async with shared_poller(settings, Poller) as poller:
+                try:
+                    outcome = await poller.wait_for_any(
+                        groups,
+                        submitted={id_: submitted for group in groups for id_ in group},
+                        intervals=lambda: backing_off(self.poll_interval, longest),
+                        seconds=None if self.deadline is None else self.deadline - time.time(),
+                        fail_fast=self.fail_fast,
+                        gather=self.gather if self.groups else 0.0,
+                        empty_after=longest,
+                        on_change=self._log_change,
+                        on_outage=self._log_outage,
+                    )
+                except TolokaAuthenticationError as error:
+                    refusal, since = error, poller.refused_at
+                else:
+                    return outcome
+            again = await read_settings(self.toloka_conn_id, since=since)
+            if again == settings:
+                raise refusal
+            self.log.warning("Toloka refused the token; connection %r has changed since", self.toloka_conn_id)
+            settings = again
+
+    def _event(self, outcome: Outcome) -> dict[str, Any]:
+        if not self.groups:
+            for error in outcome.errors.values():
+                raise error
+        return {
+            "operations": {
+                id_: operation.to_json() if operation else None for id_, operation in outcome.operations.items()
+            },
+            "unfinished": outcome.unfinished,
+            "errors": {id_: error.to_json() for id_, error in outcome.errors.items()},
+            "trouble": str(outcome.trouble) if outcome.trouble else None,
+        }
 
     def _log_change(self, operation: Operation) -> None:
-        # The task itself tells how it ended, when it is back from the triggerer.
+        # The task itself logs how it ended, when it is back from the triggerer.
         if not operation.is_finished:
             self.log.info("Toloka's %s", operation.summary)
 
-
-class _Shared:
-    """A poller, and how many use it."""
-
-    def __init__(self, toloka_conn_id: str) -> None:
-        self.users = 0
-        self._stack = AsyncExitStack()
-        # A task of its own: the user that came first may be cancelled while the others still wait for it.
-        self.opening = asyncio.create_task(self._open(toloka_conn_id))
-
-    async def _open(self, toloka_conn_id: str) -> Poller:
-        client = await TolokaHook(toloka_conn_id).read_async_client()
-        return await self._stack.enter_async_context(Poller(await self._stack.enter_async_context(client)))
-
-    async def close(self) -> None:
-        self.opening.cancel()
-        await asyncio.gather(self.opening, return_exceptions=True)
-        await self._stack.aclose()
+    def _log_outage(self, level: int, line: str) -> None:
+        self.log.log(level, "%s", line)
 
 
-#: By event loop (a triggerer has one, ``dag.test`` one for each trigger), then by connection.
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def shared_poller(toloka_conn_id: str) -> AsyncIterator[Poller]:
-    """Give the poller of a connection; it is closed when the last user leaves.
-
-    :param toloka_conn_id: the id of the Toloka connection.
-    """
-    pollers = _shared.setdefault(asyncio.get_running_loop(), {})
-    shared = pollers.get(toloka_conn_id)
-    if shared is None:
-        shared = pollers[toloka_conn_id] = _Shared(toloka_conn_id)
-    shared.users += 1
-    try:
-        yield shared.opening.result() if shared.opening.done() else await asyncio.shield(shared.opening)
-    finally:
-        shared.users -= 1
-        if shared.users == 0:
-            del pollers[toloka_conn_id]
-            await shared.close()
+def _error_json(error: Exception) -> dict[str, Any]:
+    if isinstance(error, TolokaError):
+        return error.to_json()
+    return {"class": type(error).__name__, "message": str(error)}

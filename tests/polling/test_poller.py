@@ -26,8 +26,8 @@ from airflow_provider_toloka.emulator.errors import ApiError
 from airflow_provider_toloka.emulator.listing import LISTINGS, read_query, select
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.polling.poller import AT_ONCE, FEW, ROTATION_PER_SECOND, ROTATION_SECONDS, Poller
-from airflow_provider_toloka.triggers.toloka import shared_poller
+from airflow_provider_toloka.polling.looks import AT_ONCE, ROTATION_PER_SECOND, ROTATION_SECONDS
+from airflow_provider_toloka.polling.poller import FEW, Poller
 from tests.driving import SETTINGS, Answer, answer, longest, ok, page
 
 T = TypeVar("T")
@@ -426,15 +426,3 @@ async def test_over_the_network_all_are_found_with_few_requests(toloka_emulator:
         found = await poller.wait_for(dict.fromkeys(ids, now.subtract(seconds=1)), intervals=often, seconds=20)
     assert [operation and operation.status for operation in found.values()] == ["SUCCESS"] * count
     assert len(toloka_emulator.requests) <= 20
-
-
-@pytest.mark.usefixtures("toloka_emulator")
-async def test_a_poller_is_shared_until_its_last_user_leaves() -> None:
-    async with shared_poller("toloka_default") as first:
-        async with shared_poller("toloka_default") as second:
-            assert second is first
-        async with shared_poller("toloka_default") as third:
-            assert third is first
-    async with shared_poller("toloka_default") as fourth:
-        assert fourth is not first
-    assert asyncio.all_tasks() == {asyncio.current_task()}

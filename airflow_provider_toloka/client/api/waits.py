@@ -14,7 +14,7 @@ from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.sansio import Flow, Sleep
-from airflow_provider_toloka.client.waiting import ends_wait, time_away, time_left
+from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away, time_left
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError, TolokaTimeoutError
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Watch:
         self._on_change = on_change
         self._times_unknown: Counter[str] = Counter()
         self.seen: dict[str, Operation | None] = dict.fromkeys(check_id("operation_id", id_) for id_ in operation_ids)
+        self._outage = Outage("Polling Toloka's operations")
         #: Why the last poll brought no news; None: it did.
         self.trouble: TolokaApiError | None = None
 
@@ -63,6 +64,15 @@ class Watch:
 
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
+        yield from self._poll()
+        now = yield Sleep(0)
+        if self.trouble:
+            if line := self._outage.failed(self.trouble, now):
+                log.warning("%s", line)
+        elif line := self._outage.worked(now):
+            log.info("%s", line)
+
+    def _poll(self) -> Flow[None]:
         self.trouble = None
         for operation_id, before in self.seen.items():
             if before and before.is_finished:
@@ -75,7 +85,6 @@ class Watch:
                 if ends_wait(error, times_unknown=self._times_unknown[operation_id], is_first=is_first):
                     raise
                 self.trouble = error
-                log.warning("Could not poll operation %s; still waiting: %s", operation_id, error)
                 if isinstance(error, TolokaNotFoundError):
                     continue
                 return

@@ -1,0 +1,95 @@
+"""Telling those who wait of changes and of outages, each in its own log. No network."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from typing import TypeAlias
+
+from airflow_provider_toloka.client.api.waits import log_change
+from airflow_provider_toloka.client.models import Operation
+
+log = logging.getLogger(__name__)
+
+#: A line for a log, with its level; the method ``log`` of a logger is one.
+Report: TypeAlias = Callable[[int, str], object]
+
+#: So many callers are told before the others on the event loop have their turn.
+_AT_ONCE = 20
+
+
+class Caller:
+    """One who waits, called in the context it came in: Airflow's triggerer tells by that whose log a line belongs in.
+
+    :param on_change: called with an operation when its status or progress has changed.
+    :param on_outage: called with the level and the line; None: the line goes to this module's log, once for all
+        such callers.
+    """
+
+    def __init__(self, on_change: Callable[[Operation], object] = log_change, on_outage: Report | None = None) -> None:
+        self._on_change = on_change
+        self._on_outage = on_outage
+        self._context = copy_context()
+
+    @property
+    def has_own_log(self) -> bool:
+        """Whether an outage is told to this caller by itself."""
+        return self._on_outage is not None
+
+    def change(self, operation: Operation) -> None:
+        """Tell of a change."""
+        self._call(self._on_change, operation)
+
+    def outage(self, level: int, line: str) -> None:
+        """Tell of an outage."""
+        self._call(self._on_outage or log.log, level, line)
+
+    def _call(self, callback: Callable[..., object], *arguments: object) -> None:
+        try:
+            self._context.run(callback, *arguments)
+        except Exception:  # one caller's callback concerns nobody else
+            log.exception("A callback of a wait failed; the wait goes on")
+
+
+class Callers:
+    """All who wait for what one list tells."""
+
+    def __init__(self) -> None:
+        self._callers: dict[Caller, None] = {}
+        self._lines: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+
+    def add(self, caller: Caller, line: str | None) -> None:
+        """Add a caller.
+
+        :param line: the outage that it comes into; None: there is none.
+        """
+        if line and caller.has_own_log:
+            caller.outage(logging.WARNING, line)
+        self._callers[caller] = None
+
+    def remove(self, caller: Caller) -> None:
+        """Remove a caller."""
+        self._callers.pop(caller, None)
+
+    def put(self, level: int, line: str | None) -> None:
+        """Let :meth:`work` tell all of them; None: there is nothing to tell."""
+        if line:
+            self._lines.put_nowait((level, line))
+
+    async def work(self) -> None:
+        """Tell all callers each line, without holding up the event loop."""
+        while True:
+            level, line = await self._lines.get()
+            for number, caller in enumerate(unique(self._callers)):
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
+                if caller in self._callers:
+                    caller.outage(level, line)
+
+
+def unique(callers: Iterable[Caller]) -> list[Caller]:
+    """Return the callers, but only one of those who share the log of this module."""
+    shared = [caller for caller in callers if not caller.has_own_log][:1]
+    return [*shared, *(caller for caller in callers if caller.has_own_log)]

@@ -1,0 +1,105 @@
+"""Reading operations one by one (API: ``GET /operations/{id}``): few of them, those that are late, and all in turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
+from airflow_provider_toloka.client.waiting import ends_wait, time_away
+from airflow_provider_toloka.exceptions import (
+    TolokaApiError,
+    TolokaAuthenticationError,
+    TolokaInvalidAnswerError,
+    TolokaNotFoundError,
+)
+from airflow_provider_toloka.polling.contact import Contact
+from airflow_provider_toloka.polling.rotation import Rotation
+from airflow_provider_toloka.polling.wait import Wait
+
+ROTATION_SECONDS = 60.0
+ROTATION_PER_SECOND = 5.0
+#: The same while the list fails and operations can be read.
+QUICK_ROTATION_SECONDS = 5.0
+QUICK_ROTATION_PER_SECOND = 20.0
+#: An id that is unknown is read again after so many seconds, and counts as unknown once in them.
+UNKNOWN_PAUSE = 2.0
+#: So many operations are read side by side when the time of a wait is over.
+AT_ONCE = 20
+
+
+class Looks:
+    """Reads operations by their ids.
+
+    :param client: an entered client of the account.
+    :param contact: what is known of Toloka's being there.
+    """
+
+    def __init__(self, client: AsyncTolokaClient, contact: Contact) -> None:
+        self._client = client
+        self._contact = contact
+        self._rotation = Rotation()
+        #: Whether the last look failed for a reason that others would meet, too.
+        self._is_out = False
+
+    def join(self, wait: Wait, *, is_urgent: bool) -> None:
+        """Let a wait have its turn in the rotation.
+
+        :param is_urgent: whether at once; else when its operation was not read for a minute.
+        """
+        self._rotation.put(wait, self._clock() - (ROTATION_SECONDS if is_urgent else 0))
+
+    def forget_finished(self) -> None:
+        """Drop the waits that have finished."""
+        self._rotation.forget_finished()
+
+    async def rotate(self) -> None:
+        """Read operations, each at most once a minute, all together a few a second; faster if only the list fails."""
+        while True:
+            is_quick = self._contact.of_list.error is not None and not self._is_out
+            await asyncio.sleep(1 / (QUICK_ROTATION_PER_SECOND if is_quick else ROTATION_PER_SECOND))
+            now = self._clock()
+            if wait := self._rotation.take(now - (QUICK_ROTATION_SECONDS if is_quick else ROTATION_SECONDS)):
+                self._rotation.put(wait, now)
+                await self.look(wait)
+                await asyncio.sleep(max(time_away(self._contact.trouble), QUICK_ROTATION_SECONDS * self._is_out))
+
+    async def look_at_last(self, waits: Sequence[Wait]) -> None:
+        """Read each operation once more, some at a time, until Toloka is out of reach."""
+        for start in range(0, len(waits), AT_ONCE):
+            await asyncio.gather(*map(self.look, waits[start : start + AT_ONCE]))
+            if self._is_out:
+                return
+
+    async def look(self, wait: Wait) -> None:
+        """Read an operation."""
+        if wait.finished.done():
+            return
+        try:
+            operation = await self._client.run(self._client.api.operations.get(wait.operation_id, retry=False))
+        except TolokaApiError as error:
+            self._contact.trouble = error
+            self._is_out = error.is_transient or isinstance(error, TolokaInvalidAnswerError)
+            self._take_trouble(wait, error)
+        else:
+            self._is_out = False
+            self._contact.heard()
+            wait.take_news(operation, self._clock())
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _take_trouble(self, wait: Wait, error: TolokaApiError) -> None:
+        now = self._clock()
+        if isinstance(error, TolokaNotFoundError):
+            if now >= wait.unknown_at + UNKNOWN_PAUSE:
+                wait.times_unknown += 1
+                wait.unknown_at = now
+            self._rotation.put(wait, now + UNKNOWN_PAUSE - ROTATION_SECONDS)
+        if isinstance(error, TolokaAuthenticationError):
+            self._contact.end_all(error)
+        elif ends_wait(error, times_unknown=wait.times_unknown, is_first=not self._contact.has_heard):
+            wait.fail(error)
+        else:
+            wait.take_trouble(error, now, is_known=self._contact.of_list.error is not None)

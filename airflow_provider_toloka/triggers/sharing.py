@@ -1,0 +1,167 @@
+"""What the triggers of a triggerer share: connections that are being read, and clients and pollers by configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import Context
+from typing import Any, Generic, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
+from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: A connection that was read at most so many seconds ago is not read again: ten thousand triggers start at once.
+_FRESH_SECONDS = 1.0
+#: A connection that cannot be read is read again after these pauses, in seconds, before that is believed: Airflow
+#: says "not found" as well when a secrets backend fails for a moment.
+READ_PAUSES = (1.0, 2.0, 4.0)
+
+
+class _Shared(Generic[T]):
+    """A thing that is open while it is used. It lives in a task and a context of its own, not in its first user's."""
+
+    def __init__(self, thing: AbstractAsyncContextManager[T]) -> None:
+        self.users = 0
+        self.opened: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._is_over = asyncio.Event()
+        self._life = asyncio.get_running_loop().create_task(self._live(thing), context=Context())
+
+    async def _live(self, thing: AbstractAsyncContextManager[T]) -> None:
+        try:
+            async with thing as opened:
+                self.opened.set_result(opened)
+                await self._is_over.wait()
+        except Exception as error:
+            if self.opened.done():
+                log.exception("Could not close what triggers share")
+            else:
+                self.opened.set_exception(error)
+
+    async def close(self) -> None:
+        if self.opened.done():
+            self._is_over.set()
+            self.opened.exception()  # retrieved, so that asyncio does not complain
+        else:
+            self._life.cancel()
+            self.opened.cancel()
+        await asyncio.wait([self._life])
+
+
+#: What is kept for an event loop: a triggerer has one, ``dag.test`` one for each trigger.
+class _OfLoop:
+    def __init__(self) -> None:
+        #: By kind and configuration. The key holds the token, in memory only.
+        self.shared: dict[tuple[object, Settings], _Shared[Any]] = {}
+        #: By connection: when it was begun to be read, and what comes of it.
+        self.reads: dict[str, tuple[float, asyncio.Task[Settings]]] = {}
+
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+
+
+def _of_loop() -> _OfLoop:
+    return _loops.setdefault(asyncio.get_running_loop(), _OfLoop())
+
+
+async def read_settings(
+    toloka_conn_id: str, *, since: float | None = None, pauses: Sequence[float] = READ_PAUSES
+) -> Settings:
+    """Read a connection without blocking the event loop. All who ask at the same time share one reading.
+
+    :param toloka_conn_id: the id of the Toloka connection.
+    :param since: a reading that began before this is too old, in the event loop's time; None: one of a second ago
+        will do.
+    :param pauses: after how many seconds to try again, one after the other, if the connection cannot be read.
+    :raises ValueError: the connection cannot be used.
+    :raises Exception: it could not be read, whatever Airflow or a secrets backend raise.
+    """
+    for pause in (*pauses, None):
+        try:
+            return await _read(toloka_conn_id, since)
+        except ValueError:
+            raise
+        except Exception as error:
+            if pause is None:
+                raise
+            log.warning(
+                "Could not read connection %r, trying again in %g s: %s: %s",
+                toloka_conn_id,
+                pause,
+                type(error).__name__,
+                error,
+            )
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+async def _read(toloka_conn_id: str, since: float | None) -> Settings:
+    reads = _of_loop().reads
+    now = asyncio.get_running_loop().time()
+    began, task = reads.get(toloka_conn_id, (None, None))
+    is_usable = task is not None and not task.cancelled() and began is not None
+    if not is_usable or cast("float", began) < (now - _FRESH_SECONDS if since is None else since):
+        task = asyncio.create_task(_read_now(toloka_conn_id))
+        # Retrieved, so that asyncio does not complain when nobody waits any more.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        reads[toloka_conn_id] = (now, task)
+    return await asyncio.shield(cast("asyncio.Task[Settings]", task))
+
+
+async def _read_now(toloka_conn_id: str) -> Settings:
+    client = await TolokaHook(toloka_conn_id).read_async_client()
+    return client.api.settings
+
+
+@asynccontextmanager
+async def shared_client(settings: Settings) -> AsyncIterator[AsyncTolokaClient]:
+    """Give the client of a configuration; it is closed when the last user leaves.
+
+    :param settings: the configuration.
+    """
+    async with _share(AsyncTolokaClient, settings, lambda: AsyncTolokaClient(settings)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def shared_poller(
+    settings: Settings, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
+) -> AsyncIterator[T]:
+    """Give the poller of a configuration; it is closed when the last user leaves.
+
+    :param settings: the configuration.
+    :param make: makes the poller from an entered client, such as the class ``Poller``. One poller is shared for each
+        ``make``, and one client by all.
+    """
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[T]:
+        async with shared_client(settings) as client, make(client) as poller:
+            yield poller
+
+    async with _share(make, settings, opened) as poller:
+        yield poller
+
+
+@asynccontextmanager
+async def _share(
+    kind: object, settings: Settings, make: Callable[[], AbstractAsyncContextManager[T]]
+) -> AsyncIterator[T]:
+    kept = _of_loop().shared
+    key = (kind, settings)
+    shared: _Shared[T] = kept.get(key) or kept.setdefault(key, _Shared(make()))
+    shared.users += 1
+    try:
+        yield shared.opened.result() if shared.opened.done() else await asyncio.shield(shared.opened)
+    finally:
+        shared.users -= 1
+        if shared.users == 0:
+            del kept[key]
+            await shared.close()
