@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from airflow_provider_toloka.client.stamps import METADATA_FIELD
 from airflow_provider_toloka.labelling.checks import (
     Anything,
     Choice,
@@ -23,7 +24,8 @@ from airflow_provider_toloka.labelling.checks import (
     Time,
     Truth,
 )
-from airflow_provider_toloka.labelling.keys import METADATA_FIELD, Kind
+
+Kind: TypeAlias = Literal["project", "pool", "training"]
 
 #: API: "The minimum payment".
 LEAST_REWARD = 0.005

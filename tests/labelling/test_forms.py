@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka.labelling.forms import check_form, check_task
-from airflow_provider_toloka.labelling.keys import Kind
+from airflow_provider_toloka.labelling.forms import Kind, check_form, check_task
 from tests.labelling.forms import POOL, PROJECT, TRAINING
 
 FORMS: dict[Kind, dict[str, Any]] = {"project": PROJECT, "pool": POOL, "training": TRAINING}
