@@ -27,7 +27,7 @@ def read_tasks(path: Readable, types: Mapping[str, str] | None = None) -> Iterat
     """Read the forms of tasks from a file, line by line.
 
     :param path: a file whose name ends in ``.jsonl`` or ``.ndjson`` (a form on each line) or ``.csv``.
-    :param types: for CSV, by field, the type that the project's ``input_spec`` and ``output_spec`` give it.
+    :param types: for CSV, by column (``INPUT:image``, ``GOLDEN:result``), the type that the project gives the field.
     :raises ValueError: the name ends otherwise, or a line cannot be read; the message has its number.
     """
     name = path.name.lower()
@@ -95,7 +95,7 @@ def _task_of(row: list[str], columns: list[tuple[str, str]], types: Mapping[str,
         if kind == HINT:
             task["message_on_unknown_solution"] = cell
         else:
-            values[kind][field] = _value(cell, field, types.get(field, "string"))
+            values[kind][field] = _value(cell, field, types.get(f"{kind}{field}", "string"))
     if values[GOLDEN]:
         task["known_solutions"] = [{"output_values": values[GOLDEN]}]
     return task

@@ -66,6 +66,7 @@ def test_a_csv_of_tolokas_own_kind_has_golden_answers_and_hints(tmp_path: Path) 
 
 def test_cells_have_the_types_of_the_project(tmp_path: Path) -> None:
     types = {"n": "integer", "f": "float", "b": "boolean", "j": "json", "a": "array_string", "s": "string", "u": "url"}
+    types = {f"INPUT:{name}": type_ for name, type_ in types.items()} | {"GOLDEN:s": "integer"}
     path = written(tmp_path / "tasks.csv", 'n,f,b,j,a,s,u,other\n7,1.5,True,"{""x"":1}","[""y""]",007,v,1\n')
     (task,) = read_tasks(path, types)
     assert task["input_values"] == {
@@ -89,7 +90,7 @@ def test_cells_have_the_types_of_the_project(tmp_path: Path) -> None:
 def test_a_csv_that_cannot_be_read_is_told_of_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
     path = written(tmp_path / "tasks.csv", text)
     with pytest.raises(ValueError, match=problem):
-        list(read_tasks(path, {"n": "integer", "b": "boolean"}))
+        list(read_tasks(path, {"INPUT:n": "integer", "INPUT:b": "boolean"}))
 
 
 @pytest.mark.parametrize("name", ["tasks", "tasks.txt", "tasks.tsv", "jsonl"])

@@ -14,7 +14,7 @@ from airflow_provider_toloka.client.api.changes import Changes
 from airflow_provider_toloka.client.api.creation import Creation
 from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.models import ACTIVE, Operation, Pool, Project, Training
-from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.parsing import check_id, read_object
 from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
     ARCHIVE_PROJECT,
@@ -95,6 +95,26 @@ class Projects(_Objects[Project]):
 
     resource = PROJECT
     archiving = ARCHIVE_PROJECT
+
+    def field_types(self, project_id: str) -> Flow[dict[str, str]]:
+        """Read the types of a project's fields (API: ``GET /projects/{id}``, ``task_spec``).
+
+        :returns: by column, as Toloka's files name them: ``INPUT:image``, ``GOLDEN:result``.
+        """
+        project_id = check_id("project_id", project_id)
+        reader, answer = yield from self._calls.get(f"/{PROJECT.path}/{project_id}", f"read project {project_id}")
+
+        def read(json: Mapping[str, Any]) -> dict[str, str]:
+            spec = read_object(json, "task_spec")
+            parts = {"INPUT": read_object(spec, "input_spec"), "GOLDEN": read_object(spec, "output_spec")}
+            return {
+                f"{prefix}:{name}": str(one.get("type"))
+                for prefix, fields in parts.items()
+                for name, one in fields.items()
+                if isinstance(one, Mapping)
+            }
+
+        return reader.model(answer, read)
 
     def _where(self, form: Mapping[str, Any]) -> dict[str, str]:  # noqa: ARG002 - see the base class
         return {"status": ACTIVE}
