@@ -26,7 +26,7 @@ from airflow_provider_toloka.client.stamps import check_key
 from airflow_provider_toloka.exceptions import TolokaNotFoundError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.keys import task_key
-from airflow_provider_toloka.links.toloka import LINKS
+from airflow_provider_toloka.links.toloka import LINKS, TolokaLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -63,7 +63,7 @@ def link_to(context: Context, hook: TolokaHook, resource: Resource, project_id: 
 
 
 def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Training:
-    """Read the pool, or the training, of an id, and let the task link to it."""
+    """Read the pool, or the training, of an id, and let the task's link to a pool lead to it."""
     id_ = check_id("pool_id", pool_id)
     found: Pool | Training
     try:
@@ -73,7 +73,9 @@ def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Tra
             found, resource = hook.get_training(id_), TRAINING
         except TolokaNotFoundError:
             raise error from None
-    link_to(context, hook, resource, found.project_id, found.id)
+    link_to(context, hook, PROJECT, found.project_id)
+    page = resource.page_at(hook.api.settings.site, found.project_id, found.id)
+    context["ti"].xcom_push(LINKS["pool"].xcom_key, page)
     return found
 
 
@@ -90,7 +92,7 @@ class WaitingOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("toloka_conn_id",)
-    operator_extra_links = tuple(LINKS.values())
+    operator_extra_links: Sequence[TolokaLink] = (LINKS["pool"], LINKS["project"])
     ui_color: str = "#f5d96b"
 
     def __init__(

@@ -43,7 +43,7 @@ class TolokaExportAssignmentsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("pool_id", "path", "status", "format", "toloka_conn_id")
-    operator_extra_links = tuple(LINKS.values())
+    operator_extra_links = (LINKS["pool"], LINKS["project"])
     ui_color: str = "#a8dce8"
 
     def __init__(

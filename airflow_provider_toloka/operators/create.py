@@ -132,7 +132,8 @@ class TolokaCreatePoolOperator(_CreateOperator):
     ``metadata.airflow`` and as the last line of ``private_comment``, and a pool that bears it is returned.
 
     :param project_id: the project's id. (templated)
-    :param pool: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. (templated)
+    :param pool_form: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. Not
+        ``pool``, which is the pool of Airflow's that a task runs in. (templated)
     :param training_id: the training that Tolokers have to pass before; the form has to say
         ``quality_control.training_requirement.training_passing_skill_value``. Default: what the form says. (templated)
     :param expires_in: in which time from the task's start the pool is to close: seconds or a timedelta. Default: the
@@ -141,21 +142,21 @@ class TolokaCreatePoolOperator(_CreateOperator):
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
-    template_fields: Sequence[str] = ("project_id", "pool", "training_id", "expires_in", "key", "toloka_conn_id")
+    template_fields: Sequence[str] = ("project_id", "pool_form", "training_id", "expires_in", "key", "toloka_conn_id")
     operator_extra_links = (LINKS["pool"], LINKS["project"])
 
     def __init__(
         self,
         *,
         project_id: str | XComArg,
-        pool: Form | str | XComArg,
+        pool_form: Form | str | XComArg,
         training_id: str | XComArg | None = None,
         expires_in: float | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
-        self.pool: Any = pool
+        self.pool_form: Any = pool_form
         self.training_id = training_id
         self.expires_in = expires_in
 
@@ -166,7 +167,7 @@ class TolokaCreatePoolOperator(_CreateOperator):
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         with failing_at_once():
-            form = in_project("pool", read_form("pool", self.pool), self.project_id)
+            form = in_project("pool", read_form("pool_form", self.pool_form), self.project_id)
             if self.training_id is not None:
                 form = _with_training(form, check_id("training_id", self.training_id))
             if self.expires_in is not None:

@@ -66,6 +66,11 @@ class Poller:
         self._joined = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def client(self) -> AsyncTolokaClient:
+        """The client of the account."""
+        return self._client
+
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._guard(work)) for work in (self._look, self._rotate)]
         return self
