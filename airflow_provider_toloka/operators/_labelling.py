@@ -5,22 +5,16 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_toloka._task import (
-    failing_at_once,
-    operation_trigger,
-    operations_of,
-    require_positive,
-    seconds,
-)
-from airflow_provider_toloka.client.api.waits import timeout_message
+from airflow_provider_toloka._arguments import check_literals, read_id
+from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
 from airflow_provider_toloka.client.stamps import check_key
 from airflow_provider_toloka.exceptions import TolokaNotFoundError, TolokaTimeoutError
@@ -64,7 +58,7 @@ def link_to(context: Context, hook: TolokaHook, resource: Resource, project_id: 
 
 def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Training:
     """Read the pool, or the training, of an id, and let the task's link to a pool lead to it."""
-    id_ = check_id("pool_id", pool_id)
+    id_ = read_id(POOL, pool_id)
     found: Pool | Training
     try:
         found, resource = hook.get_pool(id_), POOL
@@ -86,22 +80,26 @@ class WaitingOperator(BaseOperator):
 
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``.
-    :param poll_interval: seconds between two polls of an operation, default 5; the first ones come sooner.
-    :param timeout: how long a try may wait: seconds or a timedelta, default an hour.
+        ``[operators] default_deferrable``. What finishes within two seconds is not deferred.
+    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
+        first polls come sooner.
+    :param timeout: how long a try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default an hour; None:
+        no limit of its own. ``execution_timeout`` bounds a deferral too.
     """
 
     template_fields: Sequence[str] = ("toloka_conn_id",)
     operator_extra_links: Sequence[TolokaLink] = (LINKS["pool"], LINKS["project"])
     ui_color: str = "#f5d96b"
+    #: How long the worker polls before it defers, in seconds.
+    before_deferring: ClassVar[float] = BEFORE_DEFERRING
 
     def __init__(
         self,
         *,
         toloka_conn_id: str = TolokaHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 5.0,
-        timeout: float | timedelta = 3600.0,
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -109,37 +107,37 @@ class WaitingOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
+        check_literals(
+            self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
+        )
 
     @abstractmethod
-    def advance(self, context: Context, hook: TolokaHook, deadline: float, *, resumed: bool) -> Any:
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:
         """Do all, or go on with it.
 
         :param context: the task's.
         :param hook: calls Toloka.
-        :param deadline: when to give up waiting, in seconds since the epoch.
+        :param deadline: when to give up waiting.
         :param resumed: whether this try has waited on the triggerer before.
         """
 
     def execute(self, context: Context) -> Any:
         """Do all of it; see the class."""
-        with failing_at_once():
-            require_positive("timeout", self.timeout)
-            require_positive("poll_interval", self.poll_interval)
-        deadline = time.time() + seconds(self.timeout)
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            return self.advance(context, hook, deadline, resumed=False)
+            seconds("poll_interval", self.poll_interval)
+            return self.advance(context, hook, Deadline.of_try(self, context, self.timeout), resumed=False)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
-        """Go on where the wait on the triggerer ended.
+        """Continue after the wait on the triggerer.
 
         :param event: the event of ``OperationTrigger``.
         :returns: what ``execute`` returns.
         """
-        operations_of(event)
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            return self.advance(context, hook, event["deadline"], resumed=True)
+            operations_of(event)
+            return self.advance(context, hook, Deadline.from_event(event), resumed=True)
 
-    def settle(self, hook: TolokaHook, operations: Sequence[Operation], deadline: float) -> list[Operation]:
+    def settle(self, hook: TolokaHook, operations: Sequence[Operation], deadline: Deadline) -> list[Operation]:
         """Wait for operations; a deferrable task is deferred unless they finish within a moment.
 
         :returns: the operations, finished; if one has failed, the others may be not.
@@ -148,42 +146,46 @@ class WaitingOperator(BaseOperator):
         left = [operation for operation in operations if not operation.is_finished]
         if not left:
             return list(operations)
-        self.log.info("Waiting for: %s", "; ".join(operation.summary for operation in left[:5]))
-        moment = min(deadline, time.time() + BEFORE_DEFERRING) if self.deferrable else deadline
+        self.log.info("Waiting for %s", "; ".join(operation.summary for operation in left[:5]))
+        at = deadline.at
+        if self.deferrable:
+            at = time.time() + min(self.before_deferring, deadline.left())
         try:
-            seen = hook.run(
-                hook.api.waits.poll(
-                    [operation.id for operation in left], intervals=quick_first(self.poll_interval), deadline=moment
-                )
-            )
+            seen = self.poll(hook, left, at, deadline.limit)
         except TolokaTimeoutError:
-            if moment >= deadline:
-                raise TolokaTimeoutError(timeout_message({one.id: one for one in left})) from None
-            trigger = operation_trigger(self.toloka_conn_id, left, poll_interval=self.poll_interval, deadline=deadline)
-            self.defer(trigger=trigger, method_name="execute_complete", timeout=_backstop(deadline))
+            if not self.deferrable or not deadline.left():
+                raise
+            self._defer(left, deadline)
         return [seen.get(operation.id, operation) for operation in operations]
 
-    def pause(self, reason: object, deadline: float) -> None:
+    def poll(
+        self, hook: TolokaHook, operations: Sequence[Operation], at: float | None, limit: str
+    ) -> dict[str, Operation]:
+        """Wait for operations on the worker.
+
+        :param at: until when, in seconds since the epoch; None: without end.
+        :param limit: the argument that sets it.
+        """
+        ids = [operation.id for operation in operations]
+        intervals = quick_first(seconds("poll_interval", self.poll_interval))
+        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=at, limit=limit))
+
+    def pause(self, reason: object, deadline: Deadline) -> None:
         """Let one interval pass; a deferrable task is deferred for it.
 
         :param reason: why, for a person.
         :raises TolokaTimeoutError: the deadline has passed.
         """
-        left = deadline - time.time()
-        if left <= 0:
-            raise TolokaTimeoutError(f"Timed out (timeout): {reason} Clear the task to resume, or increase timeout.")
-        self.log.info("Trying again in %g s: %s", self.poll_interval, reason)
+        if not deadline.left():
+            raise TolokaTimeoutError(
+                f"Timed out ({deadline.limit}): {reason} Clear the task to resume, or increase {deadline.limit}."
+            )
+        self.log.info("Waiting: %s", reason)
         if self.deferrable:
             self._defer([], deadline)
-        time.sleep(min(self.poll_interval, left))
+        time.sleep(min(seconds("poll_interval", self.poll_interval), deadline.left()))
 
-    def _defer(self, operations: Sequence[Operation], deadline: float) -> NoReturn:
-        trigger = operation_trigger(
-            self.toloka_conn_id, operations, poll_interval=self.poll_interval, deadline=deadline
-        )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=_backstop(deadline))
-
-
-def _backstop(deadline: float) -> timedelta:
-    """Return when the scheduler is to give up a deferral whose trigger nobody runs: a little after the deadline."""
-    return timedelta(seconds=max(0.0, deadline - time.time()) + 60)
+    def _defer(self, operations: Sequence[Operation], deadline: Deadline) -> NoReturn:
+        interval = seconds("poll_interval", self.poll_interval)
+        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)

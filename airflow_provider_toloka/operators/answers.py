@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_toloka._arguments import require
 from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import CLOSED, Operation
@@ -21,6 +22,7 @@ from airflow_provider_toloka.operators._labelling import WaitingOperator, find_p
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
+    from airflow_provider_toloka._task import Deadline
     from airflow_provider_toloka.client.api.aggregation import Method
 
 
@@ -128,7 +130,7 @@ class TolokaAggregateOperator(WaitingOperator):
         self.path = path
         self.format = format
 
-    def advance(self, context: Context, hook: TolokaHook, deadline: float, *, resumed: bool) -> Any:  # noqa: ARG002
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:  # noqa: ARG002
         """Aggregate, wait, and write the result if there is a path.
 
         :returns: the operation's id; with a path ``{"path": …, "rows": …, "operation_id": …}``.
@@ -166,8 +168,7 @@ def storage_path(given: Any) -> ObjectStoragePath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    if given is None or str(given).strip() in ("", "None"):
-        raise ValueError(f"path should be a path or a URI, but is {shown(given)}. Check what it renders to.")
+    require("path", given, "")
     return ObjectStoragePath(given) if isinstance(given, str) else given
 
 

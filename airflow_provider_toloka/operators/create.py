@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_toloka._task import failing_at_once, require_positive, seconds
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._durations import Duration, duration
+from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
-from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.checks import write_time
@@ -136,8 +137,8 @@ class TolokaCreatePoolOperator(_CreateOperator):
         ``pool``, which is the pool of Airflow's that a task runs in. (templated)
     :param training_id: the training that Tolokers have to pass before; the form has to say
         ``quality_control.training_requirement.training_passing_skill_value``. Default: what the form says. (templated)
-    :param expires_in: in which time from the task's start the pool is to close: seconds or a timedelta. Default: the
-        form's ``will_expire``. (templated)
+    :param expires_in: in which time from the task's start the pool is to close: seconds, a timedelta, or a text such as
+        ``"14d"``. Default: the form's ``will_expire``. (templated)
     :param key: see ``TolokaCreateProjectOperator``. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
@@ -151,7 +152,7 @@ class TolokaCreatePoolOperator(_CreateOperator):
         project_id: str | XComArg,
         pool_form: Form | str | XComArg,
         training_id: str | XComArg | None = None,
-        expires_in: float | timedelta | None = None,
+        expires_in: Duration | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -169,12 +170,12 @@ class TolokaCreatePoolOperator(_CreateOperator):
         with failing_at_once():
             form = in_project("pool", read_form("pool_form", self.pool_form), self.project_id)
             if self.training_id is not None:
-                form = _with_training(form, check_id("training_id", self.training_id))
+                form = _with_training(form, read_id(TRAINING, self.training_id))
             if self.expires_in is not None:
-                require_positive("expires_in", self.expires_in)
+                expires_in = duration("expires_in", self.expires_in)
                 if form.get("will_expire") is not None:
                     raise ValueError("expires_in and pool.will_expire are both given: leave one of them out.")
-                form["will_expire"] = write_time(datetime.now(UTC) + timedelta(seconds=seconds(self.expires_in)))
+                form["will_expire"] = write_time(datetime.now(UTC) + expires_in)
             return self._create(context, "pool", form)
 
 
@@ -207,7 +208,7 @@ def in_project(name: str, form: Mapping[str, Any], project_id: object) -> dict[s
     :param project_id: the parameter of that name.
     :raises ValueError: the form names another project.
     """
-    id_ = check_id("project_id", project_id)
+    id_ = read_id(PROJECT, project_id)
     if form.get("project_id") is not None and str(form["project_id"]) != id_:
         raise ValueError(f"{name}.project_id is {shown(form['project_id'])}, but project_id is {id_!r}.")
     return {**form, "project_id": id_}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._task import ALREADY_DONE
 from airflow_provider_toloka.client.api.opening import open_it
-from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS, push_links
@@ -15,23 +16,24 @@ from airflow_provider_toloka.operators._labelling import WaitingOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
+    from airflow_provider_toloka._task import Deadline
     from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 
 class _OpenOperator(WaitingOperator):
     change: ClassVar[Change]
 
-    def advance(self, context: Context, hook: TolokaHook, deadline: float, *, resumed: bool) -> str | None:  # noqa: ARG002
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> str:  # noqa: ARG002
         """Open it, unless it was opened since the run started.
 
-        :returns: the id of the operation; None: it was open before.
+        :returns: the id of the operation; ``"already done"``: it was open before.
         :raises AirflowFailException: no retry helps: a wrong argument, a refused token, no such object.
         :raises TolokaConflictError: it cannot be opened; the message has the remedy.
         :raises TolokaOperationFailedError: the operation failed.
         :raises TolokaTimeoutError: the operation did not finish in time; it keeps running at Toloka.
         """
         resource = self.change.resource
-        object_id = check_id(resource.id_param, getattr(self, resource.id_param))
+        object_id = read_id(resource, getattr(self, resource.id_param))
         push_links(context, hook, resource, object_id)
         started = context["dag_run"].start_date
         while True:
@@ -41,8 +43,8 @@ class _OpenOperator(WaitingOperator):
             except TolokaLockedError as error:
                 self.pause(error, deadline)
         if operation is None:
-            self.log.info("%s %s was open before", resource.kind.capitalize(), object_id)
-            return None
+            self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
+            return ALREADY_DONE
         (operation,) = self.settle(hook, [operation], deadline)
         hook.run(hook.api.operations.require_success([operation]))
         self.log.info("Toloka's %s", operation.summary)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_toloka._arguments import is_nothing
 from airflow_provider_toloka._text import shown
-from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError
 from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
@@ -17,6 +17,7 @@ from airflow_provider_toloka.operators._labelling import WaitingOperator, find_p
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
+    from airflow_provider_toloka._task import Deadline
     from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 #: So many operations may be under way when a task defers: a trigger's arguments have to stay small.
@@ -65,7 +66,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         self.skip_invalid = skip_invalid
         self.key = key
 
-    def advance(self, context: Context, hook: TolokaHook, deadline: float, *, resumed: bool) -> dict[str, Any]:
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> dict[str, Any]:
         """Upload what is missing, and wait until Toloka has added all.
 
         :returns: ``{"created": …, "invalid": …, "operation_ids": […]}``.
@@ -103,7 +104,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         upload: Upload,
         chunk: Chunk,
         sent: dict[str, Operation],
-        deadline: float,
+        deadline: Deadline,
         *,
         may_repeat: bool,
     ) -> Operation:
@@ -119,9 +120,8 @@ class TolokaAddTasksOperator(WaitingOperator):
                     raise
                 self._wait_for(hook, pending[0], sent, deadline)
 
-    def _wait_for(self, hook: TolokaHook, operation: Operation, sent: dict[str, Operation], deadline: float) -> None:
-        intervals = quick_first(self.poll_interval)
-        sent.update(hook.run(hook.api.waits.poll([operation.id], intervals=intervals, deadline=deadline)))
+    def _wait_for(self, hook: TolokaHook, operation: Operation, sent: dict[str, Operation], deadline: Deadline) -> None:
+        sent.update(self.poll(hook, [operation], deadline.at, deadline.limit))
 
     def _failure(
         self, hook: TolokaHook, project_id: str, pool_id: str, number: int, operation: Operation
@@ -138,7 +138,7 @@ class TolokaAddTasksOperator(WaitingOperator):
 
         tasks: Any = self.tasks
         if isinstance(tasks, str):
-            if not tasks.strip() or tasks.strip() == "None" or tasks.lstrip().startswith(("[", "{")):
+            if is_nothing(tasks) or tasks.lstrip().startswith(("[", "{")):
                 raise ValueError(
                     f"tasks should be a list of dicts, or the path of a file, but is the text {shown(tasks)}. "
                     "If it comes from a template, set render_template_as_native_obj=True, or pass the XComArg itself."

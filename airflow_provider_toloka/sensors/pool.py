@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_toloka._task import failing_at_once
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._task import Deadline, failing_at_once
 from airflow_provider_toloka.client.models import Pool
-from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.waiting import ends_wait
 from airflow_provider_toloka.exceptions import TolokaApiError, error_from_json
@@ -26,9 +25,9 @@ from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._labelling import link_to
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from airflow.providers.common.compat.sdk import Context, XComArg
+
+    from airflow_provider_toloka.triggers.pools import PoolTrigger
 
 _UNCHECKED = ("ACTIVE", "SUBMITTED")
 
@@ -84,7 +83,7 @@ class TolokaPoolSensor(BaseSensorOperator):
         """
         pool: Pool | None = None
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            pool_id, reasons = check_id("pool_id", self.pool_id), check_reasons(self.reasons)
+            pool_id, reasons = read_id(POOL, self.pool_id), check_reasons(self.reasons)
             try:
                 pool = hook.get_pool(pool_id)
                 link_to(context, hook, POOL, pool.project_id, pool.id)
@@ -96,7 +95,13 @@ class TolokaPoolSensor(BaseSensorOperator):
                     raise
                 self.log.warning("Could not poll pool %s; still waiting: %s", pool_id, error)
         if self.deferrable:
-            self._defer(pool_id, reasons, pool)
+            # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
+            deadline = Deadline.of_try(self, context, self.timeout)
+            self.defer(
+                trigger=self._trigger(pool_id, reasons, pool, deadline),
+                method_name="execute_complete",
+                timeout=deadline.for_deferral,
+            )
         return PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,25 +143,19 @@ class TolokaPoolSensor(BaseSensorOperator):
             self.log.info("Pool %s has assignments that are not accepted or rejected yet", pool_id)
         return are_left
 
-    def _defer(self, pool_id: str, reasons: Sequence[str], pool: Pool | None) -> None:
+    def _trigger(self, pool_id: str, reasons: Sequence[str], pool: Pool | None, deadline: Deadline) -> PoolTrigger:
         # Imported here, because it costs every parse of a DAG file as much as all the rest.
         from airflow_provider_toloka.triggers.pools import PoolTrigger
 
-        timeout = _seconds(self.timeout)
-        trigger = PoolTrigger(
+        return PoolTrigger(
             toloka_conn_id=self.toloka_conn_id,
             pool_id=pool_id,
             reasons=list(reasons),
             last_started=pool.last_started.isoformat() if pool and pool.last_started else None,
             answers_checked=self.answers_checked,
-            poll_interval=_seconds(self.poke_interval),
-            deadline=time.time() + timeout,
+            poll_interval=self.poke_interval,
+            deadline=deadline.at,
         )
-        self.defer(trigger=trigger, method_name="execute_complete")
-
-
-def _seconds(duration: float | timedelta) -> float:
-    return float(duration) if isinstance(duration, (int, float)) else duration.total_seconds()
 
 
 def _result(pool: Pool) -> dict[str, Any]:
