@@ -72,7 +72,8 @@ class TolokaCreateProjectOperator(_CreateOperator):
     However often the task is retried or cleared, one run of it creates one project: a key is stamped on the project,
     in ``metadata.airflow`` and as the last line of ``private_comment``, and a project that bears it is returned.
 
-    :param project: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. (templated)
+    :param project: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. Toloka's own
+        ``{{…}}``, in the markup of a task, belong between ``{% raw %}`` and ``{% endraw %}``. (templated)
     :param key: what the project is to be known by: 1 to 100 letters, digits or any of ``_ . : @ / + -``. With a key,
         the task ensures that the project exists: all runs share one. Default: each run creates a project. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
