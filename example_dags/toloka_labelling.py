@@ -72,9 +72,7 @@ with DAG(
         return [{"input_values": {"image": image}} for image in sorted(context["params"]["images"])]
 
     project = TolokaCreateProjectOperator(task_id="create_project", project=PROJECT)
-    pool = TolokaCreatePoolOperator(
-        task_id="create_pool", project_id=project.output, pool_form=POOL, expires_in="14d"
-    )
+    pool = TolokaCreatePoolOperator(task_id="create_pool", project_id=project.output, pool_form=POOL, expires_in="14d")
     add = TolokaAddTasksOperator(task_id="add_tasks", pool_id=pool.output, tasks=list_tasks(), deferrable=True)
     start = TolokaOpenPoolOperator(task_id="open_pool", pool_id=pool.output, deferrable=True)
     wait = TolokaPoolSensor(task_id="wait", pool_id=pool.output, deferrable=True, poke_interval=60)

@@ -123,7 +123,8 @@ def _reason(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> str:
     name = f"the task {shown(given)}" if number is None else f"tasks[{number}]"
     if not isinstance(told, Mapping):
         return f"{name} ({shown(told)})"
-    fields = told.get("payload")
+    # API: ``code``, ``message``, ``payload``; its examples have the payload alone: a reason for each field.
+    fields = told.get("payload") if isinstance(told.get("code"), str) else told
     if isinstance(fields, Mapping) and fields:
         whys = [f"{field}: {_told(why)}" for field, why in list(fields.items())[:_SHOWN]]
         return f"{name} ({', '.join(whys)})"
