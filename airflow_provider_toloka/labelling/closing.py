@@ -53,12 +53,12 @@ def outcome(pool: Pool, reasons: Collection[str]) -> Outcome:
     reason = pool.last_close_reason
     if pool.last_started is None:
         if pool.status == ARCHIVED:
-            note = f"pool {pool.id} was archived, and never opened"
-            return Outcome(True, note, f"{note[0].upper()}{note[1:]}. Open a pool before you wait for it.")
-        return Outcome(False, f"pool {pool.id} was never opened")
+            note = f"Pool {pool.id} was archived, and never opened"
+            return Outcome(True, note, f"{note}. Open a pool before you wait for it.")
+        return Outcome(False, f"Pool {pool.id} was never opened")
     if pool.status not in (CLOSED, ARCHIVED) or reason is None:
-        return Outcome(False, f"pool {pool.id} is {pool.status}")
-    note = f"pool {pool.id} is {pool.status}, closed as {reason}"
+        return Outcome(False, f"Pool {pool.id} is {pool.status}")
+    note = f"Pool {pool.id} is {pool.status}, closed as {reason}"
     if reason in reasons:
         return Outcome(True, note)
     if reason == "FOR_UPDATE" and pool.status == CLOSED:

@@ -134,7 +134,7 @@ class TolokaPoolSensor(BaseSensorOperator):
         judged = outcome(pool, reasons)
         if judged.problem is not None:
             raise AirflowFailException(judged.problem)
-        self.log.info("%s", judged.note.capitalize() if judged.note else "")
+        self.log.info("%s", judged.note)
         return judged.is_over
 
     def _are_unchecked(self, hook: TolokaHook, pool_id: str) -> bool:

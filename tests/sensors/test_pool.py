@@ -41,7 +41,7 @@ def after_the_first_poll(toloka: TolokaEmulator, status: str, reason: str) -> It
     held = toloka.fault("GET /pools/7", times=1)
 
     def act() -> None:
-        held.wait(60)
+        held.wait(200)
         change(toloka, status, reason)
 
     thread = threading.Thread(target=act)

@@ -116,7 +116,7 @@ def test_wrong_arguments_are_refused(arguments: Any, problem: str) -> None:
             answers_checked=True,
             poll_interval=5,
             deadline=9.5,
-        ),  # fmt: skip
+        ),
     ],
 )
 def test_the_arguments_are_plain_json_and_make_the_same_trigger(trigger: Any) -> None:
