@@ -40,7 +40,7 @@ def read_tasks(path: Readable, types: Mapping[str, str] | None = None) -> Iterat
 
 def _read_json_lines(path: Readable) -> Iterator[dict[str, Any]]:
     with path.open("r", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_lines_of(lines), 1):
             if not line.strip():
                 continue
             try:
@@ -55,7 +55,7 @@ def _read_json_lines(path: Readable) -> Iterator[dict[str, Any]]:
 def _read_csv(path: Readable, types: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     # A byte order mark is how spreadsheets begin.
     with path.open("r", encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader(lines, strict=True)
+        rows = csv.reader(_lines_of(lines), strict=True)
         try:
             header = next(rows, [])
             columns = _columns(path.name, header)
@@ -65,6 +65,11 @@ def _read_csv(path: Readable, types: Mapping[str, str]) -> Iterator[dict[str, An
                 yield _task_of(row, columns, types)
         except (csv.Error, ValueError) as error:
             raise ValueError(f"Could not read line {rows.line_num} of {path.name}: {error}.") from error
+
+
+def _lines_of(file: IO[str]) -> Iterator[str]:
+    """Return the lines of a file; Airflow 2 hands out files that cannot be iterated over."""
+    return iter(file.readline, "")
 
 
 def _columns(name: str, header: list[str]) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ Format: TypeAlias = Literal["jsonl", "csv", "parquet"]
 Row: TypeAlias = Mapping[str, Any]
 
 _ROWS_AT_ONCE = 10_000
+_BYTES_AT_ONCE = 1 << 18
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -29,7 +30,7 @@ class Writable(Protocol):
     @property
     def parent(self) -> Self: ...  # noqa: D102
 
-    def __truediv__(self, name: str, /) -> Self: ...
+    def with_name(self, name: str, /) -> Self: ...  # noqa: D102
 
     def open(self, mode: str) -> IO[Any]: ...  # noqa: D102
 
@@ -78,7 +79,7 @@ def write_rows(
     """
     with contextlib.suppress(NotImplementedError):
         path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.parent / f".{path.name}.{aside}"
+    unfinished = path.with_name(f".{path.name}.{aside}")
     try:
         with unfinished.open("wb") as file:
             count = _WRITERS[format_](rows, file, values)
@@ -92,14 +93,15 @@ def write_rows(
 
 def _write_json_lines(rows: Iterable[Row], file: IO[bytes], _: Mapping[str, str]) -> int:
     count = 0
-    for count, row in enumerate(rows, 1):  # noqa: B007
-        file.write(_compact(row).encode() + b"\n")
+    with _Buffered(file) as buffered:
+        for count, row in enumerate(rows, 1):  # noqa: B007
+            buffered.write(_compact(row) + "\n")
     return count
 
 
 def _write_csv(rows: Iterable[Row], file: IO[bytes], values: Mapping[str, str]) -> int:
-    with _flattened(rows, values) as flat:
-        write = csv.writer(_Encoded(file), lineterminator="\n").writerow
+    with _flattened(rows, values) as flat, _Buffered(file) as buffered:
+        write = csv.writer(buffered, lineterminator="\n").writerow
         write(flat.columns)
         for row in flat.rows():
             write([_cell(row.get(column)) for column in flat.columns])
@@ -202,11 +204,28 @@ def _cell(value: object) -> object:
     return value if isinstance(value, str) else _compact(value)
 
 
-class _Encoded:
-    """Lets ``csv`` write text into a file of bytes, without closing it."""
+class _Buffered:
+    """Collects text for a file of bytes, which Airflow wraps so that each write costs more than the row."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._held: list[str] = []
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._flush()
 
     def write(self, text: str) -> int:
-        return self._file.write(text.encode())
+        self._held.append(text)
+        self._size += len(text)
+        if self._size >= _BYTES_AT_ONCE:
+            self._flush()
+        return len(text)
+
+    def _flush(self) -> None:
+        self._file.write("".join(self._held).encode())
+        self._held, self._size = [], 0
