@@ -28,8 +28,8 @@ ALREADY_DONE = "already done"
 #: A deferral ends by itself this many seconds after its trigger should have ended it: without a triggerer, no task
 #: stays deferred for ever.
 GRACE = 120.0
-#: So many seconds after a task has deferred, the scheduler has seen that the worker is done with it: until then, Airflow
-#: fails a task whose trigger fires (apache/airflow issue 67287).
+#: So many seconds after a task has deferred, the scheduler has seen that the worker is done with it. Until then,
+#: Airflow fails a task whose trigger fires (apache/airflow issue 67287).
 SETTLED_AFTER_DEFERRING = 5.0
 
 
@@ -111,7 +111,13 @@ def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
 
 
 def operation_trigger(
-    toloka_conn_id: str, operations: Sequence[Operation], *, poll_interval: float, deadline: Deadline, **more: Any
+    toloka_conn_id: str,
+    operations: Sequence[Operation],
+    *,
+    poll_interval: float,
+    deadline: Deadline,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    **more: Any,
 ) -> OperationTrigger:
     """Return the trigger for operations that the worker has polled in vain for ``BEFORE_DEFERRING`` seconds.
 
@@ -119,6 +125,7 @@ def operation_trigger(
     :param operations: those to wait for; none: it pauses for one interval.
     :param poll_interval: the seconds between two polls that it comes to.
     :param deadline: when to give up.
+    :param groups: by any name, the ids of the operations that belong together: the wait ends when the first group has.
     :param more: further arguments of the trigger.
     """
     # Imported here, because it costs every parse of a DAG file as much as all the rest.
@@ -126,7 +133,8 @@ def operation_trigger(
 
     return OperationTrigger(
         toloka_conn_id=toloka_conn_id,
-        operation_ids=[operation.id for operation in operations],
+        operation_ids=[] if groups else [operation.id for operation in operations],
+        groups=groups,
         submitted=first_submitted(operations),
         poll_interval=min(BEFORE_DEFERRING, poll_interval) if operations else poll_interval,
         longest_interval=poll_interval,

@@ -16,6 +16,7 @@
     │   │   └── TolokaTlsError             no trusted connection could be made
     │   └── TolokaInvalidAnswerError   the answer does not match the API's description
     ├── TolokaOperationFailedError     an operation ended as FAIL
+    │   └── TolokaTasksRefusedError        tasks are not what the project asks for, or were added in part
     └── TolokaTimeoutError             an operation did not finish before the deadline
 
 Each class says what a retry is good for: ``is_transient`` (the same request may succeed when sent again), ``is_lock``
@@ -189,6 +190,31 @@ class TolokaOperationFailedError(TolokaError):
         if self.log:
             told += f" Log: {shown([dict(entry) for entry in self.log])}."
         return told
+
+
+class TolokaTasksRefusedError(TolokaOperationFailedError):
+    """An upload of tasks failed in a way that no repetition mends: tasks are invalid, or were added in part.
+
+    :param operation: the upload.
+    :param log: the entries of its log for the invalid tasks.
+    :param summary: which tasks, and why.
+    """
+
+    is_permanent = True
+
+    def __init__(self, operation: Operation, log: Sequence[Mapping[str, Any]] = (), *, summary: str) -> None:
+        super().__init__(operation, log)
+        self.summary = summary
+
+    def __str__(self) -> str:
+        return f"{self.summary} [operation {self.operation.id}]"
+
+    def __reduce__(self) -> Any:
+        return _refused, (self.operation, self.log, self.summary)
+
+
+def _refused(operation: Operation, log: Sequence[Mapping[str, Any]], summary: str) -> TolokaTasksRefusedError:
+    return TolokaTasksRefusedError(operation, log, summary=summary)
 
 
 class TolokaTimeoutError(TolokaError):

@@ -31,14 +31,27 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Toloka",
-                "python-modules": [f"{_PACKAGE}.operators.toloka", f"{_PACKAGE}.operators.stale"],
+                "python-modules": [
+                    f"{_PACKAGE}.operators.toloka",
+                    f"{_PACKAGE}.operators.stale",
+                    f"{_PACKAGE}.operators.create",
+                    f"{_PACKAGE}.operators.tasks",
+                    f"{_PACKAGE}.operators.open",
+                    f"{_PACKAGE}.operators.answers",
+                ],
             }
         ],
-        "sensors": [{"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.sensors.toloka"]}],
+        "sensors": [
+            {"integration-name": "Toloka", "python-modules": [f"{_PACKAGE}.sensors.toloka", f"{_PACKAGE}.sensors.pool"]}
+        ],
         "triggers": [
             {
                 "integration-name": "Toloka",
-                "python-modules": [f"{_PACKAGE}.triggers.toloka", f"{_PACKAGE}.triggers.events"],
+                "python-modules": [
+                    f"{_PACKAGE}.triggers.toloka",
+                    f"{_PACKAGE}.triggers.events",
+                    f"{_PACKAGE}.triggers.pools",
+                ],
             }
         ],
         "extra-links": [

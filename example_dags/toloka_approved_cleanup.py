@@ -72,7 +72,7 @@ with DAG(
     tags=["toloka"],
 ) as dag:
     # dag.param() hands on a value as it is, a list as a list; a template would make a text of it.
-    rule = {
+    rule: dict[str, Any] = {
         "inactive_for": "{{ params.days }}d",
         "name_pattern": dag.param("name_pattern"),
         "exclude_project_ids": dag.param("exclude_project_ids"),

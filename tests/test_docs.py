@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.emulator.options import Tolokers
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from tests.conftest import ROOT
 from tests.pages import PAGES, SNIPPETS, Snippet
@@ -69,6 +70,7 @@ class Expected:
     :param archived: the projects that are archived afterwards, and were not before.
     :param pools: the status of other pools and trainings afterwards.
     :param said: what is logged.
+    :param tolokers: how many made-up people work on open pools.
     """
 
     seed: str = "demo"
@@ -76,6 +78,7 @@ class Expected:
     archived: frozenset[str] = frozenset()
     pools: dict[str, str] = field(default_factory=dict)
     said: str = ""
+    tolokers: int = 0
 
 
 STALE = frozenset({"995", "996", "1000", "1001", "1005", "1006", "1010", "1011", "1015"})
@@ -97,7 +100,14 @@ EXPECTED = {
     "dags/submit_and_wait.py": Expected(archived=frozenset({"1001", "1002"})),
     "dags/open_pool.py": Expected(pools={"2006": "OPEN"}),
     "dags/three_ways.py": Expected(archived=frozenset({"1001", "1002"})),
-    "dags/wait_for_pool.py": Expected(),
+    "dags/wait_for_pool.py": Expected(said="closed as MANUAL"),
+    "dags/create_pool.py": Expected(),
+    "dags/add_tasks.py": Expected(said="2 tasks are in 2004"),
+    "dags/open_the_pool.py": Expected(pools={"2004": "OPEN"}),
+    "dags/export_answers.py": Expected(said="Wrote 0 rows of 0 assignments"),
+    "dags/aggregate.py": Expected(said="Wrote 0 rows"),
+    "dags/label_images.py": Expected(tolokers=4, archived=frozenset({"98"}), said="Wrote 12 rows"),
+    "dags/pool_completed.py": Expected(),  # tests/triggers lets it see pools close
     "dags/pool_closed.py": Expected(),  # tests/events lets it be started by an event
 }
 
@@ -132,9 +142,12 @@ def load(snippet: Snippet, folder: Path) -> Any:
 def test_dag(snippet: Snippet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = EXPECTED[snippet.name]
     dag = load(snippet, tmp_path)
+    conf = expected.conf | ({"folder": f"file://{tmp_path}"} if "params.folder" in snippet.text else {})
     with account(monkeypatch, expected.seed) as toloka, everything_logged() as log:
+        if expected.tolokers:
+            toloka.configure(tolokers=Tolokers(count=expected.tolokers))
         before = archived(toloka)
-        assert dag.test(run_conf=expected.conf).state == "success"
+        assert dag.test(run_conf=conf).state == "success"
         assert archived(toloka) - before == expected.archived
         held = toloka.pools | toloka.trainings
         assert {id_: held[id_]["status"] for id_ in expected.pools} == expected.pools

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.emulator.options import Tolokers
 from tests.conftest import ROOT
 from tests.running import posts
 
@@ -27,6 +29,9 @@ STALE = FORGOTTEN | {str(985 + 5 * i) for i in range(7)}
 APPROVED = "toloka_approved_cleanup"
 #: This one is run in tests/events, by a real scheduler and triggerer.
 FINISHED = "toloka_archive_finished"
+#: Its watcher is tested in tests/triggers/test_pools.py.
+COLLECT = "toloka_collect_answers"
+LABELLING = "toloka_labelling"
 # A person is asked since Airflow 3.1; there, and in 3.2, only a triggerer finds the answer.
 needs_approvals = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="dag.test() finds no person's answer before 3.3")
 
@@ -78,7 +83,7 @@ def archived(toloka: TolokaEmulator) -> set[str]:
 
 
 def test_each_file_of_the_folder_is_run() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} == {*RUNS, APPROVED, FINISHED}
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*RUNS, APPROVED, FINISHED, LABELLING, COLLECT}
 
 
 @pytest.mark.parametrize(
@@ -178,3 +183,33 @@ def test_the_approved_cleanup_does_as_the_person_says(
     )
     assert archived(toloka) == projects
     assert bool(posts(toloka)) == bool(projects)
+
+
+@pytest.mark.parametrize("toloka", [None], indirect=True)
+def test_the_labelling_goes_from_a_project_to_its_answers(toloka: TolokaEmulator, tmp_path: Path) -> None:
+    toloka.configure(tolokers=Tolokers(count=4, seconds=0.5))
+    dag = load(LABELLING)
+    dag.get_task("wait").poke_interval = 0.5
+    images = [f"https://example.com/{number}.jpg" for number in range(12)]
+    dag_run = dag.test(run_conf={"images": images, "folder": f"file://{tmp_path}"})
+    assert {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()} == dict.fromkeys(dag.task_ids, "success")
+    ((pool_id, pool),) = toloka.pools.items()
+    ((project_id, project),) = toloka.projects.items()
+    assert (pool["status"], project["status"]) == ("ARCHIVED", "ARCHIVED")
+    lines = (tmp_path / f"pool-{pool_id}-result.jsonl").read_text().splitlines()
+    results = [json.loads(line) for line in lines]
+    assert sorted(one["input"]["image"] for one in results) == sorted(images)
+    assert {one["output"]["result"] for one in results} <= {"cat", "dog", "other"}
+    answers = (tmp_path / f"pool-{pool_id}-answers.csv").read_text().splitlines()
+    assert len(answers) == 1 + 3 * len(images)
+    assert Counter(path.rpartition("/")[2] for path in posts(toloka)) == {
+        "projects": 1, "pools": 1, "tasks": 1, "open": 1, "aggregate-by-pool": 1, "archive": 2,
+    }  # fmt: skip
+    assert project_id == pool["project_id"]
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 has no events")
+@pytest.mark.parametrize("toloka", ["demo"], indirect=True)
+def test_the_collection_does_nothing_when_it_is_started_by_hand(toloka: TolokaEmulator) -> None:
+    assert run(COLLECT, {}) == ("success", {"files success": 1, "export_answers skipped": 1})
+    assert toloka.requests == []

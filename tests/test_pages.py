@@ -12,11 +12,17 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_toloka import exceptions
+from airflow_provider_toloka.operators.answers import TolokaAggregateOperator, TolokaExportAssignmentsOperator
+from airflow_provider_toloka.operators.create import TolokaCreatePoolOperator
+from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator, TolokaFindStaleProjectsOperator
+from airflow_provider_toloka.operators.tasks import TolokaAddTasksOperator
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator, TolokaClosePoolOperator
 from airflow_provider_toloka.provider_info import get_provider_info
+from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
 from airflow_provider_toloka.sensors.toloka import OperationSensor
 from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
+from airflow_provider_toloka.triggers.pools import PoolClosedTrigger
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from tests.conftest import ROOT
 from tests.pages import PAGES, anchors, prose, table
@@ -38,6 +44,13 @@ OPERATORS = {
     "operation-sensor": OperationSensor,
     "operation-trigger": OperationTrigger,
     "events": OperationFinishedTrigger,
+    "create": TolokaCreatePoolOperator,
+    "add-tasks": TolokaAddTasksOperator,
+    "open": TolokaOpenPoolOperator,
+    "pool-sensor": TolokaPoolSensor,
+    "export-assignments": TolokaExportAssignmentsOperator,
+    "aggregate": TolokaAggregateOperator,
+    "pool-closed": PoolClosedTrigger,
 }
 #: What is told in other words than its value.
 IN_WORDS = {"deferrable", "as_of", "statuses"}
@@ -68,7 +81,7 @@ def test_parameters_are_those_of_the_code(page: str) -> None:
                 assert ("Templated." in meaning) == (name in templated), name
     assert known.keys() <= told.keys()
     of_all_sensors = {"poke_interval", "timeout", "mode", "soft_fail", "exponential_backoff", "max_wait"}
-    assert told.keys() - known.keys() <= of_all_sensors | {"training_id"}
+    assert told.keys() - known.keys() <= of_all_sensors | {"training_id", "project", "training"}
     for name, default in known.items():
         if name not in IN_WORDS:
             shown = "" if default is inspect.Parameter.empty else f"`{default!r}`".replace("'", '"')

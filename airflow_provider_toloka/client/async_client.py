@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.api.waits import log_change
+from airflow_provider_toloka.client.async_labelling_methods import AsyncLabellingMethods
 from airflow_provider_toloka.client.client import settings_for
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
@@ -37,7 +38,7 @@ class AsyncTransport(Protocol):
         """Let seconds pass; return the time after them, in seconds since the epoch."""
 
 
-class AsyncTolokaClient:
+class AsyncTolokaClient(AsyncLabellingMethods):
     """Toloka's API without blocking the event loop. An async context manager; calls work inside it only.
 
     Each method does what the method of the same name of :class:`TolokaClient` does.

@@ -10,6 +10,7 @@ from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.api.waits import log_change
 from airflow_provider_toloka.client.config import KEYS, Settings, unknown_keys
+from airflow_provider_toloka.client.labelling_methods import LabellingMethods
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Answer, Flow, Request, drive
@@ -35,7 +36,7 @@ class Transport(Protocol):
         """Close the connections."""
 
 
-class ClientMethods:
+class ClientMethods(LabellingMethods):
     """The calls of the API, as methods of whoever has them (``api``) and can run them (``run``)."""
 
     @property

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Operation, Pool, Project, Training
+from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, OPEN, Operation, Pool, Project, Training
+from airflow_provider_toloka.client.work import ASSIGNMENT_TIMES, Assignment, Skill, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,27 @@ OPERATION = Resource(
     filters=("type", "status"),
     ranges=("submitted", "finished"),
 )
+TASK = Resource(
+    kind="task",
+    path="tasks",
+    model=Task,
+    filters=("pool_id", "overlap"),
+    ranges=("created", "overlap"),
+)
+ASSIGNMENT = Resource(
+    kind="assignment",
+    path="assignments",
+    model=Assignment,
+    filters=("status", "pool_id", "task_suite_id", "task_id", "user_id"),
+    ranges=ASSIGNMENT_TIMES,
+)
+SKILL = Resource(
+    kind="skill",
+    path="skills",
+    model=Skill,
+    filters=("name", "global"),
+    ranges=("created", "modified"),
+)
 
 #: What a person can look at on Toloka's site, by kind.
 WITH_A_PAGE: Mapping[str, Resource] = {resource.kind: resource for resource in (PROJECT, POOL, TRAINING)}
@@ -121,6 +143,8 @@ CLOSE_POOL = Change(POOL, "close", (CLOSED, ARCHIVED))
 ARCHIVE_POOL = Change(POOL, "archive", (ARCHIVED,))
 CLOSE_TRAINING = Change(TRAINING, "close", (CLOSED, ARCHIVED))
 ARCHIVE_TRAINING = Change(TRAINING, "archive", (ARCHIVED,))
+OPEN_POOL = Change(POOL, "open", (OPEN,))
+OPEN_TRAINING = Change(TRAINING, "open", (OPEN,))
 
 #: The changes that archiving consists of, by the type of their operations.
 CHANGES: Mapping[str, Change] = {

@@ -20,6 +20,8 @@ class RetryPolicy:
     :param first_wait: the longest first back-off; it doubles with each retry, and the jitter draws a part of it.
     :param longest_wait: the cap on a single wait; a server that asks for more gets an error instead.
     :param total_wait: the cap on the sum of the waits of one call.
+    :param list_lag: how long an object may be missing from the lists after it was created. An object whose creation
+        was not confirmed is looked for as long before it is created again.
     :param jitter: draws the wait from the longest that it may be.
     """
 
@@ -27,6 +29,7 @@ class RetryPolicy:
     first_wait: float = 1.0
     longest_wait: float = 90.0
     total_wait: float = 300.0
+    list_lag: float = 60.0
     jitter: Callable[[float], float] = full_jitter
 
 

@@ -21,12 +21,14 @@ class Request:
     :param path: the path below the API's base URL, such as ``/projects/1``.
     :param query: the query's parameters.
     :param json: the body, as JSON values; None: there is no body.
+    :param content: the body as it is sent, where the caller has written the JSON itself.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
+    content: bytes | None = None
 
     @property
     def target(self) -> str:
@@ -37,7 +39,7 @@ class Request:
     def body(self) -> bytes | None:
         """The body as compact UTF-8 JSON."""
         if self.json is None:
-            return None
+            return self.content
         return json.dumps(self.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -229,7 +229,8 @@ def objects(token: str) -> Iterator[Any]:
     from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
     from airflow_provider_toloka.polling.poller import Poller
     from airflow_provider_toloka.sensors.toloka import OperationSensor
-    from airflow_provider_toloka.triggers.toloka import OperationTrigger, _Shared
+    from airflow_provider_toloka.triggers.sharing import _Shared
+    from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
     own = settings.Settings.from_connection(password=token, extra={"act_under_account_id": "1"})
     calls = api.TolokaApi(own)

@@ -6,10 +6,15 @@ before it is sent again, so nothing is submitted twice.
 
 from __future__ import annotations
 
+from airflow_provider_toloka.client.api.aggregation import Aggregation
+from airflow_provider_toloka.client.api.assignments import Assignments
 from airflow_provider_toloka.client.api.calls import Calls
 from airflow_provider_toloka.client.api.changes import Changes
+from airflow_provider_toloka.client.api.creation import Creation
 from airflow_provider_toloka.client.api.objects import Pools, Projects, Trainings
 from airflow_provider_toloka.client.api.operations import Operations
+from airflow_provider_toloka.client.api.skills import Skills
+from airflow_provider_toloka.client.api.tasks import Tasks
 from airflow_provider_toloka.client.api.waits import Waits
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.models import Requester
@@ -28,11 +33,16 @@ class TolokaApi:
         self.settings = settings
         self.calls = Calls(settings, retry)
         self.changes = Changes(self.calls)
-        self.projects = Projects(self.calls, self.changes)
-        self.pools = Pools(self.calls, self.changes)
-        self.trainings = Trainings(self.calls, self.changes)
+        self.creation = Creation(self.calls)
+        self.projects = Projects(self.calls, self.changes, self.creation)
+        self.pools = Pools(self.calls, self.changes, self.creation)
+        self.trainings = Trainings(self.calls, self.changes, self.creation)
         self.operations = Operations(self.calls)
         self.waits = Waits(self.operations)
+        self.tasks = Tasks(self.calls, self.operations)
+        self.assignments = Assignments(self.calls)
+        self.aggregation = Aggregation(self.calls)
+        self.skills = Skills(self.calls, self.creation)
 
     def get_requester(self) -> Flow[Requester]:
         """Read the account that the token belongs to (API: ``GET /requester``)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 from airflow_provider_toloka.client.api.calls import Calls
 from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
@@ -27,12 +28,20 @@ class Changes:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def make(self, change: Change, object_id: str, *, look_first: bool = True) -> Flow[Operation | None]:
+    def make(
+        self,
+        change: Change,
+        object_id: str,
+        *,
+        look_first: bool = True,
+        done_when: Callable[[Any], bool] | None = None,
+    ) -> Flow[Operation | None]:
         """Bring an object into a wanted state, submitting an operation only if none does so already.
 
         :param change: what to do.
         :param object_id: to which object.
         :param look_first: False when the caller has just looked.
+        :param done_when: decides whether nothing is left to do to the object; default: by the change's wanted states.
         :returns: the operation, which may run since before, or be finished; None: nothing is left to do.
         """
         resource = change.resource
@@ -43,12 +52,12 @@ class Changes:
         sent: float | None = None
         while True:
             if look_first:
-                is_done, operation = yield from self._look(change, object_id)
+                is_done, operation = yield from self._look(change, object_id, done_when)
                 if is_done and sent is not None:
                     # The answer was lost, and the operation has finished since.
                     since = datetime.fromtimestamp(sent, UTC) - CLOCKS_APART
                     filters: dict[str, str | datetime] = {"type": change.operation_type, "submitted_gte": since}
-                    operation = yield from self._find(change, object_id, filters)
+                    operation = yield from self.find(change, object_id, filters)
                 if is_done or operation:
                     return operation
             if sent is None:
@@ -63,27 +72,29 @@ class Changes:
             except (TolokaConflictError, TolokaInvalidAnswerError):
                 # Somebody else may have been faster, or it was carried out and only the answer was spoilt on its way:
                 # then all is well.
-                is_done, operation = yield from self._look(change, object_id)
+                is_done, operation = yield from self._look(change, object_id, done_when)
                 if is_done or operation:
                     return operation
                 raise
             # It may have been carried out although no answer came; a refusal for too many requests is a clear one.
             look_first = not (isinstance(answer, Response) and answer.status == HTTPStatus.TOO_MANY_REQUESTS)
 
-    def _look(self, change: Change, object_id: str) -> Flow[tuple[bool, Operation | None]]:
+    def _look(
+        self, change: Change, object_id: str, done_when: Callable[[Any], bool] | None
+    ) -> Flow[tuple[bool, Operation | None]]:
         """See whether a change is done, or being done.
 
         Operations come first, in the order of their lives, and the object last: so none slips through by moving on
         between two looks, and an object that is not done has no operation that could still make it so.
         """
         for status in (PENDING, RUNNING):
-            operation = yield from self._find(change, object_id, {"status": status})
+            operation = yield from self.find(change, object_id, {"status": status})
             if operation:
                 return False, operation
         found = yield from self._calls.get_one(change.resource, object_id)
-        return found.status in change.wanted, None
+        return (done_when(found) if done_when else found.status in change.wanted), None
 
-    def _find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
+    def find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
         """Find the latest operation that brings, or has brought, a change about."""
         found = None
         for operation in (yield from self._calls.list_all(OPERATION, filters).all()):

@@ -1,0 +1,168 @@
+"""Creating without an idempotency key: look, create what is missing, look again when the answer is lost. No I/O.
+
+API: ``POST /projects``, ``/pools``, ``/trainings``, ``/skills``. Lists lag behind: a look right after a lost answer
+does not prove that nothing was created.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.backoff import backing_off
+from airflow_provider_toloka.client.models import ARCHIVED
+from airflow_provider_toloka.client.parsing import read_id
+from airflow_provider_toloka.client.resources import Resource
+from airflow_provider_toloka.client.retry import Patience
+from airflow_provider_toloka.client.sansio import Answer, Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
+
+
+class Creation:
+    """Creates what is not there yet.
+
+    :param calls: how the API is called.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def ensure(
+        self,
+        resource: Resource,
+        form: Mapping[str, Any],
+        *,
+        is_wanted: Callable[[Mapping[str, Any]], bool],
+        filters: Mapping[str, str],
+        was_tried: bool = False,
+    ) -> Flow[Any]:
+        """Return the object that is wanted, and create it if there is none.
+
+        :param resource: what to create.
+        :param form: its form.
+        :param is_wanted: decides, from its JSON, whether an object is the wanted one.
+        :param filters: narrow the list that is searched; they must not leave out a wanted object.
+        :param was_tried: whether an earlier try may have sent the form; then the list is given time to catch up.
+        :returns: the object, read into the resource's model. Of several, the one with the lowest id.
+        """
+        found = yield from self._look(resource, is_wanted, filters)
+        if found is None and was_tried:
+            found = yield from self._keep_looking(resource, is_wanted, filters)
+        if found is not None:
+            log.info("Found %s %s; nothing is created", resource.kind, found.id)
+            return found
+        created = yield from self._create(resource, form, is_wanted, filters)
+        # Another run of the same task may have been between its look and its request too: all return the same one.
+        found = yield from self._look(resource, is_wanted, filters)
+        return created if found is None else min(created, found, key=_by_id)
+
+    def _create(
+        self,
+        resource: Resource,
+        form: Mapping[str, Any],
+        is_wanted: Callable[[Mapping[str, Any]], bool],
+        filters: Mapping[str, str],
+    ) -> Flow[Any]:
+        request = Request("POST", f"/{resource.path}", json=dict(form))
+        reader = self._calls.reader(f"create a {resource.kind}")
+        patience = Patience(self._calls.retry)
+        while True:
+            answer: Answer = yield request
+            try:
+                if isinstance(answer, Response) and answer.status in (HTTPStatus.OK, HTTPStatus.CREATED):
+                    created = reader.model(answer, resource.model.from_json)
+                    log.info("Created %s %s", resource.kind, created.id)
+                    return created
+                yield from self._calls.pause(reader, answer, patience)
+            except TolokaInvalidAnswerError as error:
+                # It may have been carried out, and only the answer been spoilt on its way.
+                found = yield from self._keep_looking(resource, is_wanted, filters)
+                if found is None:
+                    raise error from None
+                return found
+            if _may_be_done(answer):
+                found = yield from self._keep_looking(resource, is_wanted, filters)
+                if found is not None:
+                    return found
+
+    def _keep_looking(
+        self, resource: Resource, is_wanted: Callable[[Mapping[str, Any]], bool], filters: Mapping[str, str]
+    ) -> Flow[Any]:
+        """Look again and again, until the lists have had time to catch up."""
+        found = yield from self._look(resource, is_wanted, filters)
+        for pause in pauses(self._calls.retry.list_lag):
+            if found is not None:
+                break
+            log.info("Looking for the %s that may have been created, again in %.0f s", resource.kind, pause)
+            yield Sleep(pause)
+            found = yield from self._look(resource, is_wanted, filters)
+        return found
+
+    def _look(
+        self, resource: Resource, is_wanted: Callable[[Mapping[str, Any]], bool], filters: Mapping[str, str]
+    ) -> Flow[Any]:
+        searched = replace(resource, model=_Reader(resource, is_wanted))
+        listing = self._calls.list_all(searched, filters)
+        found = [one.model for one in (yield from listing.all()) if one.model is not None]
+        found.sort(key=_by_id)
+        for duplicate in found[1:]:
+            log.warning(
+                "%s %s was created twice: %s is used. Archive the other one: %s",
+                resource.kind.capitalize(), duplicate.id, found[0].id, self._page_of(resource, duplicate),
+            )  # fmt: skip
+        return found[0] if found else None
+
+    def _page_of(self, resource: Resource, found: Any) -> str:
+        if resource.page is None:
+            return found.id  # type: ignore[no-any-return]
+        return resource.page_at(self._calls.settings.site, getattr(found, "project_id", found.id), found.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An item of the list; only the wanted ones are read into a model."""
+
+    id: str
+    model: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    resource: Resource
+    is_wanted: Callable[[Mapping[str, Any]], bool]
+
+    def from_json(self, json: Mapping[str, Any]) -> _Listed:
+        is_wanted = json.get("status") != ARCHIVED and self.is_wanted(json)
+        return _Listed(read_id(json), self.resource.model.from_json(json) if is_wanted else None)
+
+
+def pauses(seconds: float) -> Iterator[float]:
+    """Return growing pauses that take so many seconds as a whole.
+
+    :param seconds: how long.
+    """
+    intervals = backing_off(_FIRST_PAUSE, _LONGEST_PAUSE)
+    while seconds > 0:
+        pause = min(next(intervals), seconds)
+        yield pause
+        seconds -= pause
+
+
+def _by_id(found: Any) -> tuple[int, str]:
+    """Sort ids of digits by their number."""
+    return len(found.id), found.id
+
+
+def _may_be_done(answer: Answer) -> bool:
+    """Return whether a request that failed may have been carried out all the same."""
+    if isinstance(answer, NoAnswer):
+        return answer.kind not in ("unreachable", "tls")
+    return answer.status != HTTPStatus.TOO_MANY_REQUESTS

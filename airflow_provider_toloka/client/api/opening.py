@@ -1,0 +1,86 @@
+"""Opening a pool or a training, once. No I/O.
+
+API: ``POST /pools/{id}/open``, ``/trainings/{id}/open``. A small pool may complete and close before a retry looks
+at it; opening it again because it "is not open" would pay twice. What counts is therefore whether it was opened.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.api.changes import CLOCKS_APART, Changes
+from airflow_provider_toloka.client.models import ARCHIVED, OPEN, Operation, Pool, Training
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.resources import Change
+from airflow_provider_toloka.client.sansio import Flow, Response
+from airflow_provider_toloka.exceptions import TolokaConflictError
+
+#: How exactly two clocks can be compared by the header ``Date``.
+_INEXACT = timedelta(seconds=5)
+
+_REMEDIES = {
+    "EMPTY_POOL": "it has no tasks. Add tasks first, with TolokaAddTasksOperator",
+    "NOT_ENOUGH_BALANCE": "the account's balance is too low. Top it up, then clear the task",
+    "MIXER_CONFIG_REQUIRED": "it has no mixer_config, so its tasks are in no suites. Create a pool with mixer_config",
+}
+
+
+def open_it(
+    calls: Calls, changes: Changes, change: Change, object_id: str, opened_since: datetime | None
+) -> Flow[Operation | None]:
+    """Open a pool or a training.
+
+    :param opened_since: one that was opened after this time, by this machine's clock, is not opened again, even if it
+        has closed since; None: only one that is open is not.
+    :returns: the operation, which may have been submitted before, or be finished; None: it was open before.
+    :raises TolokaConflictError: it cannot be opened; the message has the remedy.
+    """
+    resource = change.resource
+    object_id = check_id(resource.id_param, object_id)
+    reader, answer = yield from calls.get(f"/{resource.path}/{object_id}", f"read {resource.kind} {object_id}")
+    found = reader.model(answer, resource.model.from_json)
+    since = None if opened_since is None else by_their_clock(opened_since, answer)
+
+    def is_done(one: Pool | Training) -> bool:
+        if one.status == ARCHIVED:
+            raise TolokaConflictError(
+                f"Could not open {resource.kind} {object_id}: it is ARCHIVED, and cannot be brought back. "
+                f"Create another {resource.kind}."
+            )
+        was_opened = since is not None and one.last_started is not None and one.last_started >= since
+        return one.status == OPEN or was_opened
+
+    if is_done(found) and since is not None:
+        return (yield from changes.find(change, object_id, {"type": change.operation_type, "submitted_gte": since}))
+    try:
+        return (yield from changes.make(change, object_id, done_when=is_done))
+    except TolokaConflictError as error:
+        raise _explained(error) from None
+
+
+def by_their_clock(time: datetime, answer: Response) -> datetime:
+    """Return a time of this machine's clock as Toloka's clock showed it, or a little earlier.
+
+    :param answer: an answer of Toloka's, which has its clock's time in the header ``Date``.
+    """
+    try:
+        theirs = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (ValueError, TypeError, IndexError):
+        return time - CLOCKS_APART
+    ours = datetime.fromtimestamp(answer.received, UTC)
+    return time + (theirs.replace(tzinfo=theirs.tzinfo or UTC) - ours) - _INEXACT
+
+
+def _explained(error: TolokaConflictError) -> TolokaConflictError:
+    """Return the error with the remedy, where there is one."""
+    remedy = _REMEDIES.get(error.code or "")
+    if remedy is None:
+        return error
+    facts: dict[str, Any] = {
+        name: getattr(error, name) for name in ("status", "code", "message", "request_id", "payload", "retry_after")
+    }
+    summary = error.summary.rpartition(": ")[0] or error.summary
+    return type(error)(f"{summary}: {remedy}.", **facts)

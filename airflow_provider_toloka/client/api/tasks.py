@@ -1,0 +1,96 @@
+"""The calls about tasks (API: "Tasks"). No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from airflow_provider_toloka.client.api.calls import Calls, Listing
+from airflow_provider_toloka.client.api.creation import pauses
+from airflow_provider_toloka.client.api.operations import Operations
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.resources import TASK
+from airflow_provider_toloka.client.retry import Patience
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
+from airflow_provider_toloka.client.work import Task
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError, TolokaNotFoundError
+
+_ALREADY_EXISTS = "OPERATION_ALREADY_EXISTS"
+
+
+class Tasks:
+    """The calls about tasks.
+
+    :param calls: how the API is called.
+    :param operations: the calls about operations.
+    """
+
+    def __init__(self, calls: Calls, operations: Operations) -> None:
+        self._calls = calls
+        self._operations = operations
+
+    def listing(self, /, **filters: str | datetime) -> Listing[Task]:
+        """Return the list of tasks (API: ``GET /tasks``)."""
+        return self._calls.list_all(TASK, filters)
+
+    def add(
+        self,
+        tasks: Sequence[Mapping[str, Any]] | bytes,
+        *,
+        operation_id: str,
+        allow_defaults: bool = True,
+        skip_invalid: bool = False,
+    ) -> Flow[Operation]:
+        """Add tasks in one request, once for each operation id (API: ``POST /tasks``).
+
+        :param tasks: forms of tasks, each with its ``pool_id``; or their JSON.
+        :param operation_id: a UUID. What it was used for before is not done again.
+        :returns: the operation, which may have been submitted before, or be finished.
+        """
+        operation_id = check_id("operation_id", operation_id)
+        query = {
+            "async_mode": "true",
+            "operation_id": operation_id,
+            "allow_defaults": json.dumps(allow_defaults),
+            "skip_invalid_items": json.dumps(skip_invalid),
+        }
+        request = (
+            Request("POST", f"/{TASK.path}", query, content=tasks)
+            if isinstance(tasks, bytes)
+            else Request("POST", f"/{TASK.path}", query, json=list(tasks))
+        )
+        reader = self._calls.reader("add tasks")
+        patience = Patience(self._calls.retry)
+        while True:
+            answer = yield request
+            try:
+                if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
+                    return reader.model(answer, Operation.from_json)
+                # The operation id makes it harmless to send the request again.
+                yield from self._calls.pause(reader, answer, patience)
+            except TolokaInvalidAnswerError:
+                return (yield from self._known(operation_id))
+            except TolokaConflictError as error:
+                if error.code != _ALREADY_EXISTS:
+                    raise
+                return (yield from self._known(operation_id))
+
+    def find_upload(self, operation_id: str) -> Flow[Operation | None]:
+        """Read the operation of an earlier request; None: Toloka knows of none."""
+        try:
+            return (yield from self._operations.get(operation_id))
+        except TolokaNotFoundError:
+            return None
+
+    def _known(self, operation_id: str) -> Flow[Operation]:
+        """Read an operation that exists, though it may be seen a little later only."""
+        for pause in pauses(self._calls.retry.list_lag):
+            operation = yield from self.find_upload(operation_id)
+            if operation is not None:
+                return operation
+            yield Sleep(pause)
+        return (yield from self._operations.get(operation_id))

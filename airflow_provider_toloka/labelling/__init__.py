@@ -1,0 +1,1 @@
+"""Creating, filling and collecting: what labelling needs beyond single API calls. Takes a client, knows no Airflow."""

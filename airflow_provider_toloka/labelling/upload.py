@@ -1,0 +1,141 @@
+"""Uploading tasks chunk by chunk, each once. Flows: no I/O.
+
+API: ``POST /tasks``. The ``operation_id`` of a chunk follows from the upload's key and the chunk's content, so each try
+finds what an earlier one has sent. Toloka remembers failed uploads too: those are sent again under the next id.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.api import TolokaApi
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.sansio import Flow
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError, TolokaTasksRefusedError
+from airflow_provider_toloka.labelling.chunks import Chunk
+from airflow_provider_toloka.labelling.keys import upload_id
+
+log = logging.getLogger(__name__)
+
+_VALIDATE = "TASK_VALIDATE"
+_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """An upload of tasks.
+
+    :param key: what it is known by.
+    :param pool_id: the pool or training that the tasks go to.
+    :param allow_defaults: whether tasks without an overlap take the pool's default.
+    :param skip_invalid: whether valid tasks are added if others are not.
+    """
+
+    key: str
+    pool_id: str
+    allow_defaults: bool = True
+    skip_invalid: bool = False
+
+    def send(self, api: TolokaApi, chunk: Chunk, *, may_repeat: bool) -> Flow[Operation]:
+        """Upload a chunk, unless that was done before.
+
+        :param may_repeat: whether an upload of it that failed before is repeated: in a new try only.
+        :returns: the operation, which may be finished, and then has succeeded.
+        :raises TolokaTasksRefusedError: Toloka does not accept its tasks, or has added only some of them.
+        :raises TolokaOperationFailedError: the upload failed, and is not repeated.
+        """
+        generation = 0
+        while True:
+            id_ = upload_id(
+                self.key, pool_id=self.pool_id, chunk=chunk.number, digest=chunk.digest, generation=generation
+            )
+            operation = yield from api.tasks.find_upload(id_)
+            is_new = operation is None
+            if operation is None:
+                operation = yield from api.tasks.add(
+                    chunk.body,
+                    operation_id=id_,
+                    allow_defaults=self.allow_defaults,
+                    skip_invalid=self.skip_invalid,
+                )
+            if not operation.failed:
+                return operation
+            error = yield from failure(api, operation, chunk)
+            if is_new or not may_repeat or isinstance(error, TolokaTasksRefusedError):
+                raise error
+            log.warning("The upload of chunk %d failed in an earlier try, and is repeated: %s", chunk.number, error)
+            generation += 1
+
+
+def counted(operation: Operation, name: str) -> int:
+    """Return a number of an upload's details, such as ``success_count``; 0: Toloka does not tell."""
+    value = operation.details.get(name)
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOperationFailedError]:
+    """Return what a failed upload means.
+
+    :param operation: the upload of the chunk, ended as ``FAIL``.
+    :returns: a ``TolokaTasksRefusedError`` where no repetition helps.
+    """
+    try:
+        entries = yield from api.operations.get_log(operation.id)
+    except TolokaApiError as error:
+        log.info("No log of operation %s: %s", operation.id, error)
+        entries = []
+    refused = [entry for entry in entries if not entry.get("success") and entry.get("type") == _VALIDATE]
+    added = counted(operation, "success_count")
+    if refused:
+        numbers = _numbers(chunk)
+        reasons = [_reason(entry, numbers) for entry in refused[:_SHOWN]]
+        more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        summary = f"Toloka refuses {len(refused)} tasks: {'; '.join(reasons)}{more}"
+        remedy = "Correct them and clear the task, or set skip_invalid=True"
+        return TolokaTasksRefusedError(operation, refused, summary=f"{summary}. {remedy}.")
+    if added:
+        total = counted(operation, "total_count") or chunk.count
+        summary = (
+            f"Toloka has added only {added} of {total} tasks of chunk {chunk.number} (tasks[{chunk.first}] and the "
+            f"{chunk.count - 1} after it). Tasks cannot be deleted: add the missing ones by hand, or use another pool."
+        )
+        return TolokaTasksRefusedError(operation, summary=summary)
+    return TolokaOperationFailedError(operation, [entry for entry in entries if not entry.get("success")])
+
+
+def _numbers(chunk: Chunk) -> dict[str, int]:
+    """Return the numbers of a chunk's tasks by their input: the log does not name them, but repeats it."""
+    numbers: dict[str, int] = {}
+    for number, task in enumerate(json.loads(chunk.body), chunk.first):
+        numbers.setdefault(_canonical(task.get("input_values")), number)
+    return numbers
+
+
+def _reason(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> str:
+    given, told = entry.get("input"), entry.get("output")
+    values = given.get("input_values") if isinstance(given, Mapping) else None
+    number = numbers.get(_canonical(values))
+    name = f"the task {shown(given)}" if number is None else f"tasks[{number}]"
+    if not isinstance(told, Mapping):
+        return f"{name} ({shown(told)})"
+    # API: ``code``, ``message``, ``payload``; its examples have the payload alone: a reason for each field.
+    fields = told.get("payload") if isinstance(told.get("code"), str) else told
+    if isinstance(fields, Mapping) and fields:
+        whys = [f"{field}: {_told(why)}" for field, why in list(fields.items())[:_SHOWN]]
+        return f"{name} ({', '.join(whys)})"
+    return f"{name} ({_told(told)})"
+
+
+def _told(why: Any) -> str:
+    if not isinstance(why, Mapping):
+        return shown(why)
+    return " ".join(str(why[name]) for name in ("code", "message") if why.get(name))
+
+
+def _canonical(values: Any) -> str:
+    return json.dumps(values, sort_keys=True)

@@ -1,0 +1,191 @@
+"""What the operators that label data share: keys, links, and waits that are resumed by doing the same again."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_toloka._arguments import check_literals, read_id
+from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
+from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
+from airflow_provider_toloka.client.stamps import check_key
+from airflow_provider_toloka.exceptions import TolokaNotFoundError, TolokaTimeoutError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.labelling.keys import task_key
+from airflow_provider_toloka.links.toloka import LINKS, TolokaLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_toloka.client.models import Pool, Training
+
+
+def key_of(context: Context, hook: TolokaHook, given: str | None) -> str:
+    """Return the key of what a task creates: the one that the user gave, or the task's own.
+
+    :param context: the task's.
+    :param hook: reads whose account it is.
+    :param given: the parameter ``key``.
+    """
+    if given is not None:
+        return check_key(given)
+    settings, ti = hook.api.settings, context["ti"]
+    return task_key(
+        base_url=settings.base_url,
+        account_id=settings.act_under_account_id or hook.get_requester().id,
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=ti.map_index if ti.map_index is not None else -1,
+    )
+
+
+def link_to(context: Context, hook: TolokaHook, resource: Resource, project_id: str, object_id: str = "") -> None:
+    """Let a task link to an object, and to the project that it is in; nothing is read."""
+    site = hook.api.settings.site
+    if resource is not PROJECT:
+        context["ti"].xcom_push(LINKS[resource.kind].xcom_key, resource.page_at(site, project_id, object_id))
+    context["ti"].xcom_push(LINKS["project"].xcom_key, PROJECT.page_at(site, project_id))
+
+
+def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Training:
+    """Read the pool, or the training, of an id, and let the task's link to a pool lead to it."""
+    id_ = read_id(POOL, pool_id)
+    found: Pool | Training
+    try:
+        found, resource = hook.get_pool(id_), POOL
+    except TolokaNotFoundError as error:
+        try:
+            found, resource = hook.get_training(id_), TRAINING
+        except TolokaNotFoundError:
+            raise error from None
+    link_to(context, hook, PROJECT, found.project_id)
+    page = resource.page_at(hook.api.settings.site, found.project_id, found.id)
+    context["ti"].xcom_push(LINKS["pool"].xcom_key, page)
+    return found
+
+
+class WaitingOperator(BaseOperator):
+    """Base of the operators that submit operations, wait for them, and then need what they submitted once more.
+
+    Resumed after a wait, a task does all of it again: what it has submitted is found, not submitted again.
+
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
+        ``[operators] default_deferrable``. What finishes within two seconds is not deferred.
+    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
+        first polls come sooner.
+    :param timeout: how long a try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default an hour; None:
+        no limit of its own. ``execution_timeout`` bounds a deferral too.
+    """
+
+    template_fields: Sequence[str] = ("toloka_conn_id",)
+    operator_extra_links: Sequence[TolokaLink] = (LINKS["pool"], LINKS["project"])
+    ui_color: str = "#f5d96b"
+    #: How long the worker polls before it defers, in seconds.
+    before_deferring: ClassVar[float] = BEFORE_DEFERRING
+
+    def __init__(
+        self,
+        *,
+        toloka_conn_id: str = TolokaHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.toloka_conn_id = toloka_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        check_literals(
+            self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
+        )
+
+    @abstractmethod
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:
+        """Do all, or go on with it.
+
+        :param context: the task's.
+        :param hook: calls Toloka.
+        :param deadline: when to give up waiting.
+        :param resumed: whether this try has waited on the triggerer before.
+        """
+
+    def execute(self, context: Context) -> Any:
+        """Do all of it; see the class."""
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            seconds("poll_interval", self.poll_interval)
+            return self.advance(context, hook, Deadline.of_try(self, context, self.timeout), resumed=False)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """Continue after the wait on the triggerer.
+
+        :param event: the event of ``OperationTrigger``.
+        :returns: what ``execute`` returns.
+        """
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            operations_of(event)
+            return self.advance(context, hook, Deadline.from_event(event), resumed=True)
+
+    def settle(self, hook: TolokaHook, operations: Sequence[Operation], deadline: Deadline) -> list[Operation]:
+        """Wait for operations; a deferrable task is deferred unless they finish within a moment.
+
+        :returns: the operations, finished; if one has failed, the others may be not.
+        :raises TolokaTimeoutError: they did not finish in time; they keep running at Toloka.
+        """
+        left = [operation for operation in operations if not operation.is_finished]
+        if not left:
+            return list(operations)
+        self.log.info("Waiting for %s", "; ".join(operation.summary for operation in left[:5]))
+        at = deadline.at
+        if self.deferrable:
+            at = time.time() + min(self.before_deferring, deadline.left())
+        try:
+            seen = self.poll(hook, left, at, deadline.limit)
+        except TolokaTimeoutError:
+            if not self.deferrable or not deadline.left():
+                raise
+            self._defer(left, deadline)
+        return [seen.get(operation.id, operation) for operation in operations]
+
+    def poll(
+        self, hook: TolokaHook, operations: Sequence[Operation], at: float | None, limit: str
+    ) -> dict[str, Operation]:
+        """Wait for operations on the worker.
+
+        :param at: until when, in seconds since the epoch; None: without end.
+        :param limit: the argument that sets it.
+        """
+        ids = [operation.id for operation in operations]
+        intervals = quick_first(seconds("poll_interval", self.poll_interval))
+        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=at, limit=limit))
+
+    def pause(self, reason: object, deadline: Deadline) -> None:
+        """Let one interval pass; a deferrable task is deferred for it.
+
+        :param reason: why, for a person.
+        :raises TolokaTimeoutError: the deadline has passed.
+        """
+        if not deadline.left():
+            raise TolokaTimeoutError(
+                f"Timed out ({deadline.limit}): {reason} Clear the task to resume, or increase {deadline.limit}."
+            )
+        self.log.info("Waiting: %s", reason)
+        if self.deferrable:
+            self._defer([], deadline)
+        time.sleep(min(seconds("poll_interval", self.poll_interval), deadline.left()))
+
+    def _defer(self, operations: Sequence[Operation], deadline: Deadline) -> NoReturn:
+        interval = seconds("poll_interval", self.poll_interval)
+        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)

@@ -1,0 +1,184 @@
+"""Operators that collect answers: export assignments, aggregate them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._task import failing_at_once
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.models import CLOSED, Operation
+from airflow_provider_toloka.client.work import ACCEPTED, ASSIGNMENT_STATUSES
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.labelling.answers import VALUES, rows_of
+from airflow_provider_toloka.labelling.results import joined
+from airflow_provider_toloka.labelling.writing import Format, check_format, write_rows
+from airflow_provider_toloka.links.toloka import LINKS
+from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_toloka._task import Deadline
+    from airflow_provider_toloka.client.api.aggregation import Method
+
+
+class TolokaExportAssignmentsOperator(BaseOperator):
+    """Writes the answers of a pool into a file: one row for each task of each assignment (API: ``GET /assignments``).
+
+    The file appears when it is complete, and replaces an older one: never half a file. Rows hold ``assignment_id``,
+    ``status``, ``user_id``, ``pool_id``, ``task_suite_id``, ``task_id``, ``input``, ``output``, ``golden`` (the known
+    solution of a control task) and the times ``created``, ``submitted``, ``accepted``, ``rejected``, ``skipped``,
+    ``expired`` in UTC. In CSV and Parquet, ``input``, ``output`` and ``golden`` become columns ``INPUT:field``,
+    ``OUTPUT:field`` and ``GOLDEN:field``.
+
+    :param pool_id: the pool's id. (templated)
+    :param path: where to write: a path, or a URI (``s3://…``, ``gs://…``) of Airflow's object storage. (templated)
+    :param status: which assignments: one or more of ``ACCEPTED``, ``ACTIVE``, ``EXPIRED``, ``REJECTED``, ``SKIPPED``,
+        ``SUBMITTED``; default ``("ACCEPTED",)``. (templated)
+    :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which needs the extra ``parquet``. (templated)
+    :param without_golden: whether to leave out control tasks; default False.
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("pool_id", "path", "status", "format", "toloka_conn_id")
+    operator_extra_links = (LINKS["pool"], LINKS["project"])
+    ui_color: str = "#a8dce8"
+
+    def __init__(
+        self,
+        *,
+        pool_id: str | XComArg,
+        path: str | ObjectStoragePath | XComArg,
+        status: str | Sequence[str] = (ACCEPTED,),
+        format: Format = "jsonl",  # noqa: A002 - the field's own word
+        without_golden: bool = False,
+        toloka_conn_id: str = TolokaHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.path = path
+        self.status = status
+        self.format = format
+        self.without_golden = without_golden
+        self.toloka_conn_id = toloka_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the file.
+
+        :returns: ``{"path": …, "rows": …, "assignments": …}``.
+        :raises AirflowFailException: an argument is wrong, or Toloka refuses the token or knows no such pool.
+        :raises TolokaApiError: the request failed; see the subclasses.
+        """
+        assignments = 0
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            statuses, format_, path = _statuses(self.status), check_format(self.format), storage_path(self.path)
+            pool = find_pool(context, hook, self.pool_id)
+            if pool.status not in (CLOSED, "ARCHIVED"):
+                self.log.warning("Pool %s is %s: more answers may come, or change their status", pool.id, pool.status)
+
+            def rows() -> Iterator[dict[str, Any]]:
+                nonlocal assignments
+                for assignment in hook.list_assignments(pool_id=pool.id, status=",".join(statuses)):
+                    assignments += 1
+                    yield from rows_of(assignment, without_golden=self.without_golden)
+
+            count = write(rows(), path, format_)
+        self.log.info("Wrote %d rows of %d assignments to %s", count, assignments, path)
+        return {"path": str(path), "rows": count, "assignments": assignments}
+
+
+class TolokaAggregateOperator(WaitingOperator):
+    """Aggregates the accepted answers of a closed pool (API: ``POST /aggregated-solutions/aggregate-by-pool``).
+
+    A retry returns to the aggregation that an earlier try has started. Toloka allows 5 aggregations, and 5 pages of
+    results, a minute, 30 an hour and 200 a day: give the task a ``retry_delay`` of an hour if it may meet them.
+
+    :param pool_id: the pool's id; it is closed, and each task has an overlap of at least 2. (templated)
+    :param fields: fields of the output; one for ``DAWID_SKENE``. (templated)
+    :param method: ``DAWID_SKENE``, or ``WEIGHTED_DYNAMIC_OVERLAP`` by a skill. (templated)
+    :param skill_id: the skill that weighs the answers, for ``WEIGHTED_DYNAMIC_OVERLAP``. (templated)
+    :param path: where to write the result: rows of ``task_id``, ``pool_id``, ``input``, ``output``, ``confidence``; see
+        ``TolokaExportAssignmentsOperator``. Default: nowhere. (templated)
+    :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which needs the extra ``parquet``. (templated)
+    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
+        those of every operator.
+    """
+
+    template_fields: Sequence[str] = ("pool_id", "fields", "method", "skill_id", "path", "format", "toloka_conn_id")
+
+    def __init__(
+        self,
+        *,
+        pool_id: str | XComArg,
+        fields: Sequence[str],
+        method: Method,
+        skill_id: str | XComArg | None = None,
+        path: str | ObjectStoragePath | XComArg | None = None,
+        format: Format = "jsonl",  # noqa: A002 - the field's own word
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.fields = fields
+        self.method = method
+        self.skill_id = skill_id
+        self.path = path
+        self.format = format
+
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:  # noqa: ARG002
+        """Aggregate, wait, and write the result if there is a path.
+
+        :returns: the operation's id; with a path ``{"path": …, "rows": …, "operation_id": …}``.
+        :raises AirflowFailException: an argument is wrong, or Toloka refuses the token or knows no such pool.
+        :raises TolokaConflictError: the pool is not closed.
+        :raises TolokaOperationFailedError: the aggregation failed.
+        :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
+        """
+        format_ = check_format(self.format)
+        path = None if self.path is None else storage_path(self.path)
+        pool = find_pool(context, hook, self.pool_id)
+        operation: Operation = hook.aggregate_pool(
+            pool.id,
+            fields=self.fields,
+            method=self.method,
+            skill_id=self.skill_id,  # type: ignore[arg-type]
+            since=context["dag_run"].start_date,
+        )
+        (operation,) = self.settle(hook, [operation], deadline)
+        hook.run(hook.api.operations.require_success([operation]))
+        self.log.info("Toloka's %s", operation.summary)
+        if path is None:
+            return operation.id
+        rows = joined(hook.list_aggregated(operation.id), hook.list_tasks(pool_id=pool.id))
+        count = write(rows, path, format_)
+        self.log.info("Wrote %d rows to %s", count, path)
+        return {"path": str(path), "rows": count, "operation_id": operation.id}
+
+
+def storage_path(given: Any) -> ObjectStoragePath:
+    """Return the place of a file in Airflow's object storage.
+
+    :param given: a path or URI.
+    :raises ValueError: there is no path; empty or ``None``, also as a template renders them.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    require("path", given, "")
+    return ObjectStoragePath(given) if isinstance(given, str) else given
+
+
+def write(rows: Iterator[dict[str, Any]], path: ObjectStoragePath, format_: Format) -> int:
+    """Write rows into a file of Airflow's object storage; see ``write_rows``."""
+    return write_rows(rows, path, format_=format_, values=VALUES, move=lambda source, to: source.move(to))
+
+
+def _statuses(given: Any) -> list[str]:
+    statuses = [given] if isinstance(given, str) else list(given or ())
+    if not statuses or not set(statuses) <= set(ASSIGNMENT_STATUSES):
+        raise ValueError(f"status should be one or more of {', '.join(ASSIGNMENT_STATUSES)}, but is {shown(given)}.")
+    return statuses

@@ -1,0 +1,232 @@
+"""Operators that create projects, trainings and pools, each once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._durations import Duration, duration
+from airflow_provider_toloka._task import failing_at_once
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.labelling.checks import write_time
+from airflow_provider_toloka.labelling.forms import Kind, check_form
+from airflow_provider_toloka.links.toloka import LINKS
+from airflow_provider_toloka.operators._labelling import key_of, link_to
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+    from airflow_provider_toloka.client.models import Pool, Project, Training
+
+Form = Mapping[str, Any]
+
+
+class _CreateOperator(BaseOperator):
+    template_ext: Sequence[str] = (".json", ".yaml", ".yml")
+    ui_color: str = "#d4e8a8"
+
+    def __init__(
+        self, *, key: str | None = None, toloka_conn_id: str = TolokaHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.key = key
+        self.toloka_conn_id = toloka_conn_id
+
+    def _create(self, context: Context, kind: Kind, form: Mapping[str, Any]) -> str:
+        checked = check_form(kind, form)
+        for warning in checked.warnings:
+            self.log.warning("%s.", warning)
+        with TolokaHook(self.toloka_conn_id) as hook:
+            key = key_of(context, hook, self.key)
+            self.log.info("The key of the %s is %s", kind, key)
+            # An earlier try may have been killed after it sent the form.
+            was_tried = context["ti"].try_number > 1
+            created: Project | Pool | Training
+            resource: Resource
+            if kind == "project":
+                resource, created = (
+                    PROJECT,
+                    hook.run(hook.api.projects.ensure(checked.form, key=key, was_tried=was_tried)),
+                )
+            elif kind == "pool":
+                resource, created = POOL, hook.run(hook.api.pools.ensure(checked.form, key=key, was_tried=was_tried))
+            else:
+                resource, created = (
+                    TRAINING,
+                    hook.run(hook.api.trainings.ensure(checked.form, key=key, was_tried=was_tried)),
+                )
+            link_to(context, hook, resource, getattr(created, "project_id", created.id), created.id)
+        return created.id
+
+
+class TolokaCreateProjectOperator(_CreateOperator):
+    """Creates a project, once (API: ``POST /projects``).
+
+    However often the task is retried or cleared, one run of it creates one project: a key is stamped on the project,
+    in ``metadata.airflow`` and as the last line of ``private_comment``, and a project that bears it is returned.
+
+    :param project: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. Toloka's own
+        ``{{…}}``, in the markup of a task, belong between ``{% raw %}`` and ``{% endraw %}``. (templated)
+    :param key: what the project is to be known by: 1 to 100 letters, digits or any of ``_ . : @ / + -``. With a key,
+        the task ensures that the project exists: all runs share one. Default: each run creates a project. (templated)
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("project", "key", "toloka_conn_id")
+    operator_extra_links = (LINKS["project"],)
+
+    def __init__(self, *, project: Form | str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.project: Any = project
+
+    def execute(self, context: Context) -> str:
+        """Return the project's id.
+
+        :raises AirflowFailException: the form cannot be sent, or Toloka refuses it or the token.
+        :raises TolokaApiError: the request failed; see the subclasses.
+        """
+        with failing_at_once():
+            return self._create(context, "project", read_form("project", self.project))
+
+
+class TolokaCreateTrainingOperator(_CreateOperator):
+    """Creates a training in a project, once (API: ``POST /trainings``).
+
+    However often the task is retried or cleared, one run of it creates one training: a key is stamped on the training,
+    in ``metadata.airflow`` and at the end of ``private_name``, and a training that bears it is returned.
+
+    :param project_id: the project's id. (templated)
+    :param training: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. (templated)
+    :param key: see ``TolokaCreateProjectOperator``. (templated)
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("project_id", "training", "key", "toloka_conn_id")
+    operator_extra_links = (LINKS["training"], LINKS["project"])
+
+    def __init__(self, *, project_id: str | XComArg, training: Form | str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.project_id = project_id
+        self.training: Any = training
+
+    def execute(self, context: Context) -> str:
+        """Return the training's id.
+
+        :raises AirflowFailException: the form cannot be sent, or Toloka refuses it or the token.
+        :raises TolokaApiError: the request failed; see the subclasses.
+        """
+        with failing_at_once():
+            form = read_form("training", self.training)
+            return self._create(context, "training", in_project("training", form, self.project_id))
+
+
+class TolokaCreatePoolOperator(_CreateOperator):
+    """Creates a pool in a project, once (API: ``POST /pools``). It is closed, and costs nothing until it is opened.
+
+    However often the task is retried or cleared, one run of it creates one pool: a key is stamped on the pool, in
+    ``metadata.airflow`` and as the last line of ``private_comment``, and a pool that bears it is returned.
+
+    :param project_id: the project's id. (templated)
+    :param pool_form: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. Not
+        ``pool``, which is the pool of Airflow's that a task runs in. (templated)
+    :param training_id: the training that Tolokers have to pass before; the form has to say
+        ``quality_control.training_requirement.training_passing_skill_value``. Default: what the form says. (templated)
+    :param expires_in: in which time from the task's start the pool is to close: seconds, a timedelta, or a text such as
+        ``"14d"``. Default: the form's ``will_expire``. (templated)
+    :param key: see ``TolokaCreateProjectOperator``. (templated)
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("project_id", "pool_form", "training_id", "expires_in", "key", "toloka_conn_id")
+    operator_extra_links = (LINKS["pool"], LINKS["project"])
+
+    def __init__(
+        self,
+        *,
+        project_id: str | XComArg,
+        pool_form: Form | str | XComArg,
+        training_id: str | XComArg | None = None,
+        expires_in: Duration | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.project_id = project_id
+        self.pool_form: Any = pool_form
+        self.training_id = training_id
+        self.expires_in = expires_in
+
+    def execute(self, context: Context) -> str:
+        """Return the pool's id.
+
+        :raises AirflowFailException: the form cannot be sent, or Toloka refuses it or the token.
+        :raises TolokaApiError: the request failed; see the subclasses.
+        """
+        with failing_at_once():
+            form = in_project("pool", read_form("pool_form", self.pool_form), self.project_id)
+            if self.training_id is not None:
+                form = _with_training(form, read_id(TRAINING, self.training_id))
+            if self.expires_in is not None:
+                expires_in = duration("expires_in", self.expires_in)
+                if form.get("will_expire") is not None:
+                    raise ValueError("expires_in and pool.will_expire are both given: leave one of them out.")
+                form["will_expire"] = write_time(datetime.now(UTC) + expires_in)
+            return self._create(context, "pool", form)
+
+
+def read_form(name: str, given: object) -> dict[str, Any]:
+    """Return a form that a user gave as a dict, or as the text of a JSON or YAML file.
+
+    :param name: the parameter that holds it, for the error.
+    :param given: the form.
+    :raises ValueError: the form is neither.
+    """
+    if isinstance(given, str):
+        import yaml
+
+        try:
+            given = json.loads(given) if given.lstrip().startswith("{") else yaml.safe_load(given)
+        except (ValueError, yaml.YAMLError) as error:
+            raise ValueError(f"{name} is neither JSON nor YAML: {error}.") from error
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"{name} should be a dict, or the path of a .json, .yaml or .yml file that holds one, but is "
+            f"{shown(given)}. If it comes from a template, check what that renders to."
+        )
+    return dict(given)
+
+
+def in_project(name: str, form: Mapping[str, Any], project_id: object) -> dict[str, Any]:
+    """Return the form of something that is in a project.
+
+    :param name: the parameter that holds the form, for the error.
+    :param project_id: the parameter of that name.
+    :raises ValueError: the form names another project.
+    """
+    id_ = read_id(PROJECT, project_id)
+    if form.get("project_id") is not None and str(form["project_id"]) != id_:
+        raise ValueError(f"{name}.project_id is {shown(form['project_id'])}, but project_id is {id_!r}.")
+    return {**form, "project_id": id_}
+
+
+def _with_training(form: Mapping[str, Any], training_id: str) -> dict[str, Any]:
+    path = "pool.quality_control.training_requirement"
+    control = form.get("quality_control")
+    requirement = control.get("training_requirement") if isinstance(control, Mapping) else None
+    if not isinstance(control, Mapping) or not isinstance(requirement, Mapping):
+        raise ValueError(
+            f"training_id is given, but {path} is missing: set its training_passing_skill_value (0 to 100)."
+        )
+    before = requirement.get("training_pool_id")
+    if before is not None and str(before) != training_id:
+        raise ValueError(f"{path}.training_pool_id is {shown(before)}, but training_id is {training_id!r}.")
+    return {
+        **form,
+        "quality_control": {**control, "training_requirement": {**requirement, "training_pool_id": training_id}},
+    }

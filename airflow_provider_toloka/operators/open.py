@@ -1,0 +1,88 @@
+"""Operators that open pools and trainings, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._task import ALREADY_DONE
+from airflow_provider_toloka.client.api.opening import open_it
+from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
+from airflow_provider_toloka.exceptions import TolokaLockedError
+from airflow_provider_toloka.links.toloka import LINKS, push_links
+from airflow_provider_toloka.operators._labelling import WaitingOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+    from airflow_provider_toloka._task import Deadline
+    from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+
+class _OpenOperator(WaitingOperator):
+    change: ClassVar[Change]
+
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> str:  # noqa: ARG002
+        """Open it, unless it was opened since the run started.
+
+        :returns: the id of the operation; ``"already done"``: it was open before.
+        :raises AirflowFailException: no retry helps: a wrong argument, a refused token, no such object.
+        :raises TolokaConflictError: it cannot be opened; the message has the remedy.
+        :raises TolokaOperationFailedError: the operation failed.
+        :raises TolokaTimeoutError: the operation did not finish in time; it keeps running at Toloka.
+        """
+        resource = self.change.resource
+        object_id = read_id(resource, getattr(self, resource.id_param))
+        push_links(context, hook, resource, object_id)
+        started = context["dag_run"].start_date
+        while True:
+            try:
+                operation = hook.run(open_it(hook.api.calls, hook.api.changes, self.change, object_id, started))
+                break
+            except TolokaLockedError as error:
+                self.pause(error, deadline)
+        if operation is None:
+            self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
+            return ALREADY_DONE
+        (operation,) = self.settle(hook, [operation], deadline)
+        hook.run(hook.api.operations.require_success([operation]))
+        self.log.info("Toloka's %s", operation.summary)
+        return operation.id
+
+
+class TolokaOpenPoolOperator(_OpenOperator):
+    """Opens a pool: Tolokers begin to work on it, and are paid (API: ``POST /pools/{id}/open``).
+
+    A pool that was opened since the DAG run started is not opened again, even if it has closed since: a retry after a
+    pool that is completed within seconds does not pay for it twice. A cleared run starts anew, and opens it again.
+
+    :param pool_id: the pool's id. (templated)
+    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
+        those of every operator.
+    """
+
+    change = OPEN_POOL
+    template_fields: Sequence[str] = ("pool_id", "toloka_conn_id")
+    operator_extra_links = (LINKS["pool"], LINKS["project"])
+
+    def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+
+
+class TolokaOpenTrainingOperator(_OpenOperator):
+    """Opens a training; Tolokers see its tasks while it is open (API: ``POST /trainings/{id}/open``).
+
+    :param training_id: the training's id. (templated)
+    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
+        those of every operator.
+    """
+
+    change = OPEN_TRAINING
+    template_fields: Sequence[str] = ("training_id", "toloka_conn_id")
+    operator_extra_links = (LINKS["training"], LINKS["project"])
+
+    def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.training_id = training_id

@@ -1,0 +1,152 @@
+"""The operator that adds tasks to a pool or a training, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_toloka._arguments import is_nothing
+from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError
+from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
+from airflow_provider_toloka.labelling.reading import read_tasks
+from airflow_provider_toloka.labelling.upload import Upload, counted, failure
+from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool, key_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_toloka._task import Deadline
+    from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+#: So many operations may be under way when a task defers: a trigger's arguments have to stay small.
+_PENDING = 1_000
+
+
+class TolokaAddTasksOperator(WaitingOperator):
+    """Adds tasks to a pool or a training, each once, however often the task is retried (API: ``POST /tasks``).
+
+    Tasks are sent in chunks of at most 5,000 tasks and 1 MB. The operation of each has an id that follows from the
+    task instance and the chunk's content, so a retry finds what is uploaded.
+
+    **The input has to be the same in each try**: the same tasks in the same order. What changes between two tries, such
+    as the result of an unordered query or of a random sample, is added beside what was there before, and tasks cannot
+    be deleted.
+
+    :param pool_id: the id of a pool or a training. (templated)
+    :param tasks: forms of tasks, each with ``input_values``; or the path or URI (``s3://…``, ``gs://…``) of a JSON
+        Lines file (``.jsonl``, ``.ndjson``) with such forms, or of a CSV file (``.csv``), whose columns are the fields
+        of the input, or ``INPUT:field``, ``GOLDEN:field`` and ``HINT:text``. Files are read line by line. (templated)
+    :param allow_defaults: whether tasks without an ``overlap`` take the pool's default; default True.
+    :param skip_invalid: whether valid tasks are added if Toloka finds others invalid; default False: a chunk with an
+        invalid task fails the task, which names it.
+    :param key: what the upload is known by; default: the task instance. With the same key and the same input, tasks
+        are added to a pool once over all runs. (templated)
+    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
+        those of every operator.
+    """
+
+    template_fields: Sequence[str] = ("pool_id", "tasks", "key", "toloka_conn_id")
+
+    def __init__(
+        self,
+        *,
+        pool_id: str | XComArg,
+        tasks: Sequence[Mapping[str, Any]] | str | ObjectStoragePath | XComArg,
+        allow_defaults: bool = True,
+        skip_invalid: bool = False,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.tasks = tasks
+        self.allow_defaults = allow_defaults
+        self.skip_invalid = skip_invalid
+        self.key = key
+
+    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> dict[str, Any]:
+        """Upload what is missing, and wait until Toloka has added all.
+
+        :returns: ``{"created": …, "invalid": …, "operation_ids": […]}``.
+        :raises AirflowFailException: a task cannot be sent, or Toloka refuses it.
+        :raises TolokaOperationFailedError: an upload failed; a retry repeats it.
+        :raises TolokaTimeoutError: the uploads did not finish in time; they keep running at Toloka.
+        """
+        pool = find_pool(context, hook, self.pool_id)
+        upload = Upload(
+            key=key_of(context, hook, self.key),
+            pool_id=pool.id,
+            allow_defaults=self.allow_defaults,
+            skip_invalid=self.skip_invalid,
+        )
+        sent: dict[str, Operation] = {}
+        for chunk in chunks_of(self._forms(hook, pool.project_id), pool.id):
+            operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=not resumed)
+            sent[operation.id] = operation
+            self.log.info("Chunk %d, %d tasks: %s", chunk.number, chunk.count, operation.summary)
+        if not sent:
+            self.log.warning("There are no tasks to add to %s", pool.id)
+        for operation in self.settle(hook, list(sent.values()), deadline):
+            sent[operation.id] = operation
+        for number, operation in enumerate(sent.values()):
+            if operation.failed:
+                raise self._failure(hook, pool.project_id, pool.id, number, operation)
+        created = sum(counted(operation, "success_count") for operation in sent.values())
+        invalid = sum(counted(operation, "not_valid_count") for operation in sent.values())
+        self.log.info("%d tasks are in %s, %d were invalid", created, pool.id, invalid)
+        return {"created": created, "invalid": invalid, "operation_ids": list(sent)}
+
+    def _send(
+        self,
+        hook: TolokaHook,
+        upload: Upload,
+        chunk: Chunk,
+        sent: dict[str, Operation],
+        deadline: Deadline,
+        *,
+        may_repeat: bool,
+    ) -> Operation:
+        while True:
+            pending = [operation for operation in sent.values() if not operation.is_finished]
+            if len(pending) >= _PENDING:
+                self._wait_for(hook, pending[0], sent, deadline)
+            try:
+                return hook.run(upload.send(hook.api, chunk, may_repeat=may_repeat))
+            except TolokaLockedError:
+                # Toloka may add one chunk at a time; another's operation may be at work too.
+                if not pending:
+                    raise
+                self._wait_for(hook, pending[0], sent, deadline)
+
+    def _wait_for(self, hook: TolokaHook, operation: Operation, sent: dict[str, Operation], deadline: Deadline) -> None:
+        sent.update(self.poll(hook, [operation], deadline.at, deadline.limit))
+
+    def _failure(
+        self, hook: TolokaHook, project_id: str, pool_id: str, number: int, operation: Operation
+    ) -> TolokaOperationFailedError:
+        """Return what the failed upload of a chunk means; the chunk is read again, to name its tasks."""
+        for chunk in chunks_of(self._forms(hook, project_id), pool_id):
+            if chunk.number == number:
+                return hook.run(failure(hook.api, operation, chunk))
+        return TolokaOperationFailedError(operation)
+
+    def _forms(self, hook: TolokaHook, project_id: str) -> Iterable[Any]:
+        """Return the forms; a file is read as they are asked for."""
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        tasks: Any = self.tasks
+        if isinstance(tasks, str):
+            if is_nothing(tasks) or tasks.lstrip().startswith(("[", "{")):
+                raise ValueError(
+                    f"tasks should be a list of dicts, or the path of a file, but is the text {shown(tasks)}. "
+                    "If it comes from a template, set render_template_as_native_obj=True, or pass the XComArg itself."
+                )
+            tasks = ObjectStoragePath(tasks)
+        if hasattr(tasks, "open"):
+            is_csv = tasks.name.lower().endswith(".csv")
+            return read_tasks(tasks, hook.run(hook.api.projects.field_types(project_id)) if is_csv else None)
+        if not isinstance(tasks, Sequence):
+            raise ValueError(f"tasks should be a list of dicts, or the path of a file, but is {shown(tasks)}.")
+        return tasks

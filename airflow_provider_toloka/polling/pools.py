@@ -1,0 +1,209 @@
+"""One poller for all waits for pools of a connection: a list of what is closed serves them all. No changes at Toloka.
+
+API: ``GET /pools`` with ``status`` and ``last_started_gte``. A pool that is waited for was opened, so it is in the list
+of what was opened since the first of them and is closed now. A pool that the list shows is read once more by its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
+from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
+from airflow_provider_toloka.client.waiting import ends_wait, time_away
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError
+
+log = logging.getLogger(__name__)
+
+#: How far Toloka's clock and this machine's may be apart: the list begins so long before a wait for a pool that opens.
+_CLOCKS_APART = timedelta(minutes=10)
+
+
+@dataclass(eq=False)
+class _Wait:
+    """A wait for one pool.
+
+    :param since: the pool was opened then or later, in Toloka's time.
+    :param is_over: decides whether a pool is what the wait is for.
+    :param due: when it is to be polled, by the event loop's clock.
+    """
+
+    pool_id: str
+    since: datetime
+    interval: float
+    is_over: Callable[[Pool], bool]
+    due: float
+    over: asyncio.Future[Pool]
+    last: Pool | None = None
+    times_unknown: int = field(default=0)
+
+
+class PoolPoller:
+    """Waits for any number of pools of one account. An async context manager.
+
+    :param client: an entered client of the account.
+    :param seconds_per_request: the least seconds that a request takes of the poller's time.
+    :param few: up to this many waits, each pool is read by its id.
+    :param archived_every: each so many lists of closed pools, one of archived ones is read.
+    """
+
+    def __init__(
+        self,
+        client: AsyncTolokaClient,
+        *,
+        seconds_per_request: float = 1.0,
+        few: int = 3,
+        archived_every: int = 10,
+    ) -> None:
+        self.client = client
+        self._seconds_per_request = seconds_per_request
+        self._few = few
+        self._archived_every = archived_every
+        self._waits: dict[str, set[_Wait]] = {}
+        self._joined = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._walks = 0
+        #: Why the last request brought no news; None: it did.
+        self.trouble: TolokaApiError | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait_for(
+        self,
+        pool_id: str,
+        *,
+        last_started: datetime | None,
+        interval: float,
+        seconds: float | None,
+        is_over: Callable[[Pool], bool],
+    ) -> Pool | None:
+        """Wait until a pool is closed as wanted, or the time is over.
+
+        :param pool_id: the pool's id.
+        :param last_started: when it was opened, in Toloka's time; None: it was not yet.
+        :param interval: seconds between two polls; the first one is after so many.
+        :param seconds: how long to wait; None: without end.
+        :param is_over: decides whether a pool is what is waited for.
+        :returns: the pool as it was last seen; None: it was never seen.
+        :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
+        """
+        loop = asyncio.get_running_loop()
+        since = last_started or datetime.now(UTC) - _CLOCKS_APART
+        wait = _Wait(pool_id, since, interval, is_over, loop.time() + interval, loop.create_future())
+        self._waits.setdefault(pool_id, set()).add(wait)
+        self._joined.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await asyncio.shield(wait.over)
+            await self._read(wait)
+            return wait.over.result() if wait.over.done() else wait.last
+        finally:
+            self._leave(wait)
+
+    def _leave(self, wait: _Wait) -> None:
+        self._waits[wait.pool_id].discard(wait)
+        if not self._waits[wait.pool_id]:
+            del self._waits[wait.pool_id]
+        wait.over.cancel()
+        if not self._waits and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _all(self) -> list[_Wait]:
+        return [wait for waits in self._waits.values() for wait in waits if not wait.over.done()]
+
+    async def _work(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            self._joined.clear()
+            waits = self._all()
+            first = min((wait.due for wait in waits), default=None)
+            if first is None or first > clock():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(first):
+                        await self._joined.wait()
+                continue
+            started = clock()
+            try:
+                requests = await self._poll(waits, started)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to hear of it
+                for wait in self._all():
+                    wait.over.set_exception(error)
+                continue
+            # Whoever becomes due meanwhile shares the next list.
+            pause = max(requests * self._seconds_per_request - (clock() - started), time_away(self.trouble))
+            await asyncio.sleep(max(0.0, pause))
+
+    async def _poll(self, waits: list[_Wait], now: float) -> int:
+        """Poll for the waits that are due; return how many requests it took."""
+        if len(self._waits) <= self._few:
+            due = [wait for wait in waits if wait.due <= now]
+            for wait in due:
+                await self._read(wait)
+                wait.due = now + wait.interval
+            return len(due)
+        requests, shown = await self._list(CLOSED, min(wait.since for wait in waits))
+        self._walks += 1
+        if self._walks % self._archived_every == 0:
+            more, archived = await self._list(ARCHIVED, min(wait.since for wait in waits))
+            requests, shown = requests + more, shown | archived
+        for wait in waits:
+            wait.due = now + wait.interval
+            if wait.pool_id in shown and not wait.over.done():
+                await self._read(wait)
+                requests += 1
+        return requests
+
+    async def _list(self, status: str, since: datetime) -> tuple[int, set[str]]:
+        """Read the list of pools in a state; return how many requests it took, and which waits' pools are in it."""
+        listing = self.client.api.pools.listing(status=status, last_started_gte=since)
+        listing = replace(listing, keep=lambda json: json.get("id") in self._waits)
+        requests, shown, last_id = 0, set[str](), None
+        while True:
+            requests += 1
+            try:
+                page = await self.client.run(listing.page(last_id))
+            except TolokaApiError as error:
+                if ends_wait(error):
+                    raise
+                self._note(error)
+                return requests, shown
+            self.trouble = None
+            shown |= {pool.id for pool in page.items if pool.id in self._waits}
+            last_id = page.last_id
+            if last_id is None:
+                return requests, shown
+
+    async def _read(self, wait: _Wait) -> None:
+        try:
+            pool = await self.client.run(self.client.api.pools.get(wait.pool_id))
+        except TolokaApiError as error:
+            wait.times_unknown += isinstance(error, TolokaNotFoundError)
+            if ends_wait(error, times_unknown=wait.times_unknown):
+                if not wait.over.done():
+                    wait.over.set_exception(error)
+            else:
+                self._note(error)
+            return
+        self.trouble, wait.times_unknown, wait.last = None, 0, pool
+        if wait.is_over(pool) and not wait.over.done():
+            wait.over.set_result(pool)
+
+    def _note(self, trouble: TolokaApiError) -> None:
+        self.trouble = trouble
+        log.warning("Could not poll pools, %d waits; still waiting: %s", len(self._waits), trouble)

@@ -1,0 +1,162 @@
+"""A sensor that waits until a pool is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._task import Deadline, failing_at_once
+from airflow_provider_toloka.client.models import Pool
+from airflow_provider_toloka.client.resources import POOL
+from airflow_provider_toloka.client.waiting import ends_wait
+from airflow_provider_toloka.exceptions import TolokaApiError, error_from_json
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.labelling.closing import check_reasons, outcome
+from airflow_provider_toloka.links.toloka import LINKS
+from airflow_provider_toloka.operators._labelling import link_to
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, XComArg
+
+    from airflow_provider_toloka.triggers.pools import PoolTrigger
+
+_UNCHECKED = ("ACTIVE", "SUBMITTED")
+
+
+class TolokaPoolSensor(BaseSensorOperator):
+    """Waits until a pool is closed (API: ``GET /pools/{id}``).
+
+    A pool that closes for another reason than those asked for fails the task immediately, and the message says what to
+    do: top up the account, for example. A pool that was closed for an update opens again by itself, and is waited for.
+    An outage of the API does not fail the wait.
+
+    All deferred waits of a connection share one list of pools.
+
+    :param pool_id: the pool's id. (templated)
+    :param reasons: the reasons for closing that are a success: some of ``COMPLETED``, ``MANUAL``, ``EXPIRED``,
+        ``NOT_ENOUGH_BALANCE``, ``ASSIGNMENTS_LIMIT_EXCEEDED``, ``BLOCKED``, ``FOR_UPDATE``; default ``("COMPLETED",)``.
+        (templated)
+    :param answers_checked: whether to wait, too, until all answers are accepted or rejected; default False. A pool with
+        ``auto_accept_solutions=false`` closes before.
+    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
+        ``[operators] default_deferrable``.
+    :param kwargs: as those of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's setting
+        ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``.
+    """
+
+    template_fields: Sequence[str] = ("pool_id", "reasons", "toloka_conn_id")
+    operator_extra_links = (LINKS["pool"], LINKS["project"])
+    ui_color: str = "#f5e6a8"
+
+    def __init__(
+        self,
+        *,
+        pool_id: str | XComArg,
+        reasons: str | Sequence[str] = ("COMPLETED",),
+        answers_checked: bool = False,
+        toloka_conn_id: str = TolokaHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pool_id = pool_id
+        self.reasons = reasons
+        self.answers_checked = answers_checked
+        self.toloka_conn_id = toloka_conn_id
+        self.deferrable = deferrable
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Read the pool once; defer if it is not closed, and the sensor is deferrable.
+
+        :returns: with ``{"pool_id": …, "status": …, "last_close_reason": …}`` when the wait is over.
+        :raises AirflowFailException: the pool closed for another reason, or no retry helps.
+        """
+        pool: Pool | None = None
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            pool_id, reasons = read_id(POOL, self.pool_id), check_reasons(self.reasons)
+            try:
+                pool = hook.get_pool(pool_id)
+                link_to(context, hook, POOL, pool.project_id, pool.id)
+                if self._is_over(pool, reasons) and not (self.answers_checked and self._are_unchecked(hook, pool_id)):
+                    return PokeReturnValue(is_done=True, xcom_value=_result(pool))
+            except TolokaApiError as error:
+                # A single 404 of a pool that was created a moment ago is for the trigger to bear; a poke has no memory.
+                if ends_wait(error) or not error.is_transient:
+                    raise
+                self.log.warning("Could not poll pool %s; still waiting: %s", pool_id, error)
+        if self.deferrable:
+            # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
+            deadline = Deadline.of_try(self, context, self.timeout)
+            self.defer(
+                trigger=self._trigger(pool_id, reasons, pool, deadline),
+                method_name="execute_complete",
+                timeout=deadline.for_deferral,
+            )
+        return PokeReturnValue(is_done=False)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result of the wait on the triggerer.
+
+        :param event: the event of ``PoolTrigger``.
+        :returns: ``{"pool_id": …, "status": …, "last_close_reason": …}``.
+        :raises AirflowFailException: the pool closed for another reason, or an error ended the wait.
+        :raises AirflowSensorTimeout: it did not close in time.
+        """
+        if "error" in event:
+            raise AirflowFailException(str(error_from_json(event["error"])))
+        pool = Pool.from_json(event["pool"]) if event["pool"] else None
+        if pool is not None:
+            with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+                link_to(context, hook, POOL, pool.project_id, pool.id)
+                if self._is_over(pool, check_reasons(self.reasons)) and not (
+                    self.answers_checked and self._are_unchecked(hook, pool.id)
+                ):
+                    return _result(pool)
+        last = "it was never seen" if pool is None else f"it is {pool.status}"
+        trouble = f" The last poll failed: {event['trouble']}" if event.get("trouble") else ""
+        checked = ", and answers may be unchecked" if self.answers_checked else ""
+        raise AirflowSensorTimeout(
+            f"Timed out (timeout): pool {self.pool_id} did not close: {last}{checked}. "
+            f"Clear the task to resume waiting, or increase timeout.{trouble}"
+        )
+
+    def _is_over(self, pool: Pool, reasons: Sequence[str]) -> bool:
+        judged = outcome(pool, reasons)
+        if judged.problem is not None:
+            raise AirflowFailException(judged.problem)
+        self.log.info("%s", judged.note)
+        return judged.is_over
+
+    def _are_unchecked(self, hook: TolokaHook, pool_id: str) -> bool:
+        are_left = hook.run(hook.api.assignments.are_there(pool_id=pool_id, statuses=_UNCHECKED))
+        if are_left:
+            self.log.info("Pool %s has assignments that are not accepted or rejected yet", pool_id)
+        return are_left
+
+    def _trigger(self, pool_id: str, reasons: Sequence[str], pool: Pool | None, deadline: Deadline) -> PoolTrigger:
+        # Imported here, because it costs every parse of a DAG file as much as all the rest.
+        from airflow_provider_toloka.triggers.pools import PoolTrigger
+
+        return PoolTrigger(
+            toloka_conn_id=self.toloka_conn_id,
+            pool_id=pool_id,
+            reasons=list(reasons),
+            last_started=pool.last_started.isoformat() if pool and pool.last_started else None,
+            answers_checked=self.answers_checked,
+            poll_interval=self.poke_interval,
+            deadline=deadline.at,
+        )
+
+
+def _result(pool: Pool) -> dict[str, Any]:
+    return {"pool_id": pool.id, "status": pool.status, "last_close_reason": pool.last_close_reason}

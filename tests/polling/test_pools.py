@@ -1,0 +1,138 @@
+"""Waiting for many pools with few requests, against the emulator over its real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_toloka.client.async_client import AsyncTolokaClient
+from airflow_provider_toloka.client.models import Pool
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
+from airflow_provider_toloka.polling.pools import PoolPoller
+
+STARTED = datetime.fromisoformat("2026-11-01T10:00:00+00:00")
+MANY = 400
+
+
+@pytest.fixture
+def toloka() -> Iterator[TolokaEmulator]:
+    with TolokaEmulator(requests_per_second=0) as emulator:
+        load(emulator, {})
+        yield emulator
+
+
+def load(toloka: TolokaEmulator, closed: dict[str, str]) -> None:
+    pools = [
+        {
+            "id": str(number),
+            "project_id": "1",
+            "status": closed.get(str(number), "OPEN"),
+            "last_started": "2026-11-01T10:00:00",
+            "last_close_reason": "COMPLETED" if str(number) in closed else None,
+        }
+        for number in range(1000, 1000 + MANY)
+    ]
+    toloka.load({"projects": [{"id": "1"}], "pools": pools})
+
+
+@asynccontextmanager
+async def polling(toloka: TolokaEmulator, **settings: Any) -> AsyncIterator[PoolPoller]:
+    async with AsyncTolokaClient.from_token(toloka.token, url=toloka.url, allow_http=True, retries=1) as client:
+        yield PoolPoller(client, **{"seconds_per_request": 0.01} | settings)
+
+
+async def wait(poller: PoolPoller, pool_id: str, **more: Any) -> Pool | None:
+    given: dict[str, Any] = {"last_started": STARTED, "interval": 0.05, "seconds": 20}
+    return await poller.wait_for(pool_id, **given | {"is_over": lambda pool: pool.status != "OPEN"} | more)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, MANY])
+@pytest.mark.parametrize("status", ["CLOSED", "ARCHIVED"])
+async def test_each_hears_of_its_own_pool(toloka: TolokaEmulator, count: int, status: str) -> None:
+    ids = [str(number) for number in range(1000, 1000 + count)]
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, id_)) for id_ in ids]
+        await asyncio.sleep(0.3)
+        assert not any(task.done() for task in waits)
+        load(toloka, dict.fromkeys(ids, status))
+        pools = await asyncio.gather(*waits)
+    assert [pool and (pool.id, pool.status) for pool in pools] == [(id_, status) for id_ in ids]
+
+
+async def test_many_waits_share_one_list(toloka: TolokaEmulator) -> None:
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number), seconds=1)) for number in range(1000, 1000 + MANY)]
+        await asyncio.sleep(0.8)
+        paths = [request.path for request in toloka.requests]
+        assert set(paths) == {"/pools"}
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def test_it_never_asks_more_often_than_it_may(toloka: TolokaEmulator) -> None:
+    async with polling(toloka, seconds_per_request=0.2) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number), interval=0.001)) for number in range(1000, 1010)]
+        await asyncio.sleep(1.1)
+        assert 2 <= len(toloka.requests) <= 7
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_when_the_time_is_over_the_last_state_is_known(toloka: TolokaEmulator, count: int) -> None:
+    async with polling(toloka) as poller:
+        waits = [wait(poller, str(number), seconds=0.2, interval=60) for number in range(1000, 1000 + count)]
+        pools = await asyncio.gather(*waits)
+    assert [pool and pool.status for pool in pools] == ["OPEN"] * count
+
+
+async def test_an_outage_ends_no_wait(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /pools", times=6, status=503)
+    toloka.fault("GET /pools/**", times=6, status=503)
+    load(toloka, {"1000": "CLOSED"})
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1005)]
+        pool = await waits[0]
+        assert pool is not None
+        assert not any(task.done() for task in waits[1:])
+        for task in waits[1:]:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_a_refused_token_ends_all_waits(toloka: TolokaEmulator, count: int) -> None:
+    toloka.fault("GET /**", times=None, status=401)
+    async with polling(toloka) as poller:
+        waits = [wait(poller, str(number)) for number in range(1000, 1000 + count)]
+        errors = await asyncio.gather(*waits, return_exceptions=True)
+    assert {type(error) for error in errors} == {TolokaAuthenticationError}
+
+
+async def test_an_id_that_stays_unknown_ends_its_own_wait(toloka: TolokaEmulator) -> None:
+    async with polling(toloka) as poller:
+        other = asyncio.create_task(wait(poller, "1000"))
+        with pytest.raises(TolokaNotFoundError):
+            await wait(poller, "5")
+        assert not other.done()
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+
+
+async def test_two_waits_for_one_pool(toloka: TolokaEmulator) -> None:
+    async with polling(toloka) as poller:
+        one, other = (asyncio.create_task(wait(poller, "1000")) for _ in range(2))
+        await asyncio.sleep(0.2)
+        one.cancel()
+        load(toloka, {"1000": "CLOSED"})
+        pool = await other
+    assert pool is not None
+    assert pool.status == "CLOSED"

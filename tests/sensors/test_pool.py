@@ -1,0 +1,138 @@
+"""The sensor for pools, as a task of real DAG runs against the emulator."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
+from tests.running import Ended, Run, run_logged
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+
+each_way = pytest.mark.parametrize("how", [{"deferrable": False}, {"deferrable": True}], ids=["poke", "deferrable"])
+STARTED = "2026-11-01T10:00:00"
+
+
+@pytest.fixture
+def toloka(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
+    with TolokaEmulator({"projects": [{"id": "1"}], "pools": [pool()]}) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection | {"extra": {"retries": 1}}))
+        yield emulator
+
+
+def pool(status: str = "OPEN", **more: Any) -> dict[str, Any]:
+    return {"id": "7", "project_id": "1", "status": status, "last_started": STARTED, **more}
+
+
+def change(toloka: TolokaEmulator, status: str, reason: str | None = None, **more: Any) -> None:
+    toloka.load({"projects": [{"id": "1"}], "pools": [pool(status, last_close_reason=reason, **more)]})
+
+
+@contextlib.contextmanager
+def after_the_first_poll(toloka: TolokaEmulator, status: str, reason: str) -> Iterator[None]:
+    """Change the pool when it was polled once."""
+    held = toloka.fault("GET /pools/7", times=1)
+
+    def act() -> None:
+        held.wait(200)
+        change(toloka, status, reason)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    yield
+    thread.join()
+
+
+def wait(**arguments: Any) -> tuple[Ended, Run]:
+    return run_logged(TolokaPoolSensor, **{"pool_id": "7", "poke_interval": 0.3, "timeout": 30} | arguments)
+
+
+@each_way
+def test_a_pool_that_is_complete_is_not_waited_for(toloka: TolokaEmulator, how: Any) -> None:
+    change(toloka, "CLOSED", "COMPLETED")
+    task, ran = wait(**how)
+    assert task.result == {"pool_id": "7", "status": "CLOSED", "last_close_reason": "COMPLETED"}
+    assert ran.deferrals == 0
+
+
+@each_way
+@pytest.mark.parametrize("status", ["CLOSED", "ARCHIVED"])
+def test_it_waits_until_the_pool_is_complete(toloka: TolokaEmulator, how: Any, status: str) -> None:
+    with after_the_first_poll(toloka, status, "COMPLETED"):
+        task, ran = wait(**how)
+    assert task.result == {"pool_id": "7", "status": status, "last_close_reason": "COMPLETED"}
+    assert ran.deferrals == how["deferrable"]
+
+
+@each_way
+def test_another_reason_fails_at_once_and_says_what_to_do(toloka: TolokaEmulator, how: Any) -> None:
+    with after_the_first_poll(toloka, "CLOSED", "NOT_ENOUGH_BALANCE"):
+        task, _ = wait(**how, retries=2)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert "closed as NOT_ENOUGH_BALANCE, not as COMPLETED. Top up the account" in task.error
+
+
+@each_way
+def test_a_wanted_reason_is_a_success(toloka: TolokaEmulator, how: Any) -> None:
+    change(toloka, "CLOSED", "EXPIRED")
+    assert wait(**how, reasons=["EXPIRED", "COMPLETED"])[0].state == "success"
+
+
+@each_way
+@pytest.mark.parametrize(
+    "seen",
+    [pool("CLOSED", last_started=None), pool("CLOSED", last_close_reason="FOR_UPDATE"), pool("OPEN")],
+    ids=["never opened", "for an update", "open"],
+)
+def test_it_times_out_in_words(toloka: TolokaEmulator, how: Any, seen: Any) -> None:
+    toloka.load({"projects": [{"id": "1"}], "pools": [seen]})
+    task, _ = wait(**how, timeout=1)
+    assert task.state == "failed"
+
+
+@each_way
+def test_an_outage_does_not_fail_the_wait(toloka: TolokaEmulator, how: Any) -> None:
+    change(toloka, "CLOSED", "COMPLETED")
+    toloka.fault("GET /pools/7", times=4, status=503)
+    assert wait(**how)[0].state == "success"
+
+
+@each_way
+def test_a_refused_token_fails_at_once(toloka: TolokaEmulator, how: Any) -> None:
+    toloka.fault("GET /pools/7", times=None, status=401)
+    task, _ = wait(**how, retries=2)
+    assert (task.state, task.tries, "refuses the token" in task.error) == ("failed", 1, True)
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"pool_id": "None"}, "pool_id should be an id"),
+        ({"reasons": []}, "reasons should be one or more of"),
+        ({"reasons": "DONE"}, "reasons should be one or more of"),
+    ],
+)
+def test_wrong_arguments_fail_at_once(toloka: TolokaEmulator, how: Any, arguments: Any, problem: str) -> None:
+    task, _ = wait(**how, retries=2, **arguments)
+    assert (task.state, task.tries, problem in task.error) == ("failed", 1, True), task.error
+    assert toloka.requests == []
+
+
+@each_way
+def test_it_waits_until_all_answers_are_checked(toloka: TolokaEmulator, how: Any) -> None:
+    change(toloka, "CLOSED", "COMPLETED")
+    left = {"items": [{"id": "a1", "status": "SUBMITTED", "pool_id": "7"}], "has_more": False}
+    toloka.fault("GET /assignments", times=3, body=left)
+    task, _ = wait(**how, answers_checked=True)
+    assert task.state == "success"
+    asked = [request.query for request in toloka.requests if request.path == "/assignments"]
+    assert len(asked) >= 4
+    assert asked[0] == {"pool_id": "7", "status": "ACTIVE,SUBMITTED", "limit": "1"}

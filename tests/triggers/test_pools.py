@@ -1,0 +1,125 @@
+"""Starting DAGs when pools close, and the arguments of the triggers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.triggers import pools as module
+from airflow_provider_toloka.triggers.pools import PoolClosedTrigger, PoolTrigger
+
+
+@pytest.fixture
+def toloka(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
+    with TolokaEmulator() as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection | {"extra": {"retries": 1}}))
+        monkeypatch.setattr(module, "_SETTLED", 0.01)
+        yield emulator
+
+
+def closed(id_: str, seconds: float, reason: str = "COMPLETED", project_id: str = "1") -> dict[str, Any]:
+    """Make a pool that closes so many seconds from now."""
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {
+        "id": id_,
+        "project_id": project_id,
+        "status": "CLOSED",
+        "last_close_reason": reason,
+        "last_started": "2026-11-01T10:00:00",
+        "last_stopped": at.replace(tzinfo=None).isoformat(timespec="milliseconds"),
+    }
+
+
+def load(toloka: TolokaEmulator, *pools: dict[str, Any]) -> None:
+    toloka.load({"projects": [{"id": "1"}, {"id": "2"}], "pools": list(pools)})
+
+
+async def events(trigger: PoolClosedTrigger, count: int) -> list[dict[str, Any]]:
+    heard = []
+    async with asyncio.timeout(30):
+        async for event in trigger.run():
+            heard.append(event.payload)
+            if len(heard) == count:
+                return heard
+    raise AssertionError("the watcher has ended")
+
+
+async def test_it_fires_for_each_pool_that_closes_in_their_order(toloka: TolokaEmulator) -> None:
+    load(toloka, closed("1", -3600), closed("3", -10), closed("2", -20, "MANUAL"), closed("4", -5, "FOR_UPDATE"))
+    heard = await events(PoolClosedTrigger(poll_interval=0.05, look_back=60), 3)
+    # The last of several is told once more.
+    assert [(one["pool_id"], one["last_close_reason"]) for one in heard] == [
+        ("2", "MANUAL"), ("3", "COMPLETED"), ("3", "COMPLETED"),
+    ]  # fmt: skip
+    assert heard[0]["project_id"] == "1"
+    assert datetime.fromisoformat(heard[0]["closed"]).tzinfo is not None
+
+
+async def test_it_is_narrowed_to_a_project_and_to_reasons(toloka: TolokaEmulator) -> None:
+    load(toloka, closed("1", -9), closed("2", -8, project_id="2"), closed("3", -7, "MANUAL", project_id="2"))
+    trigger = PoolClosedTrigger(poll_interval=0.05, look_back=60, project_id="2", reasons=["MANUAL"])
+    assert [one["pool_id"] for one in await events(trigger, 1)] == ["3"]
+    assert {request.query.get("project_id") for request in toloka.requests} == {"2"}
+
+
+async def test_a_pool_that_closes_again_fires_again(toloka: TolokaEmulator) -> None:
+    load(toloka, closed("1", -20))
+    trigger = PoolClosedTrigger(poll_interval=0.05, look_back=60)
+    heard = []
+    async with asyncio.timeout(30):
+        async for event in trigger.run():
+            heard.append(event.payload)
+            if len(heard) == 2:
+                break
+            load(toloka, closed("1", -1))
+    assert [one["pool_id"] for one in heard] == ["1", "1"]
+    assert heard[0]["closed"] < heard[1]["closed"]
+
+
+async def test_an_outage_ends_nothing(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /pools", times=5, status=503)
+    load(toloka, closed("1", -20))
+    assert len(await events(PoolClosedTrigger(poll_interval=0.05, look_back=60), 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"project_id": ""}, "project_id"),
+        ({"reasons": []}, "reasons should be one or more of"),
+        ({"reasons": ["DONE"]}, "reasons should be one or more of"),
+        ({"toloka_conn_id": ""}, "toloka_conn_id"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"look_back": -1}, "look_back"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        PoolClosedTrigger(**arguments)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        PoolClosedTrigger(project_id="2", reasons=["MANUAL"], poll_interval=5, look_back=7, toloka_conn_id="other"),
+        PoolTrigger(
+            toloka_conn_id="other",
+            pool_id="7",
+            reasons=["MANUAL"],
+            last_started="2026-11-01T10:00:00+00:00",
+            answers_checked=True,
+            poll_interval=5,
+            deadline=9.5,
+        ),
+    ],
+)
+def test_the_arguments_are_plain_json_and_make_the_same_trigger(trigger: Any) -> None:
+    path, arguments = trigger.serialize()
+    again = getattr(module, path.rpartition(".")[2])(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == (path, arguments)
