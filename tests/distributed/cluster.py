@@ -107,16 +107,17 @@ class Cluster(Airflow):
     def start(self) -> None:
         """Start all parts, and wait until they know the DAGs."""
         self.migrate()
+        # One after the other, so that it is known which of the database's jobs is whose.
+        for number, name in enumerate(self.triggerers, 1):
+            self.start_part(_TRIGGERER, name)
+            self.await_triggerers(number)
         self.start_part("api-server")
         self.start_part("dag-processor")
         for number in range(1, self._size.schedulers + 1):
             self.start_part("scheduler", f"scheduler {number}")
-        for number in range(1, self._size.triggerers + 1):
-            self.start_part(_TRIGGERER, f"triggerer {number}")
         for name in self.workers:
             self.start_worker(name)
         self.await_ready()
-        self.await_triggerers(self._size.triggerers)
         for name in self.workers:
             self.await_worker(name)
 
@@ -179,11 +180,13 @@ class Cluster(Airflow):
         """Give the tasks of some runs, without those that only give map indexes."""
         return [task for (_, run_id, _), task in sorted(self.tasks().items()) if run_id in run_ids]
 
-    def triggers(self) -> dict[int, int | None]:
-        """Give the triggerer that has each trigger, by their ids; None: it has none yet."""
+    def triggers(self) -> dict[int, str | None]:
+        """Give the name of the triggerer that has each trigger; None: there is none yet."""
         with self._database.cursor() as cursor:
+            cursor.execute("SELECT id FROM job WHERE job_type = 'TriggererJob' ORDER BY id")
+            names = dict(zip((row[0] for row in cursor.fetchall()), self.triggerers, strict=False))
             cursor.execute("SELECT id, triggerer_id FROM trigger")
-            return dict(cursor.fetchall())
+            return {id_: names.get(owner) for id_, owner in cursor.fetchall()}
 
     def logs(self, run_id: str) -> str:
         """Give what the tasks of a run have logged, in all tries."""

@@ -65,7 +65,7 @@ def three_dags(scene: Scene) -> str:
 
 def toloka_away(scene: Scene) -> str:
     # The pools are archived then, and no project is yet.
-    held = scene.hold("POST /projects/*/archive", side="before")
+    held = scene.hold("POST /projects/*/archive", side="before", times=None)
     scene.start("clean_up", pattern="stale *")
     scene.await_held(held)
     scene.toloka.kill()

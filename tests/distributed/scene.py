@@ -127,15 +127,16 @@ class Scene:
 
     # Toloka
 
-    def hold(self, rule: str, number: int = 1, *, side: str = "after", passes: int = 0) -> str:
-        """Let the emulator hold one request of a connection, or its answer; give the fault.
+    def hold(self, rule: str, number: int = 1, *, side: str = "after", passes: int = 0, times: int | None = 1) -> str:
+        """Let the emulator hold requests of a connection, or their answers; give the fault.
 
-        :param side: of carrying it out.
+        :param side: of carrying them out.
         :param passes: how many are let through before.
+        :param times: how many are held; None: all.
         """
         if passes:
             self.toloka.fault(rule, self._case.connection_id(number), times=passes)
-        return self.toloka.fault(rule, self._case.connection_id(number), hold=side)
+        return self.toloka.fault(rule, self._case.connection_id(number), hold=side, times=times)
 
     def await_held(self, *faults: str) -> None:
         """Wait until a request has met each of these faults."""

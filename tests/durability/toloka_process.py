@@ -43,7 +43,7 @@ class TolokaProcess:
         self._folder = folder
         self._port = port or free_port()
         self._limits = {"operation-seconds": operation_seconds, "requests-per-second": requests_per_second}
-        # Clocks that only measure how long something takes are left alone: a wait would end at once, or never.
+        # Clocks that only measure how long something takes stay right: otherwise, waits end at once, or never.
         self._clock = ["faketime", "--exclude-monotonic", "-f", f"{clock:+d}s"] if clock else []
         self._state = folder / "toloka.json"
         self._state.write_text(json.dumps(state))
