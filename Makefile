@@ -10,6 +10,7 @@ VENV := .venv
 OLDEST_VENV := .venv-2.11
 INSTALLED := $(VENV)/installed
 E2E_INSTALLED := $(VENV)/installed-e2e
+DISTRIBUTED_INSTALLED := $(VENV)/installed-distributed
 OLDEST_INSTALLED := $(OLDEST_VENV)/installed
 DOCS_INSTALLED := .venv-docs/installed
 FIDELITY_VENV := .venv-fidelity
@@ -24,7 +25,7 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-events test-faults test-fidelity test-security test-durability test-mapped test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
+.PHONY: help install demo test test-events test-faults test-fidelity test-security test-durability test-mapped test-distributed test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -67,6 +68,9 @@ test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill
 
 test-mapped: $(INSTALLED) ## two hundred mapped tasks at once on a running Airflow: needs PostgreSQL
 	$(DURABILITY) tests/durability/test_mapped.py
+
+test-distributed: $(DISTRIBUTED_INSTALLED) ## disturb an Airflow on Celery with several of each part: needs PostgreSQL, Redis and faketime (CASES=short: three cases)
+	CASES=$(CASES) timeout --signal=INT --kill-after=60 1200 $(VENV)/bin/python -m pytest tests/distributed
 
 test-security: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## look for the token in all that a running Airflow writes, for injections, and for errors that escape
 	$(VENV)/bin/python -m pytest tests/security
@@ -155,7 +159,7 @@ sessions: $(INSTALLED) ## print the names of the matrix's sessions, as JSON in t
 	@$(NOX) --list --json | $(VENV)/bin/python -c 'import json, sys; print(json.dumps([one["session"] for one in json.load(sys.stdin)]))'
 
 constraints: $(INSTALLED) ## write constraints/ anew, from what an index gives today
-	$(call resolve,$(AIRFLOW),--group dev --group e2e,apache-airflow==$(AIRFLOW))
+	$(call resolve,$(AIRFLOW),--group dev --group e2e --group distributed,apache-airflow==$(AIRFLOW))
 	$(call resolve,$(OLDEST_AIRFLOW),--group dev --group e2e,apache-airflow==$(OLDEST_AIRFLOW))
 	$(call resolve,lowest,--group matrix --resolution lowest-direct)
 	@# Airflow 3.0 has its connection form from the provider fab, and fails with what FastAPI and Cadwyn are since.
@@ -187,6 +191,10 @@ $(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt
 
 $(E2E_INSTALLED): $(INSTALLED)
 	@$(VENV)/bin/python -m pip install --quiet --quiet --group e2e -c constraints/airflow-$(AIRFLOW).txt
+	@touch $@
+
+$(DISTRIBUTED_INSTALLED): $(INSTALLED)
+	@$(VENV)/bin/python -m pip install --quiet --quiet --group distributed -c constraints/airflow-$(AIRFLOW).txt
 	@touch $@
 
 $(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt

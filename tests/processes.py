@@ -84,6 +84,12 @@ class Program:
                 self._popen.wait(15)
         self.kill_all()
 
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the program and all that it has started, such as SIGSTOP and SIGCONT."""
+        for pid in _members(self.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def kill_all(self) -> None:
         """Kill the program and all that it has started, as when a machine dies."""
         while members := list(_members(self.pid)):

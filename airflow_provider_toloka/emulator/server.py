@@ -127,7 +127,7 @@ class TolokaEmulator(Control):
         while not server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RuntimeError("the emulator did not start")
-            time.sleep(0.001)
+            self._thread.join(0.001)
         return self
 
     def stop(self) -> None:

@@ -117,24 +117,37 @@ class Airflow:
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
             **environment,
         }
-        self._database = psycopg2.connect(database.replace("+psycopg2", ""))
-        self._database.autocommit = True
+        self._address = database.replace("+psycopg2", "")
+        self.connect()
         self._parts: dict[str, Program] = {}
         self._starting = threading.Lock()
         self._is_stopped = False
         self._session = requests.Session()
 
+    def connect(self) -> None:
+        """Connect to the metadata database, for the first time or after it was restarted."""
+        self._database = psycopg2.connect(self._address)
+        self._database.autocommit = True
+
     def start(self) -> None:
         """Start all parts, and wait until they know the DAGs."""
+        self.migrate()
+        for part in ("api-server" if self.is_new else "webserver", "scheduler", "triggerer"):
+            self.start_part(part)
+        if self.is_new:
+            self.start_part("dag-processor")
+        self.await_ready()
+
+    def migrate(self) -> None:
+        """Make the metadata database."""
         if not self.is_new:
             (self._home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\nWTF_CSRF_ENABLED = False\n")
         self.start_part("db migrate")
         until("the database is made", lambda: not self._parts["db migrate"].runs)
         del self._parts["db migrate"]
-        for part in ("api-server" if self.is_new else "webserver", "scheduler", "triggerer"):
-            self.start_part(part)
-        if self.is_new:
-            self.start_part("dag-processor")
+
+    def await_ready(self) -> None:
+        """Wait until all parts give signs of life, and know the DAGs."""
         until(f"Airflow {self.version} is ready", self._is_ready)
 
     def start_part(self, part: str, name: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,22 +24,46 @@ class TolokaProcess:
 
     :param folder: where it keeps its state and its log.
     :param state: what is in the account.
+    :param port: default: a free one.
+    :param operation_seconds: how long an operation takes, such as ``5`` or ``2-6``; default: until a test finishes it.
+    :param requests_per_second: the limit of the account; default: none.
+    :param clock: by how many seconds its clock is ahead; this takes the program ``faketime``.
     """
 
-    def __init__(self, folder: Path, state: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: Mapping[str, Any],
+        *,
+        port: int | None = None,
+        operation_seconds: float | str = NEVER,
+        requests_per_second: int = 0,
+        clock: int = 0,
+    ) -> None:
         self._folder = folder
-        self._port = free_port()
+        self._port = port or free_port()
+        self._limits = {"operation-seconds": operation_seconds, "requests-per-second": requests_per_second}
+        # Clocks that only measure how long something takes stay right: otherwise, waits end at once, or never.
+        self._clock = ["faketime", "--exclude-monotonic", "-f", f"{clock:+d}s"] if clock else []
         self._state = folder / "toloka.json"
         self._state.write_text(json.dumps(state))
         self.start()
 
     def start(self) -> None:
         """Start it, with the state that it had."""
-        options = {"port": self._port, "state": self._state, "operation-seconds": NEVER, "requests-per-second": 0}
+        options = {"port": self._port, "state": self._state, **self._limits}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self._program = Program(
-            [sys.executable, "-m", "airflow_provider_toloka.emulator", "--admin", "--any-account", *words],
-            {},
+            [
+                *self._clock,
+                sys.executable,
+                "-m",
+                "airflow_provider_toloka.emulator",
+                "--admin",
+                "--any-account",
+                *words,
+            ],
+            {"PATH": os.environ.get("PATH", os.defpath)},
             self._folder / "toloka.log",
         )
         until("the emulator answers", self._answers, 60)
@@ -57,16 +82,12 @@ class TolokaProcess:
 
     def connection(self, account: str) -> str:
         """Give an Airflow connection, in JSON, whose requests can be told from others by an account's id."""
-        extra = {"act_under_account_id": account}
-        return json.dumps(
-            {
-                "conn_type": "toloka",
-                "host": "http://127.0.0.1",
-                "port": self._port,
-                "password": DEFAULT_TOKEN,
-                "extra": extra,
-            }
-        )
+        return connection(self._port, account)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Give all requests since it was started: method, path, status, account, and when they came."""
+        made: list[dict[str, Any]] = self._ask("GET", "/admin/requests").json()
+        return made
 
     def state(self) -> dict[str, list[dict[str, Any]]]:
         """Give all that is in the account."""
@@ -79,11 +100,10 @@ class TolokaProcess:
 
     def answers(self, account: str) -> list[int | None]:
         """Give the status of the answers to an account's requests; None: there is none yet."""
-        requests_ = self._ask("GET", "/admin/requests").json()
-        return [request["status"] for request in requests_ if request["account"] == account]
+        return [request["status"] for request in self.journal() if request["account"] == account]
 
-    def fault(self, rule: str, account: str, **what: Any) -> str:
-        """Let the answers to some requests of an account go wrong; give the fault's id."""
+    def fault(self, rule: str, account: str | None = None, **what: Any) -> str:
+        """Let the answers to some requests of an account, or of all, go wrong; give the fault's id."""
         return str(self._ask("POST", "/admin/faults", {"rule": rule, "account": account, **what}).json()["id"])
 
     def release(self, faults: Sequence[str]) -> None:
@@ -94,9 +114,10 @@ class TolokaProcess:
         """Let operations finish now."""
         self._ask("POST", "/admin/finish", {"ids": list(operations)})
 
-    def change(self, path: str) -> None:
-        """Change something at Toloka, as a person does who uses it beside Airflow."""
-        self._ask("POST", f"/api/v1{path}")
+    def change(self, path: str, given: Any = None) -> dict[str, Any]:
+        """Change something at Toloka, as a person does who uses it beside Airflow; give the answer."""
+        answer: dict[str, Any] = self._ask("POST", f"/api/v1{path}", given).json()
+        return answer
 
     def _ask(self, method: str, path: str, given: Any = None) -> requests.Response:
         headers = {"Authorization": f"OAuth {DEFAULT_TOKEN}"}
@@ -121,4 +142,22 @@ def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -
         for operation in operations
         for object_id in operation["parameters"].values()
         if object_id in objects
+    )
+
+
+def connection(port: int, account: str, **extra: Any) -> str:
+    """Give an Airflow connection, in JSON, to an emulator.
+
+    :param port: where it listens, or will.
+    :param account: tells its requests from others.
+    :param extra: further settings of the connection.
+    """
+    return json.dumps(
+        {
+            "conn_type": "toloka",
+            "host": "http://127.0.0.1",
+            "port": port,
+            "password": DEFAULT_TOKEN,
+            "extra": {"act_under_account_id": account, **extra},
+        }
     )
