@@ -102,8 +102,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_requests_per_second": {
                         "label": "Max. requests per second",
-                        "description": "The highest request rate; Toloka allows an account 300 requests per second.",
-                        "schema": {"type": ["integer", "null"], "default": 240, "minimum": 1},
+                        "description": "An upper bound; without one, the rate adapts to what Toloka accepts.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                     "ca_bundle": {
                         "label": "CA bundle",

@@ -117,6 +117,13 @@ class AsyncTolokaClient(AsyncLabellingMethods):
         """How many requests may be sent in a second now."""
         return self.transport.rate
 
+    async def now(self) -> datetime:
+        """Return the time at Toloka, in UTC, as its answers tell it; before the first answer, this asks for one.
+
+        Compare this time, rather than this machine's, with the times in Toloka's answers.
+        """
+        return await self.run(self.api.now())
+
     async def get_requester(self) -> Requester:
         """Do what :meth:`TolokaClient.get_requester` does, without blocking the event loop."""
         return await self.run(self.api.get_requester())

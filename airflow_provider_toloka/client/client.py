@@ -61,6 +61,13 @@ class ClientMethods(LabellingMethods):
             if last_id is None:
                 return
 
+    def now(self) -> datetime:
+        """Return the time at Toloka, in UTC, as its answers tell it; before the first answer, this asks for one.
+
+        Compare this time, rather than this machine's, with the times in Toloka's answers.
+        """
+        return self.run(self.api.now())
+
     def get_requester(self) -> Requester:
         """Return the account that the token belongs to (API: ``GET /requester``).
 

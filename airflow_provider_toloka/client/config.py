@@ -44,8 +44,6 @@ _FORMER_KEYS = ("token", "url")
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 5
-#: Toloka's own limit is 300; the rest is for whoever else works on the account.
-DEFAULT_MAX_REQUESTS_PER_SECOND = 240.0
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 #: API paths are put behind it, and it is told in messages: nothing in it is left to be escaped.
@@ -63,7 +61,7 @@ class Settings:
     :param act_under_account_id: the requester to act for; None: the token's own.
     :param timeout: how long one request may take, in seconds.
     :param retries: how often a failed request is sent again; 0: never.
-    :param max_requests_per_second: the highest rate of concurrent requests.
+    :param max_requests_per_second: an upper bound for the rate; None: what Toloka accepts.
     :param ca_bundle: the file or folder with the certificates of the trusted authorities; None: those that the
         environment names, else certifi's and the system's.
     """
@@ -74,7 +72,7 @@ class Settings:
     act_under_account_id: str | None = None
     timeout: float = DEFAULT_TIMEOUT
     retries: int = DEFAULT_RETRIES
-    max_requests_per_second: float = DEFAULT_MAX_REQUESTS_PER_SECOND
+    max_requests_per_second: float | None = None
     ca_bundle: str | None = None
 
     @classmethod
@@ -111,6 +109,7 @@ class Settings:
         allow_http = check_truth("The connection's allow_http", extra.get("allow_http", False))
         address = (host or "").strip() or str(extra.get("url", ""))
         account = extra.get("act_under_account_id")
+        most = extra.get("max_requests_per_second")
         return cls(
             token=_token(password or extra.get("token")),
             base_url=_base_url(address or ENVIRONMENTS[environment], port, schema, allow_http=allow_http),
@@ -118,9 +117,7 @@ class Settings:
             act_under_account_id=None if account is None else check_id("act_under_account_id", account),
             timeout=_positive("timeout", extra.get("timeout", DEFAULT_TIMEOUT)),
             retries=_whole("retries", extra.get("retries", DEFAULT_RETRIES)),
-            max_requests_per_second=_positive(
-                "max_requests_per_second", extra.get("max_requests_per_second", DEFAULT_MAX_REQUESTS_PER_SECOND)
-            ),
+            max_requests_per_second=None if most is None else _positive("max_requests_per_second", most),
             ca_bundle=_existing("ca_bundle", extra.get("ca_bundle")),
         )
 

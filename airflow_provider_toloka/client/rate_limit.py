@@ -1,63 +1,251 @@
-"""How fast requests follow each other, so that the account's limit is kept (API: "Rate limiting"). Pure: no clock."""
+"""How fast requests follow each other, so that the account's limit is kept and shared (API: "Rate limiting").
+
+All processes of an account share one limit and know nothing of each other; the only signal is a refused request
+(429). Each process raises its rate until Toloka refuses, falls back, pauses for a moment and rises again: shares become
+equal that way, as those of TCP connections do (RFC 5681, RFC 9438). The numbers were found by search over the
+simulation in ``benchmarks/rate_simulation.py``, which drives this class. Pure: the caller brings the clock.
+"""
 
 from __future__ import annotations
 
 import math
+import random
+import threading
 from collections import deque
+from collections.abc import Callable
 
-#: After a quiet time, the requests of so many seconds may be sent at once.
-BURST_SECONDS = 0.05
-#: After a refusal, the rate is this part of what Toloka has just accepted, and grows by this part each second.
-CAUTION = 0.9
-RECOVERY = 0.015
-SLOWEST = 1.0
+#: Just under Toloka's 300: the network squeezes requests together, and a lone process is never refused this way.
+HIGHEST = 294.0
+#: Where a process begins, in requests per second.
+START = 50.0
+
+_LOWEST = 2.0
+#: At the start, the rate doubles in this many seconds; in more where answers take longer to come back.
+_DOUBLING = 0.3
+_DOUBLING_ROUND_TRIPS = 6.3
+_LONGEST_DOUBLING = 1.0
+_GUESSED_ROUND_TRIP = 0.1
+#: At its first refusal, the start falls back to this part of its rate, but not below this rate, and pauses.
+_START_AGAIN = 0.3
+_START_AGAIN_LOWEST = 18.0
+_START_PAUSE = (0.054, 0.15)
+#: After that, it goes on through refusals of less than this part of the requests, up to this part of the highest rate:
+#: a newcomer has to take its share from those who have it.
+_START_THROUGH = 0.12
+_START_UP_TO = 0.38
+#: It ends between these rates when it had gone far beyond what Toloka accepts.
+_START_ENDS_ABOVE = 22.0
+_START_ENDS_BELOW = 65.0
+
+#: A refusal makes the rate fall when this many requests were accepted since the last fall, or this many refused.
+_ENOUGH_ACCEPTED = 7
+_ENOUGH_REFUSED = 1
+#: Where a larger part of the requests than this was refused, the rate is far off; else it is about right.
+_FAR_OFF = 0.13
+#: A rate that is far off falls to what Toloka accepts, but not below this part of itself, and by this part more.
+_MOST_CUT = 0.8
+_FAR_OFF_FALL = 0.16
+#: A rate that is about right falls by this part, and by this much more for each refused one of the requests, up to
+#: this part.
+_FALL = 0.051
+_FALL_BY_REFUSED = 4.0
+_LONGEST_FALL = 0.1
+#: A large share has to make room. From this rate on, it falls further: five times the rate falls by this factor more.
+_LARGE = 60.0
+_LARGE_FACTOR = 3.0
+#: The process sends nothing for a random time between these numbers of seconds after a fall: the window passes in
+#: which Toloka counts, and processes that were refused together come back one by one.
+_PAUSE = (0.052, 0.085)
+_FAR_OFF_PAUSE = (0.14, 0.36)
+
+#: Then the rate rises to the height from which it fell, in this many seconds; small shares take longer.
+_RISE = 0.84
+_SMALL_RISE = 0.12
+_SMALL = 10.0
+#: Beyond that height it rises with the cube of the time, to ten times the rate in a few seconds.
+_CUBIC = 0.04
+#: Below this rate a share grows in proportion to its size, above it all grow alike: so small ones catch up.
+_ALIKE = 140.0
+_PROPORTION = 1.4
+_LINEAR = 1.6
+_LINEAR_ALIKE = 59.0
+#: A fall gives up this part of what exceeds _ALIKE.
+_GIVEN_UP = 0.36
+#: The rate is what Toloka accepted in the last second, or this factor more.
+_TRUSTED = 1.02
+
+#: Requests that were held up may catch up for this many seconds.
+_BURST = 0.02
+#: The rate does not rise while it is not used; after so long a time, in seconds, it is no longer known.
+_UNUSED = 0.25
+_FORGOTTEN = 60.0
+#: ``Retry-After`` counts whole seconds, and the limit is one of a second: 1 says no more than "later".
+_BRIEF = 1.0
+_LONGEST_PAUSE = 60.0
 
 
-class Pacer:
-    """Gives each request its time, slows down when Toloka refuses one, and recovers.
+class RateController:
+    """Decides when the next request may be sent, and adapts to what Toloka accepts. Thread-safe.
 
-    :param max_per_second: the highest rate, in requests per second; ``rate`` is the present one.
+    Times are seconds of any clock. A clock that runs backwards or leaps ahead delays nothing by more than a moment.
+
+    :param highest: upper bound of the rate, in requests per second.
+    :param start: the rate to begin with.
+    :param draw: returns a random number from 0 to 1, so that processes that fell back together spread out.
     """
 
-    def __init__(self, max_per_second: float) -> None:
-        self._highest = max_per_second
-        self.rate = max_per_second
-        self._next = 0.0
-        self._calm_from = -math.inf
-        self._grown_at = 0.0
+    def __init__(
+        self, *, highest: float = HIGHEST, start: float = START, draw: Callable[[], float] = random.random
+    ) -> None:
+        self._highest = highest
+        self._start = min(highest, start)
+        self._draw = draw
+        self._lock = threading.Lock()
+        self._now = 0.0
+        self._seen: float | None = None
+        self._next = -math.inf
+        self._round_trip: float | None = None
+        self._begin()
+
+    @property
+    def rate(self) -> float:
+        """The present rate, in requests per second."""
+        return self._rate_at(self._now)
+
+    def acquire(self, now: float) -> float:
+        """Ask to send a request.
+
+        :param now: the time now.
+        :returns: 0.0: send it; else ask again after so many seconds, or earlier.
+        """
+        with self._lock:
+            now = self._tick(now)
+            if now < self._paused_until:
+                return self._paused_until - now
+            self._notice_idleness(now)
+            start = max(self._next, now - _BURST)
+            if start > now:
+                return start - now
+            self._next = start + 1 / self._rate_at(now)
+            self._sent.append(now)
+            return 0.0
+
+    def accepted(self, *, sent: float, now: float) -> None:
+        """Note that a request was not refused.
+
+        :param sent: when it was sent.
+        :param now: the time now.
+        """
+        with self._lock:
+            age, now = max(0.0, now - sent), self._tick(now)
+            self._round_trip = age if self._round_trip is None else self._round_trip + 0.1 * (age - self._round_trip)
+            self._accepted.append(now)
+            self._forget(now)
+            if now - age > self._fell_at:
+                self._answers += 1
+
+    def refused(self, *, sent: float, now: float, retry_after: float | None = None) -> None:
+        """Note that a request was refused as one too many.
+
+        :param sent: when it was sent.
+        :param now: the time now.
+        :param retry_after: how long Toloka asks to wait, in seconds; None: it does not say.
+        """
+        with self._lock:
+            age, now = max(0.0, now - sent), self._tick(now)
+            self._forget(now)
+            if now - age <= self._fell_at:
+                return  # it was under way when the rate fell
+            self._answers += 1
+            self._refusals += 1
+            asked = min(retry_after or 0.0, _LONGEST_PAUSE)
+            accepted = self._answers - self._refusals
+            if asked > _BRIEF or self._refusals >= _ENOUGH_REFUSED or accepted >= _ENOUGH_ACCEPTED:
+                self._fall(now, asked if asked > _BRIEF else 0.0)
+
+    def _begin(self) -> None:
+        self._paused_until = self._fell_at = self._rises_from = -math.inf
+        self._is_starting, self._is_first_fall = True, True
+        self._low = self._top = self._start
+        self._answers = self._refusals = 0
+        self._sent: deque[float] = deque()
         self._accepted: deque[float] = deque()
 
-    def start_at(self, now: float) -> float:
-        """Reserve the time at which the next request may be sent.
+    def _tick(self, now: float) -> float:
+        """Return the time on a clock of our own, which neither runs backwards nor leaps far ahead."""
+        if self._seen is not None:
+            self._now += min(max(0.0, now - self._seen), 2 * _FORGOTTEN)
+        self._seen = now
+        return self._now
 
-        :param now: the time now, in seconds of any clock that does not run backwards.
-        :returns: a time of the same clock.
-        """
-        if self.rate < self._highest and now > self._grown_at:
-            self.rate = min(self._highest, self.rate * (1 + RECOVERY) ** (now - self._grown_at))
-            self._grown_at = now
-        start = max(self._next, now - BURST_SECONDS)
-        self._next = start + 1 / self.rate
-        return max(start, now)
-
-    def accepted(self, now: float) -> None:
-        """Take note of a request that Toloka did not refuse."""
-        self._accepted.append(now)
-        self._forget(now)
-
-    def refused(self, sent: float, now: float, pause: float) -> None:
-        """Slow down, once for all requests that were under way when it happened.
-
-        :param sent: when the refused request was sent.
-        :param now: the time now.
-        :param pause: how long to send nothing at all, in seconds.
-        """
-        if sent < self._calm_from:
+    def _notice_idleness(self, now: float) -> None:
+        if not self._sent:
+            self._rises_from = max(self._rises_from, now)
             return
-        self._forget(now)
-        self.rate = max(SLOWEST, min(self.rate, CAUTION * len(self._accepted)))
-        self._next = self._calm_from = self._grown_at = now + pause
+        idle = now - max(self._sent[-1], self._paused_until)
+        if idle > _FORGOTTEN:
+            self._begin()
+            self._rises_from = now
+        elif idle > (most := max(_UNUSED, 2 / self._rate_at(now))):
+            self._rises_from += idle - most
 
     def _forget(self, now: float) -> None:
-        while self._accepted and self._accepted[0] < now - 1.0:
+        while len(self._sent) > 1 and self._sent[0] < now - 1:
+            self._sent.popleft()
+        while self._accepted and self._accepted[0] < now - 1:
             self._accepted.popleft()
+
+    def _rate_at(self, now: float) -> float:
+        seconds = max(0.0, now - self._rises_from)
+        if self._is_starting:
+            round_trip = _GUESSED_ROUND_TRIP if self._round_trip is None else self._round_trip
+            doubling = min(_LONGEST_DOUBLING, max(_DOUBLING, _DOUBLING_ROUND_TRIPS * round_trip))
+            return min(self._highest, self._low * 2 ** min(seconds / doubling, 30))
+        rise = _RISE * (1 + _SMALL_RISE * min(1.0, _SMALL / self._top))
+        if seconds < rise:
+            rate = self._top - (self._top - self._low) * (1 - seconds / rise) ** 3
+        else:
+            beyond = min(seconds - rise, 6.0)
+            rate = self._top + min(self._top * _PROPORTION, _ALIKE) * math.expm1(min(_CUBIC * beyond**3, 50))
+        return min(self._highest, rate + _LINEAR * min(1.0, self._top / _LINEAR_ALIKE) * seconds)
+
+    def _fall(self, now: float, asked: float) -> None:
+        rate = self._rate_at(now)
+        refused = self._refusals / self._answers
+        is_far_off = refused > _FAR_OFF
+        shortest, longest = _FAR_OFF_PAUSE if is_far_off else _PAUSE
+        if self._is_starting and self._is_first_fall:
+            shortest, longest = _START_PAUSE
+        self._paused_until = self._rises_from = now + asked + shortest + (longest - shortest) * self._draw()
+        self._fell_at = now
+        self._answers = self._refusals = 0
+        if self._is_starting and self._goes_on(rate, refused):
+            return
+        top = min(rate, self._fair(rate, refused, is_far_off=is_far_off))
+        top -= max(0.0, top - _ALIKE) * _GIVEN_UP
+        part = _FAR_OFF_FALL if is_far_off else min(_LONGEST_FALL, _FALL + _FALL_BY_REFUSED * refused)
+        large = min(1.0, max(0.0, math.log(max(top, 1.0) / _LARGE, 5)))
+        self._top = max(_LOWEST, top)
+        self._low = max(_LOWEST, top * (1 - min(0.7, part * (1 + (_LARGE_FACTOR - 1) * large))))
+        self._is_starting = False
+
+    def _goes_on(self, rate: float, refused: float) -> bool:
+        """Decide whether the start goes on, and from which rate."""
+        if self._is_first_fall:
+            self._is_first_fall = False
+            self._low = max(min(rate, _START_AGAIN_LOWEST), rate * _START_AGAIN)
+            return True
+        self._low = rate
+        return refused < _START_THROUGH and rate < _START_UP_TO * self._highest
+
+    def _fair(self, rate: float, refused: float, *, is_far_off: bool) -> float:
+        """Return the rate that Toloka accepts now, as far as the last answers show."""
+        last_second = len(self._accepted)
+        is_used = len(self._sent) >= 0.7 * rate
+        if self._is_starting:
+            fair = max(last_second, rate * (1 - refused), _START_ENDS_ABOVE)
+            return min(fair, _START_ENDS_BELOW) if is_far_off else fair
+        if is_far_off:
+            return max(last_second if is_used else 0.0, rate * max(1 - refused, _MOST_CUT))
+        fair = rate * (1 - refused)
+        return min(fair, _TRUSTED * last_second) if is_used else fair

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from airflow_provider_toloka._text import one_line, shown
+from airflow_provider_toloka.client.clock import http_date
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.parsing import InvalidModelError, storable
 from airflow_provider_toloka.client.redaction import redact
@@ -109,7 +109,7 @@ class Reader:
         return error_class(
             self._summary(meaning + _come_back(answer)),
             status=answer.status,
-            retry_after=_asked_wait(answer),
+            retry_after=asked_wait(answer),
             **told,
         )
 
@@ -225,14 +225,14 @@ def _meaning(status: int, code: str | None) -> tuple[type[TolokaApiError], str]:
 
 
 def _come_back(answer: Response) -> str:
-    asked = _asked_wait(answer)
+    asked = asked_wait(answer)
     if asked is None:
         return ""
     return f". Come back after {datetime.fromtimestamp(answer.received + asked, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _asked_wait(answer: Response) -> float | None:
-    """Tell how long the server asks to wait, in seconds: by ``Retry-After``, else by the quota's interval.
+def asked_wait(answer: Response) -> float | None:
+    """Return how long the server asks to wait, in seconds: by ``Retry-After``, else by the quota's interval.
 
     :returns: None when it does not say, or says what makes no sense.
     """
@@ -240,16 +240,19 @@ def _asked_wait(answer: Response) -> float | None:
     if header.isascii() and header.isdigit():
         seconds = float(header)
     else:
-        try:
-            date = parsedate_to_datetime(header)
-            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - answer.received
-        except (ValueError, OverflowError, IndexError, TypeError):
-            seconds = -1.0
+        # Both times are the server's, whose clock may differ from this machine's.
+        date, now = http_date(header), http_date(answer.headers.get("date", ""))
+        seconds = -1.0 if date is None else date - (answer.received if now is None else now)
     if 0 <= seconds <= _LONGEST_BELIEVED:
         return seconds
     if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
         return None
     return QUOTA_SECONDS.get(_quota_interval(answer.body))
+
+
+def is_quota(answer: Response) -> bool:
+    """Return whether a 429 refuses one kind of call for a longer time, rather than the pace of all requests."""
+    return _quota_interval(answer.body) in QUOTA_SECONDS
 
 
 _LONGEST_BELIEVED = 366 * 86_400.0

@@ -16,7 +16,8 @@ def full_jitter(seconds: float) -> float:
 class RetryPolicy:
     """How a failed request is sent again. All times in seconds.
 
-    :param retries: how often at most.
+    :param retries: how often at most. A request that Toloka refuses as one too many, saying when to come back, does
+        not count here, only in ``total_wait``.
     :param first_wait: the longest first back-off; it doubles with each retry, and the jitter draws a part of it.
     :param longest_wait: the cap on a single wait; a server that asks for more gets an error instead.
     :param total_wait: the cap on the sum of the waits of one call.
@@ -46,19 +47,25 @@ class Patience:
         """How many retries were granted so far."""
         return self._retries
 
-    def next_wait(self, asked: float | None) -> float | None:
+    def next_wait(self, asked: float | None, *, is_rate_limited: bool = False) -> float | None:
         """Grant one more retry.
 
         :param asked: how long the server asks to wait, in seconds; None: it does not say.
+        :param is_rate_limited: whether the request was refused as one too many, and so was not carried out.
         :returns: how long to wait before the retry, in seconds; None when patience is at its end.
         """
         policy = self._policy
-        doublings = min(self._retries, 64)  # beyond, a float may not hold it
-        longest = min(policy.first_wait * 2**doublings, policy.longest_wait)
-        wait = policy.jitter(longest) if asked is None else asked + policy.jitter(policy.first_wait)
-        too_long = asked is not None and asked > policy.longest_wait
-        if too_long or self._retries >= policy.retries or self._waited + wait > policy.total_wait:
+        if asked is not None:
+            # The rate controller spreads requests that were refused together; they need less of a jitter.
+            wait = asked + policy.jitter(policy.first_wait / 4 if is_rate_limited else policy.first_wait)
+        else:
+            doublings = min(self._retries, 64)  # beyond, a float may not hold it
+            wait = policy.jitter(min(policy.first_wait * 2**doublings, policy.longest_wait))
+        is_free = is_rate_limited and asked is not None
+        is_too_long = asked is not None and asked > policy.longest_wait
+        is_spent = not is_free and self._retries >= policy.retries
+        if is_too_long or is_spent or self._waited + wait > policy.total_wait:
             return None
-        self._retries += 1
+        self._retries += not is_free
         self._waited += wait
         return wait

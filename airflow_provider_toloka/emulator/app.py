@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,7 +22,7 @@ from airflow_provider_toloka.emulator.routes import ROUTES, Call, find_handler
 from airflow_provider_toloka.emulator.store import REQUESTER_ID
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 __all__ = ["PREFIX", "ROUTES", "Api"]
 
@@ -60,6 +61,7 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as the fault that it meets has it."""
+        send = self._dated(send)
         request = Request(scope, receive)
         path = request.url.path
         try:
@@ -88,6 +90,17 @@ class Api:
             await self._cut(response, scope, receive, send)
         else:
             await response(scope, receive, send)
+
+    def _dated(self, send: Send) -> Send:
+        """Add the time of the account's clock to an answer that has none."""
+
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start" and all(name != b"date" for name, _ in message["headers"]):
+                date = formatdate(self.account.clock(), usegmt=True).encode()
+                message = {**message, "headers": [*message["headers"], (b"date", date)]}
+            await send(message)
+
+        return send_dated
 
     def answer(self, request: Request, body: bytes, path: str) -> Response:
         """Carry a request out."""

@@ -37,6 +37,7 @@ def make_server(api: Api) -> uvicorn.Server:
         lifespan="off",
         proxy_headers=False,
         server_header=False,
+        date_header=False,  # the application sends one, by the account's clock
         access_log=False,
         log_config=None,
         log_level="warning",

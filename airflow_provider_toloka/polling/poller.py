@@ -14,7 +14,7 @@ import itertools
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from airflow_provider_toloka.client.api.waits import log_change
@@ -44,7 +44,7 @@ class Poller:
 
     :param client: an entered client of the account.
     :param list_gap: returns the least seconds between two lists of finished operations.
-    :param now: returns the time at Toloka; default: this machine's.
+    :param now: returns the time at Toloka; default: what its answers tell.
     """
 
     def __init__(
@@ -52,11 +52,12 @@ class Poller:
         client: AsyncTolokaClient,
         *,
         list_gap: Callable[[], float] = lambda: LIST_GAP,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self._client = client
         self._list_gap = list_gap
-        self._now = now
+        self._now = now or client.api.calls.clock.now
+        self._knows_time = now is not None or client.api.calls.clock.is_known
         self._contact = Contact(self._fail_all)
         self._list = FinishedOperations(client)
         self._looks = Looks(client, self._contact)
@@ -271,8 +272,18 @@ class Poller:
             for one in due:
                 self._schedule.add(one.wait, one.intervals, one.time, clock())
 
+    async def now(self) -> datetime:
+        """Return the time at Toloka; before any answer has told it, ask for it."""
+        if not self._knows_time:
+            self._knows_time = True
+            await self._client.now()
+        return self._now()
+
     async def _look_at_list(self) -> None:
         """Read what has finished since the last time, and since the waits that joined were submitted."""
+        if not self._knows_time:
+            # Those who have joined may have taken this machine's time for Toloka's.
+            self._list.include(await self.now() - OLDEST)
         clock = asyncio.get_running_loop().time
         joined = [listener.since for listener, has_begun in self._listeners.items() if not has_begun]
         # A listener that joins while the list is read is served from the next list, which begins early enough for it.

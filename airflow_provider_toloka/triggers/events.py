@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.triggers import BaseEventTrigger
@@ -112,11 +112,11 @@ class OperationFinishedTrigger(BaseEventTrigger):
         since = None
         while True:
             try:
-                if self._cursor is None:
-                    self._cursor = await self._begin()
                 # Without pauses: this loop has its own.
                 settings = await read_settings(self.toloka_conn_id, since=since, pauses=())
                 async with shared_poller(settings, Poller) as poller:
+                    if self._cursor is None:
+                        self._cursor = await self._begin(poller)
                     with poller.listen(self._cursor.since, self.poll_interval, self._log_outage) as listener:
                         while True:
                             operations = await listener.news()
@@ -156,7 +156,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
     def _is_wanted(self, operation: Operation) -> bool:
         return operation.type in self.operation_types and operation.status in self.statuses
 
-    async def _begin(self) -> Cursor:
+    async def _begin(self, poller: Poller) -> Cursor:
         """Return the cursor that was stored before, or a new one."""
         self._store = getattr(self, "asset_state_store", None)
         if self._store is not None:
@@ -167,7 +167,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
                 self._store = None
         if self._saved is not None:
             return Cursor.from_json(self._saved)
-        cursor = Cursor(datetime.now(UTC) - timedelta(seconds=self.look_back))
+        cursor = Cursor(await poller.now() - timedelta(seconds=self.look_back))
         if self._store is None:
             self.log.warning(
                 "No cursor is kept: after a restart, this begins %g s (look_back) before its start, and misses what "

@@ -73,7 +73,7 @@ def test_the_form_and_what_it_stores(ui: Ui, toloka: TolokaEmulator, picture: Ca
         "act_under_account_id": None,
         "timeout": 20,
         "retries": 5,
-        "max_requests_per_second": 240,
+        "max_requests_per_second": None,
         "ca_bundle": None,
     }
     assert toloka.token not in json.dumps(ui.rest("/connections"))

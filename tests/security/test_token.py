@@ -239,7 +239,15 @@ def objects(token: str) -> Iterator[Any]:
     yield from (own, own.headers, route.find_route(own), calls, session, session.auth, session.headers, reader)
     yield from (calls.projects.listing(), calls.projects.get("1"), next(calls.projects.get("1")), calls.calls.retry)
     driver = transport_async.AiohttpTransport(own)
-    yield from (driver, driver.pacer, transport.RequestsTransport(own), TolokaClient(own), AsyncTolokaClient(own))
+    yield from (
+        driver,
+        driver.state,
+        driver.state.rate,
+        driver.state.clock,
+        transport.RequestsTransport(own),
+        TolokaClient(own),
+        AsyncTolokaClient(own),
+    )
     hook = TolokaHook("tested")
     yield from (hook, hook.api, hook.get_conn(), hook.test_connection, hook.retry_policy)
     hook.close()

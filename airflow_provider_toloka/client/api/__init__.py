@@ -6,6 +6,9 @@ before it is sent again, so nothing is submitted twice.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime
+
 from airflow_provider_toloka.client.api.aggregation import Aggregation
 from airflow_provider_toloka.client.api.assignments import Assignments
 from airflow_provider_toloka.client.api.calls import Calls
@@ -20,6 +23,7 @@ from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.models import Requester
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow
+from airflow_provider_toloka.exceptions import TolokaApiError
 
 
 class TolokaApi:
@@ -43,6 +47,16 @@ class TolokaApi:
         self.assignments = Assignments(self.calls)
         self.aggregation = Aggregation(self.calls)
         self.skills = Skills(self.calls, self.creation)
+        self._has_asked_time = False
+
+    def now(self) -> Flow[datetime]:
+        """Return the time at Toloka; ask for it, once, as long as no answer has told it."""
+        if not self.calls.clock.is_known and not self._has_asked_time:
+            self._has_asked_time = True
+            # Any answer will do, an error as well.
+            with suppress(TolokaApiError):
+                yield from self.calls.get("/requester", "read the time", retry=False)
+        return self.calls.clock.now()
 
     def get_requester(self) -> Flow[Requester]:
         """Read the account that the token belongs to (API: ``GET /requester``)."""

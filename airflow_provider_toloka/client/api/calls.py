@@ -18,12 +18,15 @@ from airflow_provider_toloka.client.resources import Resource
 from airflow_provider_toloka.client.responses import Reader
 from airflow_provider_toloka.client.retry import Patience, RetryPolicy
 from airflow_provider_toloka.client.sansio import Answer, Flow, Request, Response, Sleep
-from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
+from airflow_provider_toloka.client.state import account_state
+from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaRateLimitError
 
 log = logging.getLogger(__name__)
 
 #: API: "Filtering requests": the most that a page holds.
 PAGE_LIMIT = 300
+#: A wait, in seconds, that nobody needs to read about.
+_BRIEF = 5.0
 
 T = TypeVar("T")
 Keep: TypeAlias = Callable[[Mapping[str, Any]], bool]
@@ -78,6 +81,8 @@ class Calls:
     def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
         self.settings = settings
         self.retry = retry or RetryPolicy(retries=settings.retries)
+        #: Toloka's time; compare it, never this machine's, with the times in Toloka's answers.
+        self.clock = account_state(settings).clock
 
     def reader(self, subject: str) -> Reader:
         """Return the reader of the answers to a call.
@@ -169,10 +174,15 @@ class Calls:
         :raises TolokaApiError: it should not be.
         """
         error = reader.error(answer)
-        wait = patience.next_wait(error.retry_after) if patience and error.is_transient else None
-        if patience is None or wait is None:
+        if patience is None or not error.is_transient:
             raise error
-        log.warning("Trying again in %.1f s (retry %d of %d): %s", wait, patience.retries, self.retry.retries, error)
+        is_rate_limited = isinstance(error, TolokaRateLimitError)
+        wait = patience.next_wait(error.retry_after, is_rate_limited=is_rate_limited)
+        if wait is None:
+            raise error
+        # Short refusals are expected while several processes share an account, and too frequent for a warning each.
+        level = logging.DEBUG if is_rate_limited and wait < _BRIEF else logging.WARNING
+        log.log(level, "Trying again in %.1f s (retry %d of %d): %s", wait, patience.retries, self.retry.retries, error)
         yield Sleep(wait)
 
 

@@ -15,7 +15,7 @@ from airflow_provider_toloka.client.retry import Patience
 from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
 from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
 
-#: How far Toloka's clock and this machine's may be apart.
+#: How far Toloka's clock may be from where this machine takes it to be.
 CLOCKS_APART = timedelta(minutes=10)
 
 
@@ -55,7 +55,7 @@ class Changes:
                 is_done, operation = yield from self._look(change, object_id, done_when)
                 if is_done and sent is not None:
                     # The answer was lost, and the operation has finished since.
-                    since = datetime.fromtimestamp(sent, UTC) - CLOCKS_APART
+                    since = datetime.fromtimestamp(self._calls.clock.at(sent), UTC) - CLOCKS_APART
                     filters: dict[str, str | datetime] = {"type": change.operation_type, "submitted_gte": since}
                     operation = yield from self.find(change, object_id, filters)
                 if is_done or operation:

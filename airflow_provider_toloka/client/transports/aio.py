@@ -11,34 +11,38 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from airflow_provider_toloka.client.config import Settings
-from airflow_provider_toloka.client.rate_limit import Pacer
 from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
+from airflow_provider_toloka.client.state import AccountState, account_state
 from airflow_provider_toloka.client.transports.route import (
     LARGEST_BODY,
     LARGEST_HEADER,
+    LONGEST_NAP,
     MOST_HEADERS,
     Route,
     find_route,
     reason,
 )
 
-#: Enough for 300 requests a second, when one takes up to a seventh of a second.
-CONNECTIONS = 48
-_TOO_MANY_REQUESTS = 429
+#: Enough for 300 requests a second when one takes up to half a second.
+CONNECTIONS = 150
 
 
 class AiohttpTransport:
     """Sends requests over ``aiohttp``, many at once, as fast as the account's limit allows. An async context manager.
 
     :param settings: the connection's.
+    :param state: the account's rate and clock; default: those that all clients of the account share.
     :param largest_body: how large an answer's body may be, in bytes.
     """
 
-    def __init__(self, settings: Settings, *, largest_body: int = LARGEST_BODY) -> None:
+    def __init__(
+        self, settings: Settings, *, state: AccountState | None = None, largest_body: int = LARGEST_BODY
+    ) -> None:
         self._settings = settings
+        self.state = state or account_state(settings)
         self._largest_body = largest_body
-        self.pacer = Pacer(settings.max_requests_per_second)
         self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._turns = asyncio.Lock()
         self._session: aiohttp.ClientSession
         self._route: Route
         self._unreachable: tuple[type[Exception], ...] = (aiohttp.ClientConnectorError,)
@@ -68,7 +72,7 @@ class AiohttpTransport:
     @property
     def rate(self) -> float:
         """How many requests may be sent in a second now."""
-        return self.pacer.rate
+        return self.state.rate.rate
 
     async def sleep(self, seconds: float) -> float:
         """Let seconds pass; return the time after them."""
@@ -77,16 +81,16 @@ class AiohttpTransport:
 
     async def send(self, request: Request) -> Response | NoAnswer:
         """Send a request in its turn; return what came of it."""
-        clock = asyncio.get_running_loop().time
+        # The rate may be shared with other event loops and threads: one clock for all of them.
+        clock = time.monotonic
         async with self._slots:
-            await asyncio.sleep(self.pacer.start_at(clock()) - clock())
+            async with self._turns:  # in the order in which they came
+                while wait := self.state.rate.acquire(clock()):  # noqa: ASYNC110 - time is what it waits for
+                    await asyncio.sleep(min(wait, LONGEST_NAP))
             sent = clock()
             self.requests += 1
             answer = await self._send(request)
-            if isinstance(answer, Response) and answer.status == _TOO_MANY_REQUESTS:
-                self.pacer.refused(sent, clock(), pause=1.0)
-            else:
-                self.pacer.accepted(clock())
+            self.state.learn(answer, sent=sent, now=clock())
             return answer
 
     async def _send(self, request: Request) -> Response | NoAnswer:

@@ -24,6 +24,8 @@ from airflow_provider_toloka.client.sansio import NoAnswer
 
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
+#: A request that waits for its turn asks again after this many seconds: the rate may have risen meanwhile.
+LONGEST_NAP = 0.25
 #: Limits of an answer. A page of 300 pools may come to a few megabytes, everything else to some kilobytes.
 LARGEST_BODY = 10_000_000
 #: http.client's own limits, which cannot be changed; aiohttp is given the same. It counts the empty line as a header.

@@ -17,7 +17,8 @@ from requests.auth import AuthBase
 
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
-from airflow_provider_toloka.client.transports.route import LARGEST_BODY, Route, find_route, reason
+from airflow_provider_toloka.client.state import AccountState, account_state
+from airflow_provider_toloka.client.transports.route import LARGEST_BODY, LONGEST_NAP, Route, find_route, reason
 
 _CHUNK = 65_536
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -161,14 +162,18 @@ def open_session(settings: Settings, route: Route) -> requests.Session:
 
 
 class RequestsTransport:
-    """Sends requests over ``requests``, one at a time.
+    """Sends requests over ``requests``, one at a time, as fast as the account's limit allows.
 
     :param settings: the connection's.
+    :param state: the account's rate and clock; default: those that all clients of the account share.
     :param largest_body: how large an answer's body may be, in bytes.
     """
 
-    def __init__(self, settings: Settings, *, largest_body: int = LARGEST_BODY) -> None:
+    def __init__(
+        self, settings: Settings, *, state: AccountState | None = None, largest_body: int = LARGEST_BODY
+    ) -> None:
         self._settings = settings
+        self.state = state or account_state(settings)
         self._largest_body = largest_body
         self._route: Route | None = None
         self._session: requests.Session | None = None
@@ -201,7 +206,16 @@ class RequestsTransport:
         return time.time()
 
     def send(self, request: Request) -> Response | NoAnswer:
-        """Send a request; return what came of it."""
+        """Send a request in its turn; return what came of it."""
+        clock = time.monotonic
+        while wait := self.state.rate.acquire(clock()):
+            time.sleep(min(wait, LONGEST_NAP))
+        sent = clock()
+        answer = self._exchange(request)
+        self.state.learn(answer, sent=sent, now=clock())
+        return answer
+
+    def _exchange(self, request: Request) -> Response | NoAnswer:
         timeout = self._settings.timeout
         session = self.session
         self.requests += 1
