@@ -26,53 +26,52 @@ _DOUBLING_ROUND_TRIPS = 6.3
 _LONGEST_DOUBLING = 1.0
 _GUESSED_ROUND_TRIP = 0.1
 #: At its first refusal, the start falls back to this part of its rate, but not below this rate, and pauses.
-_START_AGAIN = 0.3
+_START_AGAIN = 0.32
 _START_AGAIN_LOWEST = 18.0
-_START_PAUSE = (0.054, 0.15)
-#: After that, it goes on through refusals of less than this part of the requests, up to this part of the highest rate:
-#: a newcomer has to take its share from those who have it.
-_START_THROUGH = 0.12
-_START_UP_TO = 0.38
+_START_PAUSE = (0.048, 0.11)
+#: After that, it goes on through refusals up to this part of the highest rate, unless it is far off: a newcomer has to
+#: take its share from those who have it.
+_START_UP_TO = 0.48
 #: It ends between these rates when it had gone far beyond what Toloka accepts.
-_START_ENDS_ABOVE = 22.0
+_START_ENDS_ABOVE = 30.0
 _START_ENDS_BELOW = 65.0
 
-#: A refusal makes the rate fall when this many requests were accepted since the last fall, or this many refused.
-_ENOUGH_ACCEPTED = 7
-_ENOUGH_REFUSED = 1
 #: Where a larger part of the requests than this was refused, the rate is far off; else it is about right.
-_FAR_OFF = 0.13
+_FAR_OFF = 0.15
 #: A rate that is far off falls to what Toloka accepts, but not below this part of itself, and by this part more.
 _MOST_CUT = 0.8
-_FAR_OFF_FALL = 0.16
+_FAR_OFF_FALL = 0.12
 #: A rate that is about right falls by this part, and by this much more for each refused one of the requests, up to
 #: this part.
-_FALL = 0.051
+_FALL = 0.06
 _FALL_BY_REFUSED = 4.0
-_LONGEST_FALL = 0.1
-#: A large share has to make room. From this rate on, it falls further: five times the rate falls by this factor more.
-_LARGE = 60.0
-_LARGE_FACTOR = 3.0
+_LONGEST_FALL = 0.14
+#: Below this part, the network may have squeezed requests together: nobody else has to be there.
+_SLIGHT = 0.002
+#: A large share has to make room. From this rate on it falls further, one of the whole limit by this factor.
+_LARGE = 21.0
+_LARGE_FACTOR = 3.3
 #: The process sends nothing for a random time between these numbers of seconds after a fall: the window passes in
 #: which Toloka counts, and processes that were refused together come back one by one.
-_PAUSE = (0.052, 0.085)
-_FAR_OFF_PAUSE = (0.14, 0.36)
+_PAUSE = (0.05, 0.06)
+_FAR_OFF_PAUSE = (0.17, 0.35)
 
-#: Then the rate rises to the height from which it fell, in this many seconds; small shares take longer.
-_RISE = 0.84
-_SMALL_RISE = 0.12
-_SMALL = 10.0
+#: Then the rate rises to the height from which it fell, in this many seconds.
+_RISE = 0.78
 #: Beyond that height it rises with the cube of the time, to ten times the rate in a few seconds.
-_CUBIC = 0.04
-#: Below this rate a share grows in proportion to its size, above it all grow alike: so small ones catch up.
-_ALIKE = 140.0
-_PROPORTION = 1.4
+_CUBIC = 0.038
+#: It does so by this factor of a share of 8 requests per second, and by the less of larger ones the larger they are: so
+#: small shares catch up.
+_GROWTH = 2.8
+_GROWTH_SHRINKS = 0.34
+#: All the while it rises by this number of requests per second in a second, shares below that rate in proportion.
 _LINEAR = 1.6
-_LINEAR_ALIKE = 59.0
-#: A fall gives up this part of what exceeds _ALIKE.
-_GIVEN_UP = 0.36
+_LINEAR_ALIKE = 39.0
+#: A fall gives up this part of what exceeds that rate.
+_GIVEN_UP = 0.4
+_GIVEN_UP_ABOVE = 80.0
 #: The rate is what Toloka accepted in the last second, or this factor more.
-_TRUSTED = 1.02
+_TRUSTED = 1.04
 
 #: Requests that were held up may catch up for this many seconds.
 _BURST = 0.02
@@ -128,6 +127,7 @@ class RateController:
                 return start - now
             self._next = start + 1 / self._rate_at(now)
             self._sent.append(now)
+            self._forget(now)
             return 0.0
 
     def accepted(self, *, sent: float, now: float) -> None:
@@ -142,7 +142,7 @@ class RateController:
             self._accepted.append(now)
             self._forget(now)
             if now - age > self._fell_at:
-                self._answers += 1
+                self._accepted_since += 1
 
     def refused(self, *, sent: float, now: float, retry_after: float | None = None) -> None:
         """Note that a request was refused as one too many.
@@ -156,18 +156,14 @@ class RateController:
             self._forget(now)
             if now - age <= self._fell_at:
                 return  # it was under way when the rate fell
-            self._answers += 1
-            self._refusals += 1
             asked = min(retry_after or 0.0, _LONGEST_PAUSE)
-            accepted = self._answers - self._refusals
-            if asked > _BRIEF or self._refusals >= _ENOUGH_REFUSED or accepted >= _ENOUGH_ACCEPTED:
-                self._fall(now, asked if asked > _BRIEF else 0.0)
+            self._fall(now, asked if asked > _BRIEF else 0.0)
 
     def _begin(self) -> None:
         self._paused_until = self._fell_at = self._rises_from = -math.inf
         self._is_starting, self._is_first_fall = True, True
         self._low = self._top = self._start
-        self._answers = self._refusals = 0
+        self._accepted_since = 0
         self._sent: deque[float] = deque()
         self._accepted: deque[float] = deque()
 
@@ -201,42 +197,44 @@ class RateController:
             round_trip = _GUESSED_ROUND_TRIP if self._round_trip is None else self._round_trip
             doubling = min(_LONGEST_DOUBLING, max(_DOUBLING, _DOUBLING_ROUND_TRIPS * round_trip))
             return min(self._highest, self._low * 2 ** min(seconds / doubling, 30))
-        rise = _RISE * (1 + _SMALL_RISE * min(1.0, _SMALL / self._top))
-        if seconds < rise:
-            rate = self._top - (self._top - self._low) * (1 - seconds / rise) ** 3
+        if seconds < _RISE:
+            rate = self._top - (self._top - self._low) * (1 - seconds / _RISE) ** 3
         else:
-            beyond = min(seconds - rise, 6.0)
-            rate = self._top + min(self._top * _PROPORTION, _ALIKE) * math.expm1(min(_CUBIC * beyond**3, 50))
+            beyond = min(seconds - _RISE, 6.0)
+            growth = _GROWTH * self._top * (8 / self._top) ** _GROWTH_SHRINKS
+            rate = self._top + growth * math.expm1(min(_CUBIC * beyond**3, 50))
         return min(self._highest, rate + _LINEAR * min(1.0, self._top / _LINEAR_ALIKE) * seconds)
 
     def _fall(self, now: float, asked: float) -> None:
         rate = self._rate_at(now)
-        refused = self._refusals / self._answers
+        refused = 1 / (1 + self._accepted_since)
         is_far_off = refused > _FAR_OFF
         shortest, longest = _FAR_OFF_PAUSE if is_far_off else _PAUSE
         if self._is_starting and self._is_first_fall:
             shortest, longest = _START_PAUSE
         self._paused_until = self._rises_from = now + asked + shortest + (longest - shortest) * self._draw()
         self._fell_at = now
-        self._answers = self._refusals = 0
-        if self._is_starting and self._goes_on(rate, refused):
+        self._accepted_since = 0
+        if self._is_starting and refused > _SLIGHT and self._goes_on(rate, is_far_off=is_far_off):
             return
         top = min(rate, self._fair(rate, refused, is_far_off=is_far_off))
-        top -= max(0.0, top - _ALIKE) * _GIVEN_UP
         part = _FAR_OFF_FALL if is_far_off else min(_LONGEST_FALL, _FALL + _FALL_BY_REFUSED * refused)
-        large = min(1.0, max(0.0, math.log(max(top, 1.0) / _LARGE, 5)))
+        large = 0.0
+        if refused > _SLIGHT:
+            top -= max(0.0, top - _GIVEN_UP_ABOVE) * _GIVEN_UP
+            large = min(1.0, max(0.0, math.log(max(top, 1.0) / _LARGE, 300 / _LARGE)))
         self._top = max(_LOWEST, top)
         self._low = max(_LOWEST, top * (1 - min(0.7, part * (1 + (_LARGE_FACTOR - 1) * large))))
         self._is_starting = False
 
-    def _goes_on(self, rate: float, refused: float) -> bool:
+    def _goes_on(self, rate: float, *, is_far_off: bool) -> bool:
         """Decide whether the start goes on, and from which rate."""
         if self._is_first_fall:
             self._is_first_fall = False
             self._low = max(min(rate, _START_AGAIN_LOWEST), rate * _START_AGAIN)
             return True
         self._low = rate
-        return refused < _START_THROUGH and rate < _START_UP_TO * self._highest
+        return not is_far_off and rate < _START_UP_TO * self._highest
 
     def _fair(self, rate: float, refused: float, *, is_far_off: bool) -> float:
         """Return the rate that Toloka accepts now, as far as the last answers show."""

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
@@ -100,7 +100,7 @@ class PoolPoller:
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
         loop = asyncio.get_running_loop()
-        since = last_started or datetime.now(UTC) - _CLOCKS_APART
+        since = last_started or self.client.api.calls.clock.now() - _CLOCKS_APART
         wait = _Wait(pool_id, since, interval, is_over, loop.time() + interval, loop.create_future())
         self._waits.setdefault(pool_id, set()).add(wait)
         self._joined.set()

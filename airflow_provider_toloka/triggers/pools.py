@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -166,8 +166,8 @@ class PoolClosedTrigger(BaseEventTrigger):
         cursor: Cursor | None = None
         while True:
             try:
-                cursor = cursor or await self._begin()
                 async with shared_client(await read_settings(self.toloka_conn_id)) as client:
+                    cursor = cursor or await self._begin(client)
                     closed = await self._closed(client, cursor.since)
                 pauses = backing_off(self.poll_interval, _LONGEST_PAUSE)
                 new = [pool for pool in closed if cursor.is_new(_as_operation(pool)) and self._is_wanted(pool)]
@@ -208,7 +208,7 @@ class PoolClosedTrigger(BaseEventTrigger):
             return pool.last_close_reason != "FOR_UPDATE"
         return pool.last_close_reason in self.reasons
 
-    async def _begin(self) -> Cursor:
+    async def _begin(self, client: AsyncTolokaClient) -> Cursor:
         """Return the cursor that was kept before, or a new one."""
         self._store = getattr(self, "asset_state_store", None)
         saved: Mapping[str, Any] | None = None
@@ -220,7 +220,7 @@ class PoolClosedTrigger(BaseEventTrigger):
                 self._store = None
         if saved is not None:
             return Cursor.from_json(saved)
-        cursor = Cursor(datetime.now(UTC) - timedelta(seconds=self.look_back))
+        cursor = Cursor(await client.now() - timedelta(seconds=self.look_back))
         if self._store is None:
             self.log.warning(
                 "No cursor is kept: after a restart, this begins %g s (look_back) before its start, and misses what "
