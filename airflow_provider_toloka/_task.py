@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import Operation
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
 _STARTED = "toloka_wait_started"
-#: So many seconds after a task has deferred, the scheduler has seen that the worker is done with it: until then, Airflow
-#: fails a task whose trigger fires (apache/airflow issue 67287).
-SETTLED_AFTER_DEFERRING = 5.0
 
 
 @contextmanager
@@ -133,7 +131,7 @@ def operation_trigger(
         poll_interval=min(BEFORE_DEFERRING, poll_interval) if operations else poll_interval,
         longest_interval=poll_interval,
         deadline=deadline,
-        not_before=time.time() + SETTLED_AFTER_DEFERRING,
+        not_before=time.time() + settling_seconds(),
         **more,
     )
 
