@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from tests.retrieved import errors_are_retrieved
+
+__all__ = ["errors_are_retrieved", "logged", "reads", "until"]
 
 
 @pytest.fixture
