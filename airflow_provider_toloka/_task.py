@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_toloka._durations import optional_seconds
+from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.waiting import time_left
@@ -28,9 +29,6 @@ ALREADY_DONE = "already done"
 #: A deferral ends by itself this many seconds after its trigger should have ended it: without a triggerer, no task
 #: stays deferred for ever.
 GRACE = 120.0
-#: So many seconds after a task has deferred, the scheduler has seen that the worker is done with it. Until then,
-#: Airflow fails a task whose trigger fires (apache/airflow issue 67287).
-SETTLED_AFTER_DEFERRING = 5.0
 
 
 @contextmanager
@@ -140,7 +138,7 @@ def operation_trigger(
         longest_interval=poll_interval,
         deadline=deadline.at,
         limit=deadline.limit,
-        not_before=time.time() + SETTLED_AFTER_DEFERRING,
+        not_before=time.time() + settling_seconds(),
         **more,
     )
 

@@ -10,6 +10,8 @@ Needs: a connection `toloka_default`, Airflow 3.1 or newer, and somebody who ans
 
 from __future__ import annotations
 
+from typing import Any
+
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -92,9 +94,9 @@ with DAG(
     archive = TolokaArchiveStaleProjectsOperator(
         task_id="archive",
         project_ids=find.output,
-        pools=dag.param("pools"),
+        pools="{{ params.pools }}",
         deferrable=True,
         retries=2,
         **rule,
     )
-    somebody_has_to_approve(find.output, preview=dag.param("preview")) >> ask >> archive
+    somebody_has_to_approve(find.output, preview=dag.param("preview")) >> ask >> archive  # type: ignore[arg-type]

@@ -352,7 +352,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         *,
         project_ids: Sequence[str] | Literal["all"] | XComArg,
         inactive_for: Duration | Literal["any"] | XComArg = _ANY,
-        pools: PoolsRule = "archive_closed",
+        pools: PoolsRule | str = "archive_closed",
         preview: bool | str = False,
         max_projects: int | str = 100,
         on_conflict: OnConflict = "fail",

@@ -244,7 +244,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         self,
         *,
         project_id: str | XComArg,
-        pools: PoolsRule = "require_archived",
+        pools: PoolsRule | str = "require_archived",
         on_conflict: OnConflict = "fail",
         **kwargs: Any,
     ) -> None:

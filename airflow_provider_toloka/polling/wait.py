@@ -25,6 +25,9 @@ class Wait:
     times_unknown: int = 0
     #: When the id was unknown for the last time that counts.
     unknown_at: float = -math.inf
+    #: Why the operation could not be read by its id the last time; None: it could.
+    trouble: TolokaApiError | None = None
+    #: What those who wait were told of that.
     outage: Outage | None = None
     #: Its place in the rotation.
     turn: int = 0
@@ -34,16 +37,12 @@ class Wait:
         """What ended the wait; None: it goes on, or the operation has finished."""
         return self.finished.exception() if self.finished.done() and not self.finished.cancelled() else None
 
-    @property
-    def trouble(self) -> TolokaApiError | None:
-        """Why the operation could not be read by its id the last time; None: it could."""
-        return self.outage.error if self.outage else None
-
     def take_news(self, operation: Operation, now: float) -> None:
         """Take what was read of the operation, and tell those who wait of a change."""
         if self.finished.done():
             return
         self.times_unknown = 0
+        self.trouble = None
         if self.outage and (line := self.outage.worked(now)):
             self._tell(logging.INFO, line)
         before, self.last = self.last, operation
@@ -58,9 +57,11 @@ class Wait:
 
         :param is_known: whether those who wait hear of it anyway.
         """
+        self.trouble = error
+        if is_known:
+            return
         self.outage = self.outage or Outage(f"Polling operation {self.operation_id}")
-        line = self.outage.failed(error, now)
-        if line and not is_known:
+        if line := self.outage.failed(error, now):
             self._tell(logging.WARNING, line)
 
     def fail(self, error: Exception) -> None:

@@ -15,9 +15,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import (
     ALREADY_DONE,
-    SETTLED_AFTER_DEFERRING,
     Deadline,
     failing_at_once,
     first_submitted,
@@ -173,5 +173,5 @@ class OperationSensor(BaseSensorOperator):
             longest_interval=longest if self.exponential_backoff else None,
             deadline=self._deadline.at,
             limit=self._deadline.limit,
-            not_before=time.time() + SETTLED_AFTER_DEFERRING,
+            not_before=time.time() + settling_seconds(),
         )

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.triggers import events
 from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
+from tests.triggers.conftest import until
 
 GIVEN: dict[str, Any] = {"operation_types": ["POOL.CLOSE"], "poll_interval": 0.1}
 
@@ -62,24 +62,6 @@ async def watching(store: Store | None = None, **arguments: Any) -> AsyncIterato
         assert not task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Give all that was logged: of a trigger, Airflow 3 prints it, and Airflow 2 logs it as all else is."""
-    printed: list[str] = []
-
-    def text() -> str:
-        printed.append(capsys.readouterr().out)
-        return caplog.text + "".join(printed)
-
-    return text
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - it is not told when another side has come so far
-            await asyncio.sleep(0.02)
 
 
 def lists(toloka: TolokaEmulator) -> int:
@@ -154,12 +136,9 @@ async def test_each_operation_comes_once(toloka: TolokaEmulator) -> None:
     assert sorted(watch.ids) == sorted(finished)
 
 
-async def test_of_several_at_once_the_last_comes_once_more(
-    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "SETTLED", 1.0)
+async def test_of_several_at_once_the_last_comes_once_more_if_that_is_asked_for(toloka: TolokaEmulator) -> None:
     store = Store()
-    async with watching(store) as watch:
+    async with watching(store, repeat_last=True, settle_seconds=1.0) as watch:
         await listed(toloka)
         kept = dict(store.values)
         several = {finish(toloka) for _ in range(3)}
@@ -175,6 +154,18 @@ async def test_of_several_at_once_the_last_comes_once_more(
         assert watch.ids[4:] == [alone]
 
 
+async def test_of_several_at_once_none_comes_twice_unless_that_is_asked_for(toloka: TolokaEmulator) -> None:
+    store = Store()
+    async with watching(store, settle_seconds=0.5) as watch:
+        await listed(toloka)
+        kept = dict(store.values)
+        several = {finish(toloka) for _ in range(3)}
+        # The cursor is stored when the events have settled: by then, one would have been repeated.
+        await until(lambda: store.values != kept)
+        await listed(toloka)
+    assert sorted(watch.ids) == sorted(several)
+
+
 async def test_what_finished_before_is_none_of_its_business_unless_it_looks_back(toloka: TolokaEmulator) -> None:
     before = finish(toloka, finished=datetime.now(UTC).timestamp() - 5)
     async with watching() as watch, watching(look_back=10) as looks_back:
@@ -182,10 +173,9 @@ async def test_what_finished_before_is_none_of_its_business_unless_it_looks_back
     assert (watch.ids, looks_back.ids) == ([], [before])
 
 
-async def test_after_a_restart_it_goes_on_where_it_was(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "SETTLED", 0.1)
+async def test_after_a_restart_it_goes_on_where_it_was(toloka: TolokaEmulator) -> None:
     store = Store()
-    async with watching(store) as watch:
+    async with watching(store, settle_seconds=0.1) as watch:
         await until(lambda: bool(store.values))
         [first] = store.values.values()
         before = finish(toloka)
@@ -196,8 +186,7 @@ async def test_after_a_restart_it_goes_on_where_it_was(toloka: TolokaEmulator, m
         await listed(toloka)
         after = finish(toloka)
         await until(lambda: after in watch.ids)
-    assert set(watch.ids) == {*meanwhile, after}
-    assert len(watch.ids) <= len(meanwhile) + 3  # the last of several comes once more
+    assert sorted(watch.ids) == sorted([*meanwhile, after])
 
 
 async def test_what_may_not_have_come_through_before_a_crash_comes_again(toloka: TolokaEmulator) -> None:
@@ -247,7 +236,7 @@ async def test_an_outage_is_outlived(toloka: TolokaEmulator, outage: dict[str, A
         toloka.fault("GET /operations", times=3, **outage)
         operation = finish(toloka)
         await until(lambda: watch.ids == [operation])
-    assert "No news of Toloka's operations" in logged()
+    assert "Listing Toloka's finished operations failed; still waiting" in logged()
 
 
 async def test_a_refused_token_is_told_of_and_outlived(
@@ -256,7 +245,7 @@ async def test_a_refused_token_is_told_of_and_outlived(
     accepted = os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"]
     monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", accepted.replace(toloka.token, "another"))
     async with watching() as watch:
-        await until(lambda: "looking again" in logged())
+        await until(lambda: "trying again" in logged())
         monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", accepted)
         operation = finish(toloka)
         await until(lambda: watch.ids == [operation])
@@ -270,7 +259,7 @@ async def test_a_connection_that_is_made_later_is_found(
     toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     async with watching(toloka_conn_id="later") as watch:
-        await until(lambda: "looking again" in logged())
+        await until(lambda: "trying again" in logged())
         monkeypatch.setenv("AIRFLOW_CONN_LATER", os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"])
         operation = finish(toloka)
         await until(lambda: watch.ids == [operation])
@@ -288,6 +277,8 @@ async def test_a_connection_that_is_made_later_is_found(
         ({"toloka_conn_id": ""}, "toloka_conn_id should be the id of a connection"),
         ({"poll_interval": 0}, "poll_interval should be a number of seconds above 0, but is 0"),
         ({"poll_interval": "10"}, "poll_interval should be a number of seconds above 0, but is '10'"),
+        ({"repeat_last": "yes"}, "repeat_last should be True or False, but is 'yes'"),
+        ({"settle_seconds": -1}, "settle_seconds should be a number of seconds, 0 or more, but is -1"),
         ({"look_back": -1}, "look_back should be a number of seconds, 0 or more, but is -1"),
     ],
 )

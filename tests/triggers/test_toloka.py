@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from airflow.serialization.serialized_objects import BaseSerialization
+from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, error_from_json
+from airflow_provider_toloka.triggers import toloka as triggers
+from airflow_provider_toloka.triggers.packing import pack, unpack
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
+from tests.triggers.conftest import until
 
 
 def add(toloka: TolokaEmulator, finishes_in: float | None = None, status: str = "RUNNING", **fields: Any) -> str:
@@ -77,8 +89,9 @@ async def test_the_deadline_ends_the_wait(toloka: TolokaEmulator, seconds: float
 @pytest.mark.parametrize("several", [1, 7])
 async def test_an_operation_that_is_not_there_is_an_error(toloka: TolokaEmulator, several: int) -> None:
     event = await event_of("999", *(add(toloka) for _ in range(several - 1)))
-    assert list(event) == ["error"]
-    assert "DOES_NOT_EXIST" in event["error"]
+    error = error_from_json(event["error"])
+    assert type(error) is TolokaNotFoundError
+    assert (error.status, error.code) == (404, "DOES_NOT_EXIST")
 
 
 @pytest.mark.parametrize("several", [1, 7])
@@ -87,20 +100,37 @@ async def test_a_refused_token_is_an_error(
 ) -> None:
     accepted = os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"]
     monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", accepted.replace(toloka.token, "another"))
-    event = await event_of(*(add(toloka) for _ in range(several)))
-    assert "401" in event["error"]
-    assert "another" not in event["error"]
+    event = await event_of(*(add(toloka) for _ in range(several)), carry=["x"])
+    error = error_from_json(event["error"])
+    assert type(error) is TolokaAuthenticationError
+    assert error.status == 401
+    assert "another" not in json.dumps(event)
+    assert event["carry"] == ["x"]
 
 
 @pytest.mark.usefixtures("airflow_database")
-async def test_a_missing_connection_is_an_error() -> None:
+async def test_a_missing_connection_is_an_error_when_it_stays_missing() -> None:
     event = await event_of("1", toloka_conn_id="nowhere")
-    assert "nowhere" in event["error"]
+    assert event["error"]["class"] == "AirflowNotFoundException"
+    assert "nowhere" in event["error"]["message"]
+
+
+@pytest.mark.usefixtures("airflow_database")
+async def test_a_connection_that_is_missing_for_a_moment_is_read_again(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    """Airflow says "not found" as well when a secrets backend fails."""
+    waiting = asyncio.create_task(event_of(add(toloka, status="SUCCESS"), toloka_conn_id="later"))
+    await until(lambda: "trying again" in logged())
+    monkeypatch.setenv("AIRFLOW_CONN_LATER", os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"])
+    assert statuses(await waiting) == ["SUCCESS"]
 
 
 async def test_a_wrong_connection_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps({"conn_type": "toloka"}))
-    assert "API token" in (await event_of("1"))["error"]
+    error = (await event_of("1"))["error"]
+    assert error["class"] == "ValueError"
+    assert "API token" in error["message"]
 
 
 @pytest.mark.parametrize("outage", [{"status": 503}, {"status": 429}, {"disconnect": "before"}, {"disconnect": "cut"}])
@@ -162,7 +192,8 @@ async def test_others_on_the_event_loop_go_on(toloka: TolokaEmulator) -> None:
 
 
 def test_its_arguments_are_plain_json_that_makes_it_again(toloka: TolokaEmulator) -> None:
-    trigger = trigger_of("1", "2", deadline=7.5, longest_interval=9.0, submitted="2026-01-01T00:00:00", carry=["x"])
+    more = {"submitted": "2026-01-01T00:00:00", "carry": ["x"], "groups": {"a": ["1"], "b": ["2"]}, "not_before": 3.0}
+    trigger = trigger_of("1", "2", deadline=7.5, longest_interval=9.0, limit="execution_timeout", gather=1.0, **more)
     path, arguments = trigger.serialize()
     assert path == f"{OperationTrigger.__module__}.OperationTrigger"
     stored = json.dumps(arguments)
@@ -175,7 +206,7 @@ def test_its_arguments_are_plain_json_that_makes_it_again(toloka: TolokaEmulator
 async def test_nothing_is_left_open(toloka: TolokaEmulator, ending: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        looked = toloka.fault("GET /operations/*", status=404 if ending == "error" else None)
+        looked = toloka.fault("GET /operations/*", status=401 if ending == "error" else None)
         waiting = asyncio.create_task(event_of(add(toloka, finishes_in=0.3 if ending == "event" else None)))
         await asyncio.to_thread(looked.wait)
         if ending == "cancelled":
@@ -194,3 +225,229 @@ async def test_triggers_of_one_connection_share_their_requests(toloka: TolokaEmu
     events = await asyncio.gather(*(event_of(operation) for operation in operations))
     assert [statuses(event) for event in events] == [["SUCCESS"]] * 40
     assert len(toloka.requests) < 2 * len(operations)
+
+
+# Of groups, the first that has ended
+
+
+async def test_the_first_group_that_ends_ends_the_wait(toloka: TolokaEmulator) -> None:
+    quick, slow, done = add(toloka, finishes_in=0.3), add(toloka), add(toloka, status="SUCCESS")
+    event = await event_of(groups={"1": [quick, done], "2": [slow, done]}, gather=0.0)
+    assert statuses(event) == ["SUCCESS", "SUCCESS", "RUNNING"]
+    assert event["unfinished"] == [slow]
+
+
+async def test_what_ends_soon_after_the_first_group_is_gathered(toloka: TolokaEmulator) -> None:
+    groups = {str(number): [add(toloka, finishes_in=0.2 + 0.1 * number)] for number in range(5)}
+    event = await event_of(groups={**groups, "slow": [add(toloka)]}, gather=3.0)
+    assert statuses(event) == ["SUCCESS"] * 5 + ["RUNNING"]
+
+
+@pytest.mark.parametrize("ending", ["fails", "does not exist"])
+async def test_one_that_fails_ends_its_group_only(toloka: TolokaEmulator, ending: str) -> None:
+    bad = add(toloka, finishes_in=0.2, outcome="FAIL") if ending == "fails" else "999"
+    slow, other = add(toloka), add(toloka)
+    event = await event_of(groups={"1": [bad, slow], "2": [other]}, gather=0.0)
+    assert event["operations"][other]["status"] == "RUNNING"
+    if ending == "fails":
+        assert event["errors"] == {}
+        assert event["operations"][bad]["status"] == "FAIL"
+    else:
+        assert type(error_from_json(event["errors"][bad])) is TolokaNotFoundError
+        assert sorted(event["unfinished"]) == sorted([slow, other])
+
+
+async def test_a_group_of_no_operations_ends_after_an_interval(toloka: TolokaEmulator) -> None:
+    event = await event_of(groups={"1": [add(toloka)], "2": []}, poll_interval=0.5, gather=0.0)
+    assert statuses(event) == ["RUNNING"]
+
+
+async def test_the_deadline_ends_the_wait_for_groups_too(toloka: TolokaEmulator) -> None:
+    event = await event_of(groups={"1": [add(toloka)]}, deadline=time.time() + 0.5, limit="execution_timeout")
+    assert statuses(event) == ["RUNNING"]
+    assert event["limit"] == "execution_timeout"
+
+
+# When Airflow may have the event
+
+
+@pytest.mark.parametrize("ending", ["success", "error", "pause"])
+async def test_the_event_does_not_come_before_its_time(toloka: TolokaEmulator, ending: str) -> None:
+    ids = {"success": [add(toloka, status="SUCCESS")], "error": ["999"], "pause": []}[ending]
+    not_before = time.time() + 6
+    await event_of(*ids, not_before=not_before)
+    assert time.time() >= not_before
+
+
+async def test_a_clock_that_is_wrong_does_not_hold_the_event_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triggers, "_LONGEST_HOLD", 0.5)
+    async with asyncio.timeout(60):
+        await event_of(not_before=time.time() + 86_400)
+
+
+# What fits into Airflow's database
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_the_arguments_of_a_thousand_waiting_projects_fit_into_every_database(each: int) -> None:
+    groups = {str(10**6 + number): [str(uuid4()) for _ in range(each)] for number in range(1000)}
+    carry = (
+        {"results": {"archived": []}}
+        if each > 1
+        else {"results": [{"id": str(id_), "name": f"Project {id_}"} for id_ in range(500)]}
+    )
+    _, arguments = trigger_of(groups=groups, carry=carry).serialize()
+    encrypted = Fernet(Fernet.generate_key()).encrypt(json.dumps(BaseSerialization.serialize(arguments)).encode())
+    assert len(encrypted) < (60_000 if each == 1 else 65_536)
+    again = OperationTrigger(**json.loads(json.dumps(arguments)))
+    assert (again.groups, again.operation_ids, again.carry) == (groups, [], carry)
+
+
+def test_a_few_ids_stay_readable() -> None:
+    _, arguments = trigger_of(*(str(uuid4()) for _ in range(20))).serialize()
+    assert len(arguments["operation_ids"]) == 20
+    assert "packed" not in arguments
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.uuids().map(str), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_what_is_packed_comes_back(value: Any) -> None:
+    padded = [value, "\0" * 3000]
+    packed = pack(padded)
+    assert packed is not None
+    assert unpack(packed) == padded
+
+
+@pytest.mark.parametrize("packed", ["", "abc", "!!!", "c${NkU|?*`0000"])
+def test_what_was_not_packed_is_refused(packed: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        unpack(packed)
+
+
+# A connection that changes while tasks wait
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, toloka: TolokaEmulator, **changes: Any) -> None:
+    connection = toloka.connection | {"extra": {"retries": 1}} | changes
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(connection))
+
+
+@pytest.mark.parametrize("several", [1, 7])
+async def test_a_token_that_is_rotated_while_tasks_wait_is_taken_from_the_connection(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, several: int
+) -> None:
+    with TolokaEmulator(tokens=("the-new-one",)) as rotated:
+        ids = [rotated.add_operation("POOL.OPEN", status="SUCCESS")["id"] for _ in range(several)]
+        asked = toloka.fault("GET /**", times=None, hold=True, status=401)
+        waiting = [asyncio.create_task(event_of(id_)) for id_ in ids]
+        await asyncio.to_thread(asked.wait)
+        # The same account, behind another address: an emulator's tokens stay as they are.
+        connect(monkeypatch, rotated)
+        asked.release()
+        events = await asyncio.gather(*waiting)
+    assert [statuses(event) for event in events] == [["SUCCESS"]] * several
+
+
+async def test_a_refused_token_whose_connection_has_not_changed_ends_all_waits_after_one_reading(
+    toloka: TolokaEmulator, reads: list[str]
+) -> None:
+    toloka.fault("GET /**", times=None, status=401)
+    events = await asyncio.gather(*(event_of(add(toloka)) for _ in range(50)))
+    assert {event["error"]["class"] for event in events} == {"TolokaAuthenticationError"}
+    assert len(reads) == 2
+
+
+async def test_a_new_wait_does_not_ask_an_old_host(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = asyncio.create_task(event_of(add(toloka)))
+    await until(lambda: bool(toloka.requests))
+    with TolokaEmulator() as moved:
+        connect(monkeypatch, moved)
+        operation = moved.add_operation("POOL.OPEN", status="SUCCESS")["id"]
+        await asyncio.sleep(1.1)  # for so long, a connection that was read is not read again
+        assert statuses(await event_of(operation)) == ["SUCCESS"]
+    old.cancel()
+    await asyncio.wait([old])
+
+
+async def test_triggers_that_start_at_once_share_one_reading_of_the_connection(
+    toloka: TolokaEmulator, reads: list[str]
+) -> None:
+    operation = add(toloka, status="SUCCESS")
+    await asyncio.gather(*(event_of(operation) for _ in range(200)))
+    assert reads == ["toloka_default"]
+
+
+async def test_one_that_is_cancelled_while_the_connection_is_read_leaves_the_others_theirs(
+    toloka: TolokaEmulator,
+) -> None:
+    first, second = (asyncio.create_task(event_of(add(toloka, status="SUCCESS"))) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert statuses(await second) == ["SUCCESS"]
+    assert first.cancelled()
+
+
+# What reaches the log of each task
+
+_task_of: ContextVar[str] = ContextVar("task", default="the triggerer")
+
+
+class ByTask(logging.Handler):
+    """Sorts lines as Airflow's triggerer does: by what is set in the context in which a line is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.setdefault(_task_of.get(), []).append(record.getMessage())
+
+
+class Logging(OperationTrigger):
+    """A trigger with a log of the standard library's, on every Airflow."""
+
+    @property
+    def log(self) -> Any:
+        return logging.getLogger("tests.triggers")
+
+
+@pytest.fixture
+def by_task() -> Iterator[dict[str, list[str]]]:
+    handler = ByTask()
+    logger = logging.getLogger("tests.triggers")
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield handler.lines
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("several", [2, 7])
+async def test_news_of_an_outage_and_of_changes_reach_the_log_of_each_task(
+    toloka: TolokaEmulator, by_task: dict[str, list[str]], several: int
+) -> None:
+    operations = {f"task {number}": add(toloka, finishes_in=3600) for number in range(several)}
+
+    async def wait(task: str, operation: str) -> None:
+        _task_of.set(task)
+        trigger = Logging(toloka_conn_id="toloka_default", operation_ids=[operation], poll_interval=0.1)
+        async for _ in trigger.run():
+            pass
+
+    waiting = [asyncio.create_task(wait(*one)) for one in operations.items()]
+    toloka.fault("GET /**", times=None, status=503)
+    await until(lambda: len(by_task) == several)
+    toloka.clear_faults()
+    await until(lambda: all(any("works again" in line for line in lines) for lines in by_task.values()))
+    for operation in operations.values():
+        toloka.finish(operation)
+    await asyncio.gather(*waiting)
+    assert by_task.keys() == operations.keys()
+    for lines in by_task.values():
+        assert sum("failed; still waiting" in line for line in lines) == 1
+        assert sum("works again" in line for line in lines) == 1
+    if several == 2:
+        for task, operation in operations.items():
+            assert sum(f"operation {operation} (POOL.OPEN) is RUNNING" in line for line in by_task[task]) == 1

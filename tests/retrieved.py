@@ -1,0 +1,16 @@
+"""No error of a task or a future is lost: asyncio would log it, some time later, for whoever reads the log."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def errors_are_retrieved(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    gc.collect(1)
+    lost = [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
+    assert [message for message in lost if "never retrieved" in message] == []
