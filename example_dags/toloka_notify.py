@@ -50,7 +50,7 @@ def notifiers() -> list[Callable[..., Any]]:
             )
         )
     try:
-        from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier
+        from airflow.providers.slack.notifications.slack_webhook import SlackWebhookNotifier  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         pass
     else:

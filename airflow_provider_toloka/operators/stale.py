@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, cast, get_args
 
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
@@ -477,7 +477,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         async def archive(client: AsyncTolokaClient) -> None:
             batch = Batch(
                 client,
-                pools=self.pools,
+                pools=cast("PoolsRule", self.pools),
                 poll_interval=seconds("poll_interval", self.poll_interval),
                 deadline=deadline.at,
                 limit=deadline.limit,

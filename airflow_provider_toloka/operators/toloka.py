@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
@@ -271,7 +271,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         :raises AirflowSkipException: it can be archived some days later, and ``on_conflict`` is ``"skip"``.
         """
         try:
-            return (yield from retire_project(api, self.object_id, self.pools, done))
+            return (yield from retire_project(api, self.object_id, cast("PoolsRule", self.pools), done))
         except TolokaPostponedError as error:
             if self.on_conflict == "skip":
                 raise AirflowSkipException(str(error)) from error

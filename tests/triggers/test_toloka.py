@@ -291,7 +291,7 @@ async def test_a_clock_that_is_wrong_does_not_hold_the_event_for_long(monkeypatc
 @pytest.mark.parametrize("each", [1, 2])
 def test_the_arguments_of_a_thousand_waiting_projects_fit_into_every_database(each: int) -> None:
     groups = {str(10**6 + number): [str(uuid4()) for _ in range(each)] for number in range(1000)}
-    carry = (
+    carry: dict[str, Any] = (
         {"results": {"archived": []}}
         if each > 1
         else {"results": [{"id": str(id_), "name": f"Project {id_}"} for id_ in range(500)]}

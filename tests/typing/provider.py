@@ -64,7 +64,7 @@ def operators(context: Context) -> None:
     assert_type(found.execute(context), list[dict[str, Any]] | list[str])
     stale = TolokaArchiveStaleProjectsOperator(task_id="g", project_ids=["1"], inactive_for=timedelta(days=90))
     assert_type(stale.execute(context), dict[str, list[dict[str, Any]]])
-    TolokaArchiveProjectOperator(task_id="h", project_id="1", pools="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    TolokaArchiveProjectOperator(task_id="h", project_id="1", pools=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     TolokaArchiveProjectOperator(task_id="i")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
