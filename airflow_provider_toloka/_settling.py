@@ -34,4 +34,4 @@ def settling_seconds(times: Path = _TIMES) -> float:
         busy = (ran + waited) / ran
     except (OSError, ValueError, ZeroDivisionError):
         busy = 1.0
-    return min(exit_seconds + _SCHEDULER_SECONDS + _BUSY_SECONDS * busy, _LONGEST)
+    return float(min(exit_seconds + _SCHEDULER_SECONDS + _BUSY_SECONDS * busy, _LONGEST))

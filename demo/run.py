@@ -38,7 +38,7 @@ PARTS: tuple[tuple[str, str, tuple[tuple[str, dict[str, Any]], ...]], ...] = (
     (
         "The clean-up of an account",
         "stale",
-        (("toloka_monthly_cleanup", {"dry_run": True}), ("toloka_monthly_cleanup", {"dry_run": False})),
+        (("toloka_monthly_cleanup", {"preview": True}), ("toloka_monthly_cleanup", {"preview": False})),
     ),
 )
 OPERATION_SECONDS = (0.5, 1.5)

@@ -251,6 +251,7 @@ def _told(case: Case) -> str:
     """Give what the log has to tell in the end, as a pattern."""
     if case.variant.startswith("cleanup"):
         # An orphan, or an earlier try, may have left nothing to do.
-        return "archived: 1 projects|No project is selected"
-    or_before = "" if case.variant in SENSORS else "|it was done before"
-    return rf"Toloka's operation \S+ \(PROJECT.ARCHIVE\) is SUCCESS{or_before}"
+        return "Archived project|Archived 0 projects|is archived already"
+    if case.variant in SENSORS:
+        return r"Toloka's operation \S+ \(PROJECT.ARCHIVE\) is SUCCESS"
+    return "Archived project|already done"

@@ -89,18 +89,18 @@ def test_a_task_for_each_stale_project(ui: Ui, toloka: TolokaEmulator, picture: 
 
 def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[..., None]) -> None:
     toloka.load("stale")
-    ui.run("toloka_monthly_cleanup", dry_run=Param(True, "Only report what would be archived", True))
+    ui.run("toloka_monthly_cleanup", preview=Param(True, "Only report what would be archived", True))
 
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
-    ui.expect_log("dry run: would be archived", "Forgotten labelling 36")
+    ui.expect_log("DRY RUN: 13 projects would be archived", "Forgotten labelling 36")
     picture("cleanup-dry-run")
     assert {request.method for request in toloka.requests} == {"GET"}
 
-    ui.run("toloka_monthly_cleanup", dry_run=Param(True, "Only report what would be archived", False))
+    ui.run("toloka_monthly_cleanup", preview=Param(True, "Only report what would be archived", False))
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
-    ui.expect_log("archived: 13 projects", "Forgotten labelling 36")
+    ui.expect_log("Archived 13 projects with", "Forgotten labelling 36")
     picture("cleanup")
     assert toloka.projects["1016"]["status"] == "ARCHIVED"
     assert toloka.projects["1000"]["status"] == "ACTIVE"

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from airflow_provider_toloka.client import backoff as waiting
+from airflow_provider_toloka.client import waiting
 from airflow_provider_toloka.client.transports import sync as transport
 from airflow_provider_toloka.operators import toloka as operators
 from tests.certificates import Authority
@@ -80,7 +80,7 @@ def measured(
                 # with the hook, and in the tests of the waits.
                 patch.setattr(transport, "time", HURRIED_TIME)
                 patch.setattr(waiting, "LONGEST_PAUSE", LONGEST_SLEEP)
-                patch.setattr(operators, "BEFORE_DEFERRING", 0.0)
+                patch.setattr(operators.TolokaChangeOperator, "before_deferring", 0.0)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             outcomes = COLUMNS[column](ready)
             return Column(outcomes, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))

@@ -175,11 +175,11 @@ def test_names_of_toloka_stay_names(toloka: TolokaEmulator) -> None:
     with new_dag() as dag:
         TolokaFindStaleProjectsOperator(task_id="find", inactive_for=timedelta(1))
         ids = TolokaFindStaleProjectsOperator(task_id="ids", inactive_for=timedelta(1), only_ids=True)
-        ids >> TolokaArchiveStaleProjectsOperator(task_id="dry", project_ids=ids.output, dry_run=True)
+        ids >> TolokaArchiveStaleProjectsOperator(task_id="dry", project_ids=ids.output, preview=True)
         TolokaArchiveProjectOperator.partial(task_id="archive").expand(project_id=ids.output)
     ran = run(dag)
     assert ran.tasks["find"].result[0]["name"] == EVIL.replace("\x00", "\ufffd")
-    assert ran.tasks["dry"].result["skipped"][0]["name"] == EVIL.replace("\x00", "\ufffd")
+    assert ran.tasks["dry"].result["would_archive"][0]["name"] == EVIL.replace("\x00", "\ufffd")
     assert "49" not in str(ran.tasks["find"].result[0]["name"])
     refused = ran.tasks["archive", 0]
     assert refused.state == "failed"

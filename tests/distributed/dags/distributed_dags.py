@@ -13,6 +13,7 @@ from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperato
 CONNECTION: dict[str, Any] = {"toloka_conn_id": "{{ dag_run.conf['connection'] }}", "poll_interval": 2}
 STALE: dict[str, Any] = {
     **CONNECTION,
+    "project_ids": "all",
     "inactive_for": timedelta(days=180),
     "name_pattern": "{{ dag_run.conf['pattern'] }}",
     "max_projects": 1000,

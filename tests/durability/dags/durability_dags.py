@@ -49,7 +49,12 @@ class Sensor(_StoppedBeforeDeferral, OperationSensor):
 _CONN = {"toloka_conn_id": "{{ dag_run.conf['case'] }}"}
 _PROJECT = {"project_id": "{{ dag_run.conf['project_id'] }}", "poll_interval": 0.5}
 _WITH_POOLS = {**_PROJECT, "pools": "close_and_archive"}
-_STALE = {"name_pattern": "{{ dag_run.conf['case'] }} *", "inactive_for": timedelta(days=180), "poll_interval": 0.5}
+_STALE = {
+    "project_ids": "all",
+    "name_pattern": "{{ dag_run.conf['case'] }} *",
+    "inactive_for": timedelta(days=180),
+    "poll_interval": 0.5,
+}
 _SENSOR = {"operation_id": "{{ dag_run.conf['operation_id'] }}", "poke_interval": 1}
 
 VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {

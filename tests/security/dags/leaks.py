@@ -66,7 +66,7 @@ def add_others(name: str) -> None:
     more: Any = {"toloka_conn_id": name, "deferrable": True}
     TolokaArchiveProjectOperator(task_id="conflict", project_id="1005", **more)
     OperationSensor(task_id="page", operation_id=f"e{CONNECTIONS.index(name)}", poke_interval=1, timeout=5, **more)
-    TolokaArchiveStaleProjectsOperator(task_id="stale", project_ids=["1003"], dry_run=True, **more)
+    TolokaArchiveStaleProjectsOperator(task_id="stale", project_ids=["1003"], preview=True, **more)
     TolokaFindStaleProjectsOperator(task_id="find", inactive_for=timedelta(days=1), toloka_conn_id=name)
 
 
