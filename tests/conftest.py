@@ -65,6 +65,13 @@ def airflow_database() -> None:
         supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
+@pytest.fixture(autouse=True)
+def _no_scheduler_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let triggers fire at once: ``dag.test()`` has no scheduler that would have to see that the worker has left."""
+    for module in ("_task", "sensors.toloka"):
+        monkeypatch.setattr(f"airflow_provider_toloka.{module}.settling_seconds", lambda: 0.0)
+
+
 @pytest.fixture
 def toloka(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[TolokaEmulator]:
     """Run a Toloka with the account "demo", and let the connection ``toloka_default`` lead to it.
