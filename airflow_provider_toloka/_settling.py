@@ -28,7 +28,7 @@ def settling_seconds(times: Path = _TIMES) -> float:
         are taken to be free.
     """
     # A supervisor may see that late that its task's process has ended.
-    exit_seconds = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
+    exit_seconds: float = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
     try:
         ran, waited = map(int, times.read_text().split()[:2])
         busy = (ran + waited) / ran
