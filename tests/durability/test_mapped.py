@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def test_no_task_fails_because_its_operation_is_quick(
         for number in range(QUICK_RUNS):
             dag_id = f"quick_{number}"
             airflow.trigger(dag_id, "all", {})
-            until(f"{dag_id} has ended", lambda dag_id=dag_id: have_ended(dag_id), SECONDS)
+            until(f"{dag_id} has ended", partial(have_ended, dag_id), SECONDS)
             assert states(dag_id) == {"success": 20}
     finally:
         airflow.stop()
