@@ -10,10 +10,10 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
-#: The scheduler goes round about once a second.
-_SCHEDULER_SECONDS = 1.0
-#: On a busy machine, all takes longer: by as much for each process that waits for a processor.
-_BUSY_SECONDS = 1.0
+#: The scheduler goes round about once a second; the rest is a margin.
+_SCHEDULER_SECONDS = 2.0
+#: A busy machine takes longer: by as much for each process that waits for a processor.
+_BUSY_SECONDS = 0.25
 _LONGEST = 30.0
 #: Linux: for how many nanoseconds this process ran, and for how many it waited for a processor.
 _TIMES = Path("/proc/self/schedstat")
