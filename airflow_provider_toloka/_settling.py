@@ -10,10 +10,10 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
-#: The scheduler goes round about once a second.
-_SCHEDULER_SECONDS = 1.0
-#: On a busy machine, all takes longer: by as much for each process that waits for a processor.
-_BUSY_SECONDS = 1.0
+#: The scheduler goes round about once a second; the rest is a margin.
+_SCHEDULER_SECONDS = 2.0
+#: A busy machine takes longer: by as much for each process that waits for a processor.
+_BUSY_SECONDS = 0.25
 _LONGEST = 30.0
 #: Linux: for how many nanoseconds this process ran, and for how many it waited for a processor.
 _TIMES = Path("/proc/self/schedstat")
@@ -28,7 +28,7 @@ def settling_seconds(times: Path = _TIMES) -> float:
         are taken to be free.
     """
     # A supervisor may see that late that its task's process has ended.
-    exit_seconds = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
+    exit_seconds: float = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
     try:
         ran, waited = map(int, times.read_text().split()[:2])
         busy = (ran + waited) / ran

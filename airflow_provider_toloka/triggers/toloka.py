@@ -47,8 +47,8 @@ class OperationTrigger(BaseTrigger):
     :param longest_interval: seconds; the interval doubles with each poll until it is as long as this; None: it stays.
     :param deadline: when to give up, in seconds since the epoch; None: never.
     :param limit: the name of the argument that set the deadline, which comes back in the event; default ``timeout``.
-    :param not_before: the event comes at this time or later, in seconds since the epoch; None: at once. Airflow fails a
-        task whose trigger fires before the scheduler has seen that the worker is done with it.
+    :param not_before: a triggerer gets the event at this time or later, in seconds since the epoch; None: at once.
+        Airflow fails a task whose trigger fires before the scheduler has seen that the worker is done with it.
     :param gather: seconds to go on after the first group has ended, so that others may end as well; default 2.
     :param fail_fast: whether an operation that has failed ends its group, or the wait; default True.
     :param carry: any JSON value, which comes back in the event.
@@ -115,8 +115,10 @@ class OperationTrigger(BaseTrigger):
             event = self._event(await self._wait())
         except Exception as error:  # noqa: BLE001 - a trigger that raises fails its task without a word
             event = {"error": _error_json(error)}
-        if self.not_before is not None:
-            await asyncio.sleep(min(self.not_before, started + _LONGEST_HOLD) - time.time())
+        trigger_id: Any = self.trigger_id
+        # Only a triggerer gives an id; ``dag.test`` has no scheduler that this could be too early for.
+        if self.not_before is not None and trigger_id is not None:
+            await asyncio.sleep(held_until(self.not_before, started) - time.time())
         yield TriggerEvent({**event, "deadline": self.deadline, "limit": self.limit, "carry": self.carry})
 
     async def _wait(self) -> Outcome:
@@ -172,6 +174,15 @@ class OperationTrigger(BaseTrigger):
 
     def _log_outage(self, level: int, line: str) -> None:
         self.log.log(level, "%s", line)
+
+
+def held_until(not_before: float, started: float) -> float:
+    """Return until when a trigger keeps its event, in seconds since the epoch.
+
+    :param not_before: the argument, by the worker's clock.
+    :param started: when the trigger began to run, by this machine's clock.
+    """
+    return min(not_before, started + _LONGEST_HOLD)
 
 
 def _error_json(error: Exception) -> dict[str, Any]:

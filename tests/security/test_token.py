@@ -229,7 +229,7 @@ def objects(token: str) -> Iterator[Any]:
     from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
     from airflow_provider_toloka.polling.poller import Poller
     from airflow_provider_toloka.sensors.toloka import OperationSensor
-    from airflow_provider_toloka.triggers.sharing import _Shared
+    from airflow_provider_toloka.triggers import sharing
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
     own = settings.Settings.from_connection(password=token, extra={"act_under_account_id": "1"})
@@ -252,7 +252,9 @@ def objects(token: str) -> Iterator[Any]:
     yield from (hook, hook.api, hook.get_conn(), hook.test_connection, hook.retry_policy)
     hook.close()
     yield Poller(AsyncTolokaClient(own))
-    yield _Shared
+    of_loop = sharing._OfLoop()
+    of_loop.shared[(Poller, own)] = None  # type: ignore[assignment]
+    yield from (of_loop, of_loop.shared, vars(of_loop))
     trigger = OperationTrigger(toloka_conn_id="tested", operation_ids=["1"])
     yield from (trigger, trigger.serialize())
     yield TolokaArchiveProjectOperator(task_id="a", project_id="1", toloka_conn_id="tested")

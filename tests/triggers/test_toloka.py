@@ -22,9 +22,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, error_from_json
-from airflow_provider_toloka.triggers import toloka as triggers
 from airflow_provider_toloka.triggers.packing import pack, unpack
-from airflow_provider_toloka.triggers.toloka import OperationTrigger
+from airflow_provider_toloka.triggers.toloka import OperationTrigger, held_until
 from tests.triggers.conftest import until
 
 
@@ -271,18 +270,30 @@ async def test_the_deadline_ends_the_wait_for_groups_too(toloka: TolokaEmulator)
 # When Airflow may have the event
 
 
+async def hold(*operation_ids: str, trigger_id: int | None, **arguments: Any) -> float:
+    """Run a trigger, as a triggerer does if it has an id; give the time of its event."""
+    trigger: Any = trigger_of(*operation_ids, **arguments)
+    trigger.trigger_id = trigger_id
+    async with asyncio.timeout(20):
+        async for _ in trigger.run():
+            return time.time()
+    raise AssertionError
+
+
 @pytest.mark.parametrize("ending", ["success", "error", "pause"])
-async def test_the_event_does_not_come_before_its_time(toloka: TolokaEmulator, ending: str) -> None:
+async def test_a_triggerer_does_not_get_the_event_before_its_time(toloka: TolokaEmulator, ending: str) -> None:
     ids = {"success": [add(toloka, status="SUCCESS")], "error": ["999"], "pause": []}[ending]
     not_before = time.time() + 6
-    await event_of(*ids, not_before=not_before)
-    assert time.time() >= not_before
+    assert await hold(*ids, trigger_id=1, not_before=not_before) >= not_before
 
 
-async def test_a_clock_that_is_wrong_does_not_hold_the_event_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triggers, "_LONGEST_HOLD", 0.5)
-    async with asyncio.timeout(60):
-        await event_of(not_before=time.time() + 86_400)
+async def test_without_a_triggerer_the_event_comes_at_once() -> None:
+    assert await hold(trigger_id=None, not_before=time.time() + 600)
+
+
+@pytest.mark.parametrize(("not_before", "until_"), [(90, 90), (107, 107), (10**9, 130)])
+def test_a_clock_that_is_wrong_does_not_hold_the_event_for_long(not_before: float, until_: float) -> None:
+    assert held_until(not_before, started=100) == until_
 
 
 # What fits into Airflow's database

@@ -87,5 +87,13 @@ with DAG("two_hundred", schedule=None, max_active_tasks=200) as two_hundred:
         project_id=json.loads(os.environ.get("DURABILITY_PROJECTS", "[]"))
     )
 
+# No retries: Airflow fails a task whose trigger fires before the scheduler has seen the worker leave.
+for _run in range(10):
+    with DAG(f"quick_{_run}", schedule=None, max_active_tasks=20) as _dag:
+        TolokaArchiveProjectOperator.partial(task_id="archive", deferrable=True, poll_interval=1).expand(
+            project_id=[str(2000 + 20 * _run + number) for number in range(20)]
+        )
+    globals()[f"quick_{_run}"] = _dag
+
 with DAG("beside", schedule=None) as beside:
     TolokaArchiveProjectOperator(task_id="archive", project_id="{{ dag_run.conf['project_id'] }}")
