@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -44,12 +44,12 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def retire(projects: int, limit: int, rate: float) -> dict[str, Any]:
-    """Find and archive projects with four closed pools each."""
+def retire(projects: int, limit: int) -> dict[str, Any]:
+    """Find and archive projects with four closed pools each, at the rate that the client finds by itself."""
 
     async def work() -> Results:
         results = Results()
-        async with TolokaHook(max_requests_per_second=rate).async_client() as client:
+        async with TolokaHook().async_client() as client:
             found = await search(client, Selection(before=BEFORE), with_operations=True)
             batch = Batch(
                 client,
@@ -73,6 +73,36 @@ def retire(projects: int, limit: int, rate: float) -> dict[str, Any]:
     needed = told["lists"] + projects * 5
     bound = needed / limit + 2 * 0.5
     return {**told, "needed": needed, "wall": wall, "bound": bound, "ratio": wall / bound}
+
+
+def together(processes: int, requests: int) -> dict[str, Any]:
+    """Send the same number of requests from each of several processes at once, over one account."""
+    with servers.serving(servers.projects_to_retire, projects=0, pools=0, limit=300) as (connection, pipe):
+        connect(connection)
+        command = [sys.executable, "-m", "benchmarks.one_process", str(requests)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        running = [subprocess.Popen(command, **pipes) for _ in range(processes)]  # noqa: S603
+        streams = [(cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)) for process in running]
+        for _, output in streams:
+            output.readline()  # it has imported what it needs
+        started = time.monotonic()
+        for start, _ in streams:
+            start.write("go\n")
+            start.close()
+        seconds = [float(output.read()) for _, output in streams]
+        wall = time.monotonic() - started
+        for process in running:
+            process.wait()
+        pipe.send("done")
+        told: dict[str, Any] = pipe.recv()
+    bound = processes * requests / 300
+    return {
+        "wall": wall,
+        "bound": bound,
+        "ratio": wall / bound,
+        "refused": told["refused"] / told["requests"],
+        "slowest_to_fastest": max(seconds) / min(seconds),
+    }
 
 
 async def one_by_one(operation_id: str, client: AsyncTolokaClient) -> float:
@@ -201,10 +231,11 @@ print(bare - started, time.perf_counter() - bare)
 
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
     **{
-        f"retire {projects} limit {limit} rate {rate}": functools.partial(retire, projects, limit, rate)
-        for limit, rate in ((300, 240), (300, 260), (60, 240))
+        f"retire {projects} limit {limit}": functools.partial(retire, projects, limit)
+        for limit in (300, 60)
         for projects in (50, 1_000)
     },
+    **{f"together {processes}": functools.partial(together, processes, 360) for processes in (1, 4, 14)},
     **{f"wait {n}": functools.partial(wait, n, shared=True) for n in (1, 100, 1_000, 5_000, 10_000)},
     **{f"one by one {n}": functools.partial(wait, n, shared=False) for n in (100, 1_000)},
     "find": find,
