@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 FORMAT = 1
-_A_DAY = timedelta(days=1)
+_A_DAY = 86_400
 
 
 class Outcome(StrEnum):
@@ -94,7 +94,7 @@ class ReportedProject:
 
         :param as_of: the time that the age is counted from.
         """
-        return None if self.last_activity is None else max(timedelta(), as_of - self.last_activity)
+        return None if self.last_activity is None else max(timedelta(), _between(self.last_activity, as_of))
 
     @property
     def is_selected(self) -> bool:
@@ -169,7 +169,7 @@ class Report:
     @property
     def inactive_for(self) -> timedelta | None:
         """The threshold: how long a stale project has not been used; None: age did not matter."""
-        return None if self.before is None else self.as_of - self.before
+        return None if self.before is None else _between(self.before, self.as_of)
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -260,7 +260,12 @@ def days(idle: timedelta) -> float:
 
     :param idle: the duration.
     """
-    return idle / _A_DAY
+    return idle.total_seconds() / _A_DAY
+
+
+def _between(earlier: datetime, later: datetime) -> timedelta:
+    # pendulum's times differ by an interval of its own, which cannot be divided as a timedelta can.
+    return timedelta(seconds=(later - earlier).total_seconds())
 
 
 def _merged(older: ReportedProject, newer: ReportedProject) -> ReportedProject:

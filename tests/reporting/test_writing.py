@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from airflow_provider_toloka.reporting import (
     render,
     write_report,
 )
+from airflow_provider_toloka.reporting.log_lines import first_line
 from airflow_provider_toloka.reporting.markdown import escaped
 from airflow_provider_toloka.reporting.writing import _object_storage_path
 from tests.reporting.accounts import NASTY, NOW, project, report
@@ -133,6 +135,16 @@ def test_a_report_of_nothing_is_a_page_too() -> None:
     text = html(report(before=None, run=None, dry_run=True)).text
     assert "No project was found." in text
     assert "A dry run: nothing was changed." in text
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_pendulums_times_are_times_too(ending: str) -> None:
+    now = pendulum.instance(NOW)
+    theirs = report(
+        project(last_activity=now.subtract(days=200)), as_of=now, before=now.subtract(days=180), created=now
+    )
+    assert render(theirs, ending) == render(report(project()), ending)
+    assert first_line(theirs) == first_line(report(project()))
 
 
 # CSV
