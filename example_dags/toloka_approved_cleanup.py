@@ -83,7 +83,7 @@ with DAG(
     find = TolokaFindStaleProjectsOperator(task_id="find_stale_projects", only_ids=True, **rule)
 
     @task.short_circuit
-    def somebody_has_to_approve(project_ids: list[str], *, preview: bool) -> bool:
+    def somebody_has_to_approve(project_ids: Any, *, preview: Any) -> bool:
         return bool(project_ids) and not preview
 
     ask = ApprovalOperator(

@@ -1,9 +1,9 @@
 """Archive the Toloka projects that nobody has used for half a year, once a month.
 
 Shows: the whole clean-up in one task. It archives closed pools and trainings first; a project with an open one is not
-stale. Switched to a dry run, which is the default here, it only reports what it would do.
+stale. With the preview turned on, which is the default here, it only reports what it would do.
 
-Needs: a connection `toloka_default`. Turn `preview` off, as a parameter of the run or here, when you like what it says.
+Needs: a connection `toloka_default`. Turn `preview` off, in the run's form or here, when the report is right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ with DAG(
     schedule="@monthly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"preview": Param(True, type="boolean", description="Only report what would be archived")},
+    params={"preview": Param(True, type="boolean", title="Only preview", description="Change nothing, only report")},
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:

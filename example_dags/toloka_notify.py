@@ -24,7 +24,6 @@ from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOp
 
 REPORTS = os.environ.get("TOLOKA_REPORTS", f"{tempfile.gettempdir()}/toloka-reports")
 
-SUBJECT = "Toloka clean-up: {{ ti.state }} ({{ run_id }})"
 REPORT = "{{ ti.xcom_pull(task_ids=ti.task_id, key='report') or 'not written' }}"
 COUNTS = (
     "{% for outcome, projects in (ti.xcom_pull(task_ids=ti.task_id) or {}).items() if projects %}"
@@ -33,8 +32,9 @@ COUNTS = (
 )
 
 
-def notifiers() -> list[Callable[..., Any]]:
+def notifiers(outcome: str) -> list[Callable[..., Any]]:
     """Return what tells people how a task ended, by the providers that are installed."""
+    subject = f"Toloka clean-up {outcome} ({{{{ run_id }}}})"
     found: list[Callable[..., Any]] = []
     try:
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
@@ -45,7 +45,7 @@ def notifiers() -> list[Callable[..., Any]]:
             SmtpNotifier(
                 from_email="airflow@example.com",
                 to="{{ var.value.get('toloka_mail_to', 'data-team@example.com') }}",
-                subject=SUBJECT,
+                subject=subject,
                 html_content=f"<p>{COUNTS}</p><p>Report: {REPORT}</p>",
             )
         )
@@ -54,7 +54,7 @@ def notifiers() -> list[Callable[..., Any]]:
     except ImportError:
         pass
     else:
-        found.append(SlackWebhookNotifier(text=f"{SUBJECT}\n{COUNTS}\nReport: {REPORT}"))
+        found.append(SlackWebhookNotifier(text=f"{subject}\n{COUNTS}\nReport: {REPORT}"))
     return found
 
 
@@ -76,6 +76,6 @@ with DAG(
         on_conflict="skip",
         deferrable=True,
         retries=2,
-        on_success_callback=notifiers(),
-        on_failure_callback=notifiers(),
+        on_success_callback=notifiers("succeeded"),
+        on_failure_callback=notifiers("failed"),
     )
