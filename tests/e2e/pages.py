@@ -17,11 +17,13 @@ class Param:
     """A parameter of a run, as its form shows it.
 
     :param value: what it is set to.
+    :param title: what it is called; default: by its name.
     """
 
     default: str | bool
     description: str
     value: str | bool
+    title: str | None = None
 
 
 class Ui:
@@ -63,13 +65,27 @@ class Ui:
 
     def run(self, dag_id: str, **params: Param) -> None:
         """Start a run of a DAG from its form, which has these parameters and no other, and see the page of the run."""
+        self.open_form(dag_id)
+        self.fill_form(**params)
+        expect(self.dialog.locator("[name^=element_]")).to_have_count(len(params))
+        self.start_run()
+
+    def open_form(self, dag_id: str) -> None:
+        """Open the form from which a DAG is run."""
         self.page.goto(f"/dags/{dag_id}")
         self.page.get_by_test_id("trigger-dag-button").click()
-        trigger = self.dialog.get_by_role("button", name="Trigger")
-        expect(trigger).to_be_enabled()
+        expect(self.dialog.get_by_role("button", name="Trigger")).to_be_enabled()
+
+    def start_run(self) -> None:
+        """Start a run from the form that is open, and see the page of the run."""
+        self.dialog.get_by_role("button", name="Trigger").click()
+        self.page.wait_for_url("**/runs/**")
+
+    def fill_form(self, **params: Param) -> None:
+        """Set some parameters in the form that is open."""
         for name, param in params.items():
             field = self.dialog.locator(f"[name=element_{name}]")
-            expect(self.dialog.get_by_text(re.compile(rf"^{name}\b"))).to_be_visible()
+            expect(self.dialog.get_by_text(re.compile(rf"^{param.title or name}\b"))).to_be_visible()
             expect(self.dialog.get_by_text(param.description)).to_be_visible()
             if isinstance(param.default, bool):
                 expect(field).to_be_checked(checked=param.default)
@@ -79,9 +95,6 @@ class Ui:
             else:
                 expect(field).to_have_value(param.default)
                 field.fill(str(param.value))
-        expect(self.dialog.locator("[name^=element_]")).to_have_count(len(params))
-        trigger.click()
-        self.page.wait_for_url("**/runs/**")
 
     def expect_state(self, state: str) -> None:
         """Wait until what the page shows, a run or a task, is in a state."""
