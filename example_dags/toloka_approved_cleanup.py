@@ -99,4 +99,4 @@ with DAG(
         retries=2,
         **rule,
     )
-    somebody_has_to_approve(find.output, preview=dag.param("preview")) >> ask >> archive  # type: ignore[arg-type]
+    somebody_has_to_approve(find.output, preview=dag.param("preview")) >> ask >> archive
