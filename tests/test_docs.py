@@ -268,9 +268,8 @@ def test_connection_from_the_environment(snippet: Snippet, tmp_path: Path, monke
     settings = TolokaHook().api.settings
     is_proxied = "proxy.example.com" in snippet.text
     assert settings.token == "my-token"
-    assert settings.base_url == (
-        "https://proxy.example.com/toloka" if is_proxied else "https://sandbox.toloka.dev/api/v1"
-    )
+    host = "sandbox.toloka.dev" if "sandbox" in snippet.text.lower() else "toloka.dev"
+    assert settings.base_url == ("https://proxy.example.com/toloka" if is_proxied else f"https://{host}/api/v1")
     assert settings.timeout == (60 if "timeout=60" in snippet.text else 30)
 
 
