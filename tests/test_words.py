@@ -23,7 +23,6 @@ PHRASES = (
     "by and by",
     "a defect of airflow's",
     "mended after",
-    "there is none with this id",
     "environment are its own",
     "the wait's timeout has passed",
     "they go on at toloka",
