@@ -155,7 +155,8 @@ def test_dag(snippet: Snippet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         if expected.tolokers:
             toloka.configure(tolokers=Tolokers(count=expected.tolokers))
         before = archived(toloka)
-        assert dag.test(run_conf=conf).state == "success"
+        state = dag.test(run_conf=conf).state
+        assert state == "success", log.getvalue()[-3000:]
         assert archived(toloka) - before == expected.archived
         held = toloka.pools | toloka.trainings
         assert {id_: held[id_]["status"] for id_ in expected.pools} == expected.pools

@@ -53,7 +53,7 @@ def age(idle: timedelta) -> str:
 
     :param idle: the duration.
     """
-    hours = idle / timedelta(hours=1)
+    hours = idle.total_seconds() / 3600  # pendulum divides by its own durations only
     if hours < 48 and hours % 24:
         return f"{hours:g} hour" if hours == 1 else f"{hours:.3g} hours"
     whole = hours / 24
