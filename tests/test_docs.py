@@ -71,6 +71,7 @@ class Expected:
     :param pools: the status of other pools and trainings afterwards.
     :param said: what is logged.
     :param tolokers: how many made-up people work on open pools.
+    :param is_run: whether ``dag.test()`` runs it; Airflow 3.3.2 cannot for a DAG with a deadline alert.
     """
 
     seed: str = "demo"
@@ -79,6 +80,7 @@ class Expected:
     pools: dict[str, str] = field(default_factory=dict)
     said: str = ""
     tolokers: int = 0
+    is_run: bool = True
 
 
 STALE = frozenset({"995", "996", "1000", "1001", "1005", "1006", "1010", "1011", "1015"})
@@ -107,6 +109,9 @@ EXPECTED = {
     "dags/export_answers.py": Expected(said="Wrote 0 rows of 0 assignments"),
     "dags/aggregate.py": Expected(said="Wrote 0 rows"),
     "dags/label_images.py": Expected(tolokers=4, archived=frozenset({"98"}), said="Wrote 12 rows"),
+    "dags/retry_transient.py": Expected(archived=frozenset({"1001"})),
+    "dags/alert_when_late.py": Expected(is_run=False),
+    "dags/stale_on_all_accounts.py": Expected("stale", said="Stale: "),
     "dags/pool_completed.py": Expected(),  # tests/triggers lets it see pools close
     "dags/pool_closed.py": Expected(),  # tests/events lets it be started by an event
 }
@@ -141,13 +146,17 @@ def load(snippet: Snippet, folder: Path) -> Any:
 @pytest.mark.parametrize("snippet", DAGS, ids=lambda snippet: f"{snippet.page} {snippet.name}")
 def test_dag(snippet: Snippet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = EXPECTED[snippet.name]
+    if not expected.is_run:
+        assert runpy.run_path(str(snippet.write(tmp_path)))["dag"].task_ids
+        return
     dag = load(snippet, tmp_path)
     conf = expected.conf | ({"folder": f"file://{tmp_path}"} if "params.folder" in snippet.text else {})
     with account(monkeypatch, expected.seed) as toloka, everything_logged() as log:
         if expected.tolokers:
             toloka.configure(tolokers=Tolokers(count=expected.tolokers))
         before = archived(toloka)
-        assert dag.test(run_conf=conf).state == "success"
+        state = dag.test(run_conf=conf).state
+        assert state == "success", log.getvalue()[-3000:]
         assert archived(toloka) - before == expected.archived
         held = toloka.pools | toloka.trainings
         assert {id_: held[id_]["status"] for id_ in expected.pools} == expected.pools
@@ -268,10 +277,9 @@ def test_connection_from_the_environment(snippet: Snippet, tmp_path: Path, monke
     settings = TolokaHook().api.settings
     is_proxied = "proxy.example.com" in snippet.text
     assert settings.token == "my-token"
-    assert settings.base_url == (
-        "https://proxy.example.com/toloka" if is_proxied else "https://sandbox.toloka.dev/api/v1"
-    )
-    assert settings.timeout == (60 if "timeout=60" in snippet.text else 30)
+    host = "sandbox.toloka.dev" if "sandbox" in snippet.text.lower() else "toloka.dev"
+    assert settings.base_url == ("https://proxy.example.com/toloka" if is_proxied else f"https://{host}/api/v1")
+    assert settings.timeout == (60 if "timeout" in snippet.text else 30)
 
 
 def test_connection_from_a_secrets_backend(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def search(
         default False.
     :param on_page: is called with the search after each page that was read; default None.
     :returns: the search, with what it found.
-    :raises TolokaApiError: one of its kinds, by meaning.
+    :raises TolokaApiError: the request failed; see the subclasses.
     """
     found = Search(selection, keep_others=keep_others)
     await _Reader(client, selection, found, on_page or (lambda _: None)).read(with_operations=with_operations)

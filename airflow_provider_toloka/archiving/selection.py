@@ -219,7 +219,7 @@ class Search:
         candidate.last_activity = _later(candidate.last_activity, item.last_activity)
         if item.status != ARCHIVED:
             kept = candidate.pools if isinstance(item, Pool) else candidate.trainings
-            # Its times have served: without them, an account of many thousand pools fits into little memory.
+            # Drop timestamps that are no longer needed, to bound memory on accounts with many thousand pools.
             kept.append(replace(item, created=None, last_started=None, last_stopped=None))  # type: ignore[arg-type]
 
     def _leave_alone(self, candidate: Candidate, item: Pool | Training) -> None:

@@ -22,7 +22,7 @@ _EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=
 
 
 class InvalidModelError(ValueError):
-    """The JSON is not the object that it should be.
+    """The response does not match the expected schema.
 
     :param field: which field of it.
     :param expected: what that should be, in words.

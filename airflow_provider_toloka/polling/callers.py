@@ -50,7 +50,7 @@ class Caller:
         try:
             self._context.run(callback, *arguments)
         except Exception:  # one caller's callback concerns nobody else
-            log.exception("A callback of a wait failed; the wait goes on")
+            log.exception("A callback of a wait failed; still waiting")
 
 
 class Callers:

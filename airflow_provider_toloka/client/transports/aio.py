@@ -98,7 +98,7 @@ class AiohttpTransport:
         no_answer = self._route.no_answer
         try:
             async with (
-                # Not aiohttp's own: a task that is cancelled when that is over too hears of the timeout only.
+                # aiohttp's own timeout swallows a cancellation that arrives at the same moment.
                 asyncio.timeout(self._settings.timeout),
                 self._session.request(
                     request.method,
