@@ -103,7 +103,7 @@ def test_an_operation_that_runs_already(toloka: TolokaEmulator, deferrable: bool
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"project_id": "1005"}, {"project_id": "77"}, {"project_id": "1001", "timeout": -1}],
+    [{"project_id": "1005"}, {"project_id": "77"}, {"project_id": "1001", "pools": "{{ none }}"}],
     ids=["pools that are not archived", "no such project", "a wrong argument"],
 )
 def test_a_task_that_fails_before_it_has_changed_anything(toloka: TolokaEmulator, arguments: dict[str, Any]) -> None:
