@@ -68,7 +68,8 @@ _loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop] = WeakKeyDictionar
 
 
 def _of_loop() -> _OfLoop:
-    return _loops.setdefault(asyncio.get_running_loop(), _OfLoop())
+    loop = asyncio.get_running_loop()
+    return _loops.get(loop) or _loops.setdefault(loop, _OfLoop())
 
 
 async def read_settings(
@@ -112,7 +113,8 @@ async def _read(toloka_conn_id: str, since: float | None) -> Settings:
         # Retrieved, so that asyncio does not complain when nobody waits any more.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         reads[toloka_conn_id] = (now, task)
-    return await asyncio.shield(cast("asyncio.Task[Settings]", task))
+    task = cast("asyncio.Task[Settings]", task)
+    return task.result() if task.done() else await asyncio.shield(task)
 
 
 async def _read_now(toloka_conn_id: str) -> Settings:
@@ -140,13 +142,15 @@ async def shared_poller(
     :param make: makes the poller from an entered client, such as the class ``Poller``. One poller is shared for each
         ``make``, and one client by all.
     """
+    async with _share(make, settings, lambda: _opened(settings, make)) as poller:
+        yield poller
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[T]:
-        async with shared_client(settings) as client, make(client) as poller:
-            yield poller
 
-    async with _share(make, settings, opened) as poller:
+@asynccontextmanager
+async def _opened(
+    settings: Settings, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
+) -> AsyncIterator[T]:
+    async with shared_client(settings) as client, make(client) as poller:
         yield poller
 
 
