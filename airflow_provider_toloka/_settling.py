@@ -22,7 +22,7 @@ _TIMES = Path("/proc/self/schedstat")
 def settling_seconds(times: Path = _TIMES) -> float:
     """Return for how long after its deferral a task's trigger should not fire, in seconds; at most 30.
 
-    Measured with twenty tasks at once on two processors: up to 6.6 s, and up to 17 s when others use them as well.
+    Measured with twenty tasks at once on two processors: up to 7 s, and up to 17 s when others use them as well.
 
     :param times: the file in which Linux says how this process has shared the processors; where there is none, they
         are taken to be free.
