@@ -104,6 +104,17 @@ class RateController:
         self._seen: float | None = None
         self._next = -math.inf
         self._round_trip: float | None = None
+        self._paused_until: float
+        self._fell_at: float
+        self._heard_at: float
+        self._risen: float
+        self._is_starting: bool
+        self._is_first_fall: bool
+        self._low: float
+        self._top: float
+        self._accepted_since: int
+        self._sent: deque[float]
+        self._accepted: deque[float]
         self._begin()
 
     @property
@@ -164,13 +175,17 @@ class RateController:
             self._fall(now, asked if asked > _BRIEF else 0.0)
 
     def _begin(self) -> None:
-        self._paused_until = self._fell_at = self._heard_at = -math.inf
+        self._paused_until = -math.inf
+        self._fell_at = -math.inf
+        self._heard_at = -math.inf
         self._risen = 0.0
-        self._is_starting, self._is_first_fall = True, True
-        self._low = self._top = self._start
+        self._is_starting = True
+        self._is_first_fall = True
+        self._low = self._start
+        self._top = self._start
         self._accepted_since = 0
-        self._sent: deque[float] = deque()
-        self._accepted: deque[float] = deque()
+        self._sent = deque()
+        self._accepted = deque()
 
     def _tick(self, now: float) -> float:
         """Return the time on a clock of our own, which neither runs backwards nor leaps far ahead."""
@@ -194,7 +209,7 @@ class RateController:
         if self._is_starting:
             round_trip = _GUESSED_ROUND_TRIP if self._round_trip is None else self._round_trip
             doubling = min(_LONGEST_DOUBLING, max(_DOUBLING, _DOUBLING_ROUND_TRIPS * round_trip))
-            return min(self._highest, self._low * 2 ** min(seconds / doubling, 30))
+            return min(self._highest, self._low * 2.0 ** min(seconds / doubling, 30.0))
         if seconds < _RISE:
             rate = self._top - (self._top - self._low) * (1 - seconds / _RISE) ** 3
         else:
