@@ -209,7 +209,7 @@ class RateController:
         if self._is_starting:
             round_trip = _GUESSED_ROUND_TRIP if self._round_trip is None else self._round_trip
             doubling = min(_LONGEST_DOUBLING, max(_DOUBLING, _DOUBLING_ROUND_TRIPS * round_trip))
-            return min(self._highest, self._low * 2.0 ** min(seconds / doubling, 30.0))
+            return min(self._highest, self._low * math.exp2(min(seconds / doubling, 30)))
         if seconds < _RISE:
             rate = self._top - (self._top - self._low) * (1 - seconds / _RISE) ** 3
         else:
