@@ -75,7 +75,7 @@ _TRUSTED = 1.04
 
 #: Requests that were held up may catch up for this many seconds.
 _BURST = 0.02
-#: The rate does not rise while it is not used; after so long a time, in seconds, it is no longer known.
+#: The rate rises for so many seconds after an answer; when nothing was sent for so many, it is no longer known.
 _UNUSED = 0.25
 _FORGOTTEN = 60.0
 #: ``Retry-After`` counts whole seconds, and the limit is one of a second: 1 says no more than "later".
@@ -104,6 +104,17 @@ class RateController:
         self._seen: float | None = None
         self._next = -math.inf
         self._round_trip: float | None = None
+        self._paused_until: float
+        self._fell_at: float
+        self._heard_at: float
+        self._risen: float
+        self._is_starting: bool
+        self._is_first_fall: bool
+        self._low: float
+        self._top: float
+        self._accepted_since: int
+        self._sent: deque[float]
+        self._accepted: deque[float]
         self._begin()
 
     @property
@@ -121,7 +132,10 @@ class RateController:
             now = self._tick(now)
             if now < self._paused_until:
                 return self._paused_until - now
-            self._notice_idleness(now)
+            if self._sent and now - max(self._sent[-1], self._paused_until) > _FORGOTTEN:
+                self._begin()
+            if not self._sent:
+                self._heard_at = max(self._heard_at, now)
             start = max(self._next, now - _BURST)
             if start > now:
                 return start - now
@@ -139,6 +153,7 @@ class RateController:
         with self._lock:
             age, now = max(0.0, now - sent), self._tick(now)
             self._round_trip = age if self._round_trip is None else self._round_trip + 0.1 * (age - self._round_trip)
+            self._risen, self._heard_at = self._rising(now), max(self._heard_at, now)
             self._accepted.append(now)
             self._forget(now)
             if now - age > self._fell_at:
@@ -160,12 +175,17 @@ class RateController:
             self._fall(now, asked if asked > _BRIEF else 0.0)
 
     def _begin(self) -> None:
-        self._paused_until = self._fell_at = self._rises_from = -math.inf
-        self._is_starting, self._is_first_fall = True, True
-        self._low = self._top = self._start
+        self._paused_until = -math.inf
+        self._fell_at = -math.inf
+        self._heard_at = -math.inf
+        self._risen = 0.0
+        self._is_starting = True
+        self._is_first_fall = True
+        self._low = self._start
+        self._top = self._start
         self._accepted_since = 0
-        self._sent: deque[float] = deque()
-        self._accepted: deque[float] = deque()
+        self._sent = deque()
+        self._accepted = deque()
 
     def _tick(self, now: float) -> float:
         """Return the time on a clock of our own, which neither runs backwards nor leaps far ahead."""
@@ -174,29 +194,22 @@ class RateController:
         self._seen = now
         return self._now
 
-    def _notice_idleness(self, now: float) -> None:
-        if not self._sent:
-            self._rises_from = max(self._rises_from, now)
-            return
-        idle = now - max(self._sent[-1], self._paused_until)
-        if idle > _FORGOTTEN:
-            self._begin()
-            self._rises_from = now
-        elif idle > (most := max(_UNUSED, 2 / self._rate_at(now))):
-            self._rises_from += idle - most
-
     def _forget(self, now: float) -> None:
         while len(self._sent) > 1 and self._sent[0] < now - 1:
             self._sent.popleft()
         while self._accepted and self._accepted[0] < now - 1:
             self._accepted.popleft()
 
+    def _rising(self, now: float) -> float:
+        """Return for how many seconds the rate has risen: it does so while answers come, and no longer."""
+        return self._risen + min(max(0.0, now - self._heard_at), max(_UNUSED, 2 / self._low))
+
     def _rate_at(self, now: float) -> float:
-        seconds = max(0.0, now - self._rises_from)
+        seconds = self._rising(now)
         if self._is_starting:
             round_trip = _GUESSED_ROUND_TRIP if self._round_trip is None else self._round_trip
             doubling = min(_LONGEST_DOUBLING, max(_DOUBLING, _DOUBLING_ROUND_TRIPS * round_trip))
-            return min(self._highest, self._low * 2 ** min(seconds / doubling, 30))
+            return min(self._highest, self._low * math.exp2(min(seconds / doubling, 30)))
         if seconds < _RISE:
             rate = self._top - (self._top - self._low) * (1 - seconds / _RISE) ** 3
         else:
@@ -212,7 +225,8 @@ class RateController:
         shortest, longest = _FAR_OFF_PAUSE if is_far_off else _PAUSE
         if self._is_starting and self._is_first_fall:
             shortest, longest = _START_PAUSE
-        self._paused_until = self._rises_from = now + asked + shortest + (longest - shortest) * self._draw()
+        self._paused_until = self._heard_at = now + asked + shortest + (longest - shortest) * self._draw()
+        self._risen = 0.0
         self._fell_at = now
         self._accepted_since = 0
         if self._is_starting and refused > _SLIGHT and self._goes_on(rate, is_far_off=is_far_off):
