@@ -42,7 +42,7 @@ for _name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
 
 
 #: Folders whose first test starts a whole Airflow, and how long one of their tests may take, with that, in seconds.
-WHOLE_AIRFLOW = {"durability", "e2e", "events", "security"}
+WHOLE_AIRFLOW = {"distributed", "durability", "e2e", "events", "security"}
 WHOLE_AIRFLOW_TIMEOUT = 900
 
 

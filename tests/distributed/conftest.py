@@ -32,6 +32,7 @@ class Results:
         self._outcomes: dict[str, Future[str]] = {}
         self._cases = cases
         self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._scenes: list[Scene] = []
 
     def of(self, case: Case) -> str:
         """Give how a case has ended; raises what it has failed with."""
@@ -48,11 +49,15 @@ class Results:
         return {case.name for case in self._cases} == {case.name for case in ALL}
 
     def stop(self) -> None:
-        """Begin with no further case."""
+        """Begin with no further case; those that are played miss their Toloka, and fail."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for scene in self._scenes:
+            scene.toloka.stop()
 
     def _play(self, case: Case) -> str:
-        return Scene(self._cluster, case).play()
+        scene = Scene(self._cluster, case)
+        self._scenes.append(scene)
+        return scene.play()
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +68,9 @@ def results(request: pytest.FixtureRequest) -> Iterator[Results]:
     try:
         cluster.start()
         played = Results(cluster, asked)
-        yield played
-        played.stop()
+        try:
+            yield played
+        finally:
+            played.stop()
     finally:
         cluster.stop()

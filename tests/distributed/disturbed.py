@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from tests.distributed.account import Projects, state
-from tests.distributed.quiet import ARCHIVED, OPERATION_SUCCEEDED
 from tests.distributed.scene import PATIENCE, Case, Scene
 from tests.durability.toloka_process import NEVER
 from tests.processes import until
@@ -32,7 +31,7 @@ def worker_killed(scene: Scene) -> str:
     finally:
         scene.cluster.start_worker(worker)
         scene.cluster.await_worker(worker)
-    ended = scene.check(STALE, tries=2, log=ARCHIVED)
+    ended = scene.check(STALE, tries=2)
     assert scene.tasks()[0].try_number == 2
     return ended
 
@@ -59,7 +58,7 @@ def triggerer_stopped(scene: Scene) -> str:
     # Two wait for the same operations now.
     scene.finish_all()
     scene.await_end()
-    return f"{scene.check(ALONE, log=OPERATION_SUCCEEDED)}; {before.count(stopped)} waits taken over"
+    return f"{scene.check(ALONE)}; {before.count(stopped)} waits taken over"
 
 
 def broker_killed(scene: Scene) -> str:
@@ -70,7 +69,7 @@ def broker_killed(scene: Scene) -> str:
     time.sleep(BROKER_AWAY)
     scene.cluster.redis.start()
     scene.await_end()
-    return scene.check(MANY, tries=6, log=OPERATION_SUCCEEDED)
+    return scene.check(MANY, tries=6)
 
 
 def database_restarted(scene: Scene) -> str:
@@ -81,7 +80,7 @@ def database_restarted(scene: Scene) -> str:
     until("it runs", lambda: scene.tasks(run_id)[0].state == "running", PATIENCE)
     restarted = scene.cluster.restart_postgres(DATABASE_AWAY)
     scene.await_end(scene.finish_all)
-    ended = scene.check(ALONE, STALE, tries=4, log=rf"{ARCHIVED}|{OPERATION_SUCCEEDED}")
+    ended = scene.check(ALONE, STALE, tries=4)
     return f"{ended}; started again: {', '.join(sorted(restarted)) or 'nothing'}"
 
 

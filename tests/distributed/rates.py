@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from tests.distributed.account import Projects, state
-from tests.distributed.quiet import ARCHIVED
 from tests.distributed.scene import Case, Scene
 
 LIMIT = 300
@@ -31,7 +30,7 @@ def at_once(tasks: int, projects: int) -> Callable[[Scene], str]:
             scene.start("clean_up_on_worker", number, pattern=f"group{number} *")
         began = scene.meet(held)
         scene.await_end()
-        ended = scene.check(*groups, log=ARCHIVED)
+        ended = scene.check(*groups)
         requests = [request for request in scene.toloka.journal() if request["at"] >= began]
         by_task: dict[str, float] = defaultdict(float)
         for request in requests:
