@@ -95,10 +95,10 @@ EXPECTED = {
         pools={"2004": "ARCHIVED", "2005": "ARCHIVED", "2007": "ARCHIVED", "3001": "ARCHIVED"}
     ),
     "dags/report_stale_projects.py": Expected("stale", said="1016 Forgotten labelling 36: no activity for 820 days"),
-    "dags/monthly_cleanup.py": Expected("stale", said="dry run: would be archived; no activity for 820 days"),
+    "dags/monthly_cleanup.py": Expected("stale", said="DRY RUN: 13 projects would be archived"),
     "dags/archive_a_list.py": Expected("stale", archived=frozenset({"980", "981", "982"})),
-    "dags/what_is_stale.py": Expected("stale", said="4 projects are stale"),
-    "dags/cleanup.py": Expected("stale", {"dry_run": False}, archived=STALE),
+    "dags/what_is_stale.py": Expected("stale", said="Stale: 4"),
+    "dags/cleanup.py": Expected("stale", {"preview": False}, archived=STALE),
     "dags/submit_and_wait.py": Expected(archived=frozenset({"1001", "1002"})),
     "dags/open_pool.py": Expected(pools={"2006": "OPEN"}),
     "dags/three_ways.py": Expected(archived=frozenset({"1001", "1002"})),

@@ -154,7 +154,7 @@ def test_metadata(metadata: Message) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_all("Provides-Extra") == ["emulator", "socks"]
+    assert metadata.get_all("Provides-Extra") == ["emulator", "parquet", "socks"]
     requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
     always = {requirement.name for requirement in requirements if requirement.marker is None}
     extras = {
@@ -163,10 +163,14 @@ def test_metadata(metadata: Message) -> None:
             for requirement in requirements
             if requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
         }
-        for extra in ("emulator", "socks")
+        for extra in ("emulator", "parquet", "socks")
     }
     assert always == DEPENDENCIES
-    assert extras == {"emulator": {"starlette", "uvicorn"}, "socks": {"aiohttp-socks", "pysocks"}}
+    assert extras == {
+        "emulator": {"starlette", "uvicorn"},
+        "parquet": {"pyarrow"},
+        "socks": {"aiohttp-socks", "pysocks"},
+    }
     assert len(requirements) == len(always) + sum(map(len, extras.values()))
 
 
@@ -377,9 +381,10 @@ def test_modules_named_in_the_metadata_exist() -> None:
 
 
 def test_each_extra_link_of_the_package_is_in_the_metadata() -> None:
-    from airflow_provider_toloka.links.toloka import LINKS
+    from airflow_provider_toloka.links import toloka
 
-    classes = {f"{type(link).__module__}.{type(link).__qualname__}" for link in LINKS.values()}
+    links = [one for one in vars(toloka).values() if isinstance(one, type) and issubclass(one, toloka.TolokaLink)]
+    classes = {f"{link.__module__}.{link.__qualname__}" for link in links if link is not toloka.TolokaLink}
     assert set(get_provider_info()["extra-links"]) == classes
 
 

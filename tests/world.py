@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
@@ -92,7 +93,7 @@ class World:
         return page(*(row for row in rows if filters.items() <= row.items()))
 
 
-def retire(rule: PoolsRule, *, keeps: bool = True) -> Flow[Progress]:
+def retire(rule: PoolsRule, *, keeps: bool = True, stale_before: datetime | None = None) -> Flow[Progress]:
     """Do as a task does: go on as far as it goes, wait, and go on again.
 
     :param keeps: whether it keeps in mind how the project stands, as one that stays on its worker can.
@@ -100,7 +101,9 @@ def retire(rule: PoolsRule, *, keeps: bool = True) -> Flow[Progress]:
     done: Sequence[Operation] = ()
     snapshot = None
     for _ in range(30):
-        progress = yield from retire_project(API, "1", rule, done, snapshot if keeps else None)
+        progress = yield from retire_project(
+            API, "1", rule, done, snapshot if keeps else None, stale_before=stale_before
+        )
         ids = [one.id for one in progress.operations]
         found = yield from API.waits.poll(ids, intervals=backing_off(1, 1), deadline=None)
         done = list(found.values())

@@ -23,6 +23,7 @@ from airflow_provider_toloka.client.resources import (
     ARCHIVE_TRAINING,
     CLOSE_POOL,
     CLOSE_TRAINING,
+    PROJECT,
     Change,
 )
 from airflow_provider_toloka.exceptions import TolokaPostponedError, TolokaTimeoutError
@@ -116,9 +117,13 @@ class TolokaChangeOperator(BaseOperator):
         :raises TolokaApiError: a request failed; see the other subclasses.
         """
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            needs_no_request = self.change.resource is PROJECT
+            if needs_no_request:
+                push_links(context, hook, self.change.resource, self.object_id)
             self.check()
             deadline = Deadline.of_try(self, context, self.timeout)
-            push_links(context, hook, self.change.resource, self.object_id)
+            if not needs_no_request:
+                push_links(context, hook, self.change.resource, self.object_id)
             name_map_index(context, self.object_id)
         return self._proceed(context, deadline, {})
 

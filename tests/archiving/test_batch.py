@@ -188,7 +188,8 @@ async def test_one_that_may_not_be_changed_does_not_stop_the_others(toloka: Tolo
 @pytest.mark.parametrize("when", ["before its turn", "amid its pools"])
 async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEmulator, how: str, when: str) -> None:
     (id_,) = fill(toloka, 1)
-    pool_id = next(row["id"] for row in toloka.pools.values())
+    # Not the pool that is archived first: while an operation works on one, Toloka opens it for nobody.
+    pool_id = list(toloka.pools)[-1]
     held = toloka.fault("GET /trainings" if when == "before its turn" else "POST /pools/*/archive", hold=True)
     cleaning = asyncio.create_task(archive([id_], pools="close_and_archive", stale_before=STALE_BEFORE))
     await asyncio.to_thread(held.wait)
@@ -251,13 +252,15 @@ async def test_what_takes_too_long_fails_at_the_deadline_or_is_left_to_wait_for(
 # By hand, for any account
 
 
-def one_project(project_id: str, found: Search, pools: PoolsRule, failed: dict[str, str]) -> Flow[None]:
+def one_project(
+    project_id: str, found: Search, pools: PoolsRule, failed: dict[str, str], before: datetime | None = None
+) -> Flow[None]:
     """Archive one project of a batch, and note a failure, as a batch does."""
     done: Sequence[Operation] = ()
     known: Snapshot | None = found.snapshot(found.candidates[project_id])
     try:
         for _ in range(30):
-            progress = yield from retire_project(API, project_id, pools, done, known)
+            progress = yield from retire_project(API, project_id, pools, done, known, stale_before=before)
             ids = [one.id for one in progress.operations]
             seen = yield from API.waits.poll(ids, intervals=backing_off(1, 1), deadline=None)
             done = list(seen.values())
@@ -398,7 +401,7 @@ def test_in_any_account_only_what_is_selected_is_archived_in_order_and_once(
         failed.clear()
         found = yield from select(selection)
         assert found.candidates.keys() <= selected
-        yield from side_by_side([one_project(id_, found, rule, failed) for id_ in found.candidates], order)
+        yield from side_by_side([one_project(id_, found, rule, failed, before) for id_ in found.candidates], order)
 
     for calls, is_before in cuts:
         world.cut_at, world.cut_before = len(world.driver.requests) + calls, is_before
@@ -431,4 +434,4 @@ def expected(projects: Sequence[dict[str, Any]]) -> set[str]:
 
 
 def refused_paths(world: World) -> list[str]:
-    return [refusal.partition("/api/v1")[2].partition(" ")[0] for refusal in world.refused]
+    return [refusal.partition(" ")[0] for refusal in world.refused]

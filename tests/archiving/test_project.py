@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_toloka.client.resources import ARCHIVE_POOL, ARCHIVE_TRAIN
 from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
+    TolokaInUseError,
     TolokaNotArchivableError,
     TolokaOperationFailedError,
 )
@@ -338,3 +340,53 @@ def test_an_operation_of_an_unknown_type_that_is_finished_at_once_is_submitted_o
     progress = driver.run(retire_project(api(), "1", "require_archived"))
     assert driver.changes == ["/projects/1/archive"]
     assert progress.locked == ("project 1 is not shown as archived yet",)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    at=st.integers(0, 40),
+    which=st.sampled_from(["10", "11", "made"]),
+    rule=st.sampled_from(["archive_closed", CLOSE]),
+    operation_seconds=st.sampled_from([0, 3]),
+    keeps=st.booleans(),
+)
+def test_a_stale_project_in_which_somebody_opens_a_pool_at_any_moment_is_left_alone(
+    at: int, which: str, rule: PoolsRule, operation_seconds: float, keeps: bool
+) -> None:
+    world = World(operation_seconds=operation_seconds)
+    old = {"created": NOW - 400 * 86_400}
+    world.account.add_training("1", "CLOSED", id="20", **old)
+    world.account.add_pool("1", "CLOSED", id="10", **old)
+    world.account.add_pool("1", "CLOSED", id="11", **old)
+    before = datetime.fromtimestamp(NOW, UTC) - timedelta(days=180)
+    serve = world.driver._answer
+    is_opened = False
+
+    def meddle(request: Request) -> Answer:
+        nonlocal is_opened
+        if len(world.driver.requests) > at and not is_opened:
+            is_opened = _open(world, which)
+        return serve(request)
+
+    world.driver._answer = meddle
+    with contextlib.suppress(TolokaInUseError):
+        world.driver.run(retire(rule, keeps=keeps, stale_before=before))
+    assert not [path for path in world.driver.changes if path.endswith("/close")]
+    archived = world.statuses()["projects 1"] == "ARCHIVED"
+    assert archived != is_opened
+
+
+def _open(world: World, which: str) -> bool:
+    """Open a pool, or make an open one, as somebody else does, if Toloka lets them."""
+    world.account.settle()
+    tables, operations = world.account.tables, world.account.operations
+    busy = operations.running_on("PROJECT", "1") or operations.running_on("POOL", which)
+    if busy or (tables["projects"].get("1") or {})["status"] == "ARCHIVED":
+        return False
+    if which == "made":
+        world.account.add_pool("1", "OPEN", id="12")
+        return True
+    if (tables["pools"].get(which) or {})["status"] == "ARCHIVED":
+        return False
+    tables["pools"].update(which, status="OPEN")
+    return True

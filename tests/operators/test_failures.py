@@ -92,7 +92,8 @@ def test_a_retry_after_a_failed_operation_submits_a_new_one(toloka: TolokaEmulat
     toloka.fail_next("PROJECT.ARCHIVE")
     task = archive(retries=1)
     assert (task.state, task.tries) == ("success", 2)
-    assert [operation["status"] for operation in toloka.operations.values()] == ["FAIL", "SUCCESS"]
+    submitted = sorted(toloka.operations.values(), key=lambda operation: operation["submitted"])
+    assert [operation["status"] for operation in submitted] == ["FAIL", "SUCCESS"]
 
 
 @endless

@@ -224,7 +224,7 @@ def test_ids_and_the_connection_may_be_templates(toloka: TolokaEmulator, monkeyp
     assert toloka.projects["1001"]["status"] == "ARCHIVED"
 
 
-@pytest.mark.parametrize("project_id", ["1001", "1006"], ids=["an operation", "None"])
+@pytest.mark.parametrize("project_id", ["1001", "1006"], ids=["an operation", "already done"])
 def test_a_sensor_takes_what_the_operator_returns(toloka: TolokaEmulator, project_id: str) -> None:
     with new_dag() as dag:
         submit = TolokaArchiveProjectOperator(task_id="submit", project_id=project_id, wait_for_completion=False)
@@ -232,7 +232,7 @@ def test_a_sensor_takes_what_the_operator_returns(toloka: TolokaEmulator, projec
     ran = run(dag)
     assert ran.state == "success"
     found = ran.tasks["wait"].result
-    assert (found and found["id"]) == ran.tasks["submit"].result
+    assert (found["id"] if found else "already done") == ran.tasks["submit"].result
     assert toloka.projects[project_id]["status"] == "ARCHIVED"
 
 
