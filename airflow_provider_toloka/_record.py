@@ -6,10 +6,11 @@ for one try: there, a later try finds in Toloka which projects are archived alre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_toloka.reporting.report import ReportedProject
+from airflow_provider_toloka.reporting.report import Report, ReportedProject
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -43,3 +44,14 @@ def save(context: Context, entries: Iterable[ReportedProject]) -> None:
         store.set(_KEY, kept)
     else:
         context["ti"].xcom_push(key=_KEY, value=kept)
+
+
+def merge(earlier: Sequence[ReportedProject], now: Iterable[ReportedProject]) -> list[ReportedProject]:
+    """Return the record with newer entries; what was archived once stays archived.
+
+    :param earlier: the entries that were kept before.
+    :param now: the entries of this try.
+    """
+    some_time = datetime(1970, 1, 1, tzinfo=UTC)
+    report = Report(environment="", as_of=some_time, created=some_time, projects=tuple(now))
+    return list(report.after(earlier).projects)

@@ -87,18 +87,25 @@ class AsyncTolokaClient(AsyncLabellingMethods):
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end.
 
+        :param flow: a call of :attr:`api`.
         :returns: the flow's result.
         """
         return await drive_async(flow, self.transport.send, self.transport.sleep)
 
     async def walk(self, listing: Listing[T]) -> AsyncIterator[T]:
-        """Iterate over a list of the API; each page is read when it is reached."""
+        """Iterate over a list of the API; each page is read when it is reached.
+
+        :param listing: a list of :attr:`api`.
+        """
         async for page in self.pages(listing):
             for item in page:
                 yield item
 
     async def pages(self, listing: Listing[T]) -> AsyncIterator[list[T]]:
-        """Iterate over a list of the API page by page."""
+        """Iterate over a list of the API page by page.
+
+        :param listing: a list of :attr:`api`.
+        """
         last_id = None
         while True:
             page = await self.run(listing.page(last_id))

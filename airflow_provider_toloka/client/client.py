@@ -47,12 +47,16 @@ class ClientMethods(LabellingMethods):
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end.
 
+        :param flow: a call of :attr:`api`.
         :returns: the flow's result.
         """
         raise NotImplementedError
 
     def walk(self, listing: Listing[T]) -> Iterator[T]:
-        """Iterate over a list of the API; each page is read when it is reached."""
+        """Iterate over a list of the API; each page is read when it is reached.
+
+        :param listing: a list of :attr:`api`.
+        """
         last_id = None
         while True:
             page = self.run(listing.page(last_id))
@@ -295,6 +299,7 @@ class TolokaClient(ClientMethods):
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end.
 
+        :param flow: a call of :attr:`api`.
         :returns: the flow's result.
         """
         return drive(flow, self.transport.send, self.transport.sleep)

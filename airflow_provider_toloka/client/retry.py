@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 
 def full_jitter(seconds: float) -> float:
-    """Draw a wait between none and so many seconds, so that many clients do not come back at once."""
+    """Draw a wait between 0 and the given number of seconds, so that many clients do not come back at once.
+
+    :param seconds: the longest wait.
+    """
     return random.uniform(0, seconds)  # noqa: S311 - not for cryptography
 
 

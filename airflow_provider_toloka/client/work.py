@@ -67,7 +67,11 @@ class Assignment:
     :param solutions: the answers, as they came, in the order of the tasks; empty: there are none yet.
     :param public_comment: what the Toloker was told on acceptance or rejection.
     :param created: when the suite was given out.
-    :param submitted: when it was answered; the other times likewise.
+    :param submitted: when it was answered.
+    :param accepted: when the answers were accepted.
+    :param rejected: when they were rejected.
+    :param skipped: when the Toloker skipped the suite.
+    :param expired: when the Toloker's time was up.
     """
 
     id: str

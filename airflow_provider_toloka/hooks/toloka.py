@@ -82,6 +82,7 @@ class TolokaHook(ClientMethods, BaseHook):
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end.
 
+        :param flow: a call of :attr:`api`.
         :returns: the flow's result.
         """
         return self.client.run(flow)

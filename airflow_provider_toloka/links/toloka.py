@@ -102,10 +102,10 @@ def push_report_link(context: Context, where: str) -> None:
     """Let a task link to its report.
 
     :param context: the task's.
-    :param where: where the report is; only an http(s) address is linked.
+    :param where: where the report is; only an http(s) address is linked; empty: there is none.
     """
-    if where.startswith(("https://", "http://")):
-        context["ti"].xcom_push(REPORT_LINK.xcom_key, where)
+    # Airflow reads the link's XCom of every task, and logs an error if there is none.
+    context["ti"].xcom_push(REPORT_LINK.xcom_key, where if where.startswith(("https://", "http://")) else "")
 
 
 def push_links(context: Context, hook: TolokaHook, resource: Resource, object_id: str) -> None:

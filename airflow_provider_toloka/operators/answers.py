@@ -133,6 +133,9 @@ class TolokaAggregateOperator(WaitingOperator):
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:  # noqa: ARG002
         """Aggregate, wait, and write the result if there is a path.
 
+        :param hook: the hook of the task's connection.
+        :param deadline: when the try ends.
+        :param resumed: whether the task was deferred before.
         :returns: the operation's id; with a path ``{"path": …, "rows": …, "operation_id": …}``.
         :raises AirflowFailException: an argument is wrong, or Toloka refuses the token or knows no such pool.
         :raises TolokaConflictError: the pool is not closed.
@@ -173,7 +176,12 @@ def storage_path(given: Any) -> ObjectStoragePath:
 
 
 def write(rows: Iterator[dict[str, Any]], path: ObjectStoragePath, format_: Format) -> int:
-    """Write rows into a file of Airflow's object storage; see ``write_rows``."""
+    """Write rows into a file of Airflow's object storage; see ``write_rows``.
+
+    :param rows: the rows.
+    :param path: the file.
+    :param format_: the file's format.
+    """
     return write_rows(rows, path, format_=format_, values=VALUES, move=lambda source, to: source.move(to))
 
 

@@ -206,6 +206,7 @@ def in_project(name: str, form: Mapping[str, Any], project_id: object) -> dict[s
     """Return the form of something that is in a project.
 
     :param name: the parameter that holds the form, for the error.
+    :param form: the form.
     :param project_id: the parameter of that name.
     :raises ValueError: the form names another project.
     """

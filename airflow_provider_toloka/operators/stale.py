@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, cast, get_args
 
-import pendulum
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_provider_toloka import _record
-from airflow_provider_toloka._arguments import (
-    check_literals,
-    read_choice,
-    read_count,
-    read_ids,
-    read_pattern,
-    read_time,
-    require,
-)
+from airflow_provider_toloka._arguments import check_literals, read_choice, read_count, require
 from airflow_provider_toloka._durations import Duration, duration, optional_seconds, seconds
 from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.archiving.batch import Batch, Results
@@ -32,21 +22,15 @@ from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import ARCHIVED, Operation
 from airflow_provider_toloka.client.parsing import check_truth
-from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
-from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.links.toloka import ACCOUNT_LINK, REPORT_LINK, push_account_link, push_report_link
+from airflow_provider_toloka.operators._selecting import ALL, ANY, Arguments, SelectingOperator, by_outcome, too_many
 from airflow_provider_toloka.reporting import (
     Outcome,
     Report,
     ReportedProject,
-    RunInfo,
     approval_body,
     approval_subject,
-    check_report_path,
     log_lines,
-    survey,
-    write_report,
 )
 
 if TYPE_CHECKING:
@@ -55,191 +39,8 @@ if TYPE_CHECKING:
 #: What happens when projects cannot be archived for some days.
 OnConflict: TypeAlias = Literal["fail", "skip"]
 
-#: How far ahead of this machine's clock ``as_of`` may be.
-_CLOCKS_APART = timedelta(minutes=10)
-_ANY = "any"
-_ALL = "all"
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Arguments:
-    """The arguments of a selecting operator, checked."""
-
-    selection: Selection
-    as_of: datetime
-    is_dry_run: bool = False
-
-
-class _SelectingOperator(BaseOperator):
-    """What finding and archiving have in common: which projects of which account, and the report on them."""
-
-    template_fields: Sequence[str] = (
-        "inactive_for",
-        "as_of",
-        "name_pattern",
-        "exclude_project_ids",
-        "report_path",
-        "toloka_conn_id",
-    )
-    operator_extra_links: Sequence[Any] = (ACCOUNT_LINK, REPORT_LINK)
-    ui_color: str = "#f5d96b"
-
-    def __init__(
-        self,
-        *,
-        inactive_for: Duration | XComArg,
-        as_of: datetime | str | XComArg = "logical_date",
-        name_pattern: str | XComArg = "*",
-        exclude_project_ids: Sequence[str] | XComArg = (),
-        report_path: Any = None,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.inactive_for = inactive_for
-        self.as_of = as_of
-        self.name_pattern = name_pattern
-        self.exclude_project_ids = exclude_project_ids
-        self.report_path = report_path
-        self.toloka_conn_id = toloka_conn_id
-        #: How many requests the task has sent.
-        self._requests = 0
-
-    def _in_loop(self, work: Callable[[AsyncTolokaClient], Coroutine[Any, Any, T]]) -> T:
-        """Do asynchronous work with an entered client."""
-        # The connection is read here, where nothing is asynchronous yet: that works on every version of Airflow.
-        client = TolokaHook(self.toloka_conn_id).async_client()
-
-        async def with_client() -> T:
-            async with client:
-                try:
-                    return await work(client)
-                finally:
-                    self._requests += client.requests_sent
-
-        return run_in_loop(with_client())
-
-    def _reference_time(self, context: Context) -> datetime:
-        """Return the time that projects are stale at."""
-        now = pendulum.now("UTC")
-        given: Any = self.as_of
-        if given == "logical_date":
-            given = context.get("logical_date") or now
-        as_of = read_time("as_of", given)
-        if as_of > now + _CLOCKS_APART:
-            raise ValueError(
-                f"as_of is later than now: {as_of.isoformat()}. At that time, every project would be stale."
-            )
-        return as_of
-
-    def _selection(self, context: Context, project_ids: Any) -> _Arguments:
-        if self.report_path is not None:
-            check_report_path(self.report_path)
-        as_of = self._reference_time(context)
-        require("inactive_for", self.inactive_for, f'To select projects whatever their activity, set it to "{_ANY}".')
-        before = None
-        if self.inactive_for != _ANY:
-            try:
-                before = as_of - duration("inactive_for", self.inactive_for)
-            except OverflowError:
-                raise ValueError(f"inactive_for reaches back too far: {self.inactive_for}.") from None
-        pattern = read_pattern("name_pattern", self.name_pattern)
-        ids = None
-        if project_ids != _ALL:
-            ids = read_ids("project_ids", project_ids, f'To search the whole account, set it to "{_ALL}".')
-        elif before is None:
-            raise ValueError(
-                f'inactive_for="{_ANY}" with project_ids="{_ALL}" would archive the whole account, and nothing was '
-                "changed. Say how long a project has to be idle, such as inactive_for=timedelta(days=365)."
-            )
-        excluded = read_ids("exclude_project_ids", self.exclude_project_ids, "To exclude nothing, leave it out.")
-        selection = Selection(
-            project_ids=ids,
-            before=before,
-            name_pattern=None if pattern == "*" else pattern,
-            exclude_project_ids=excluded,
-        )
-        return _Arguments(selection, as_of)
-
-    async def _read(
-        self, client: AsyncTolokaClient, context: Context, arguments: _Arguments, **options: Any
-    ) -> tuple[Search, Report]:
-        """Search the account; return what was found, and the report on it."""
-        requester = await client.get_requester()
-        found = await search(client, arguments.selection, **options)
-        settings = client.api.settings
-        ti: Any = context["ti"]
-        parameters = {
-            name: str(value)
-            for name in ("project_ids", "inactive_for", "name_pattern", "exclude_project_ids", "pools", "max_projects")
-            if (value := getattr(self, name, None)) not in (None, (), "*")
-        }
-        run = RunInfo(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            try_number=ti.try_number,
-            map_index=ti.map_index if ti.map_index >= 0 else None,
-            url=getattr(ti, "log_url", None),
-            triggered_by=getattr(context.get("dag_run"), "triggering_user_name", None),
-        )
-        report = Report(
-            account=requester.name,
-            account_id=requester.id,
-            environment=settings.environment if settings.environment != "custom" else settings.base_url,
-            as_of=arguments.as_of,
-            before=arguments.selection.before,
-            created=pendulum.now("UTC"),
-            dry_run=arguments.is_dry_run,
-            parameters=parameters,
-            run=run,
-            projects=survey(found, web_page=partial(PROJECT.page_at, settings.site), try_number=ti.try_number),
-        )
-        push_account_link(context, settings.site)
-        return found, report
-
-    def _log_selection(self, found: Search, report: Report, selection: Selection) -> None:
-        total = found.active if selection.project_ids is None else len(selection.project_ids)
-        selected = sum(one.project.status != ARCHIVED for one in found.candidates.values())
-        self.log.info(
-            log_lines.account_line(
-                account=report.account,
-                environment=report.environment,
-                projects=total,
-                selected=selected,
-                before=report.before,
-                inactive_for=report.inactive_for,
-            )
-        )
-        unknown = [] if selection.project_ids is not None else sorted({*selection.exclude_project_ids} - found.excluded)
-        for warning in log_lines.selection_warnings(
-            projects=found.active,
-            not_matching=found.not_matching,
-            name_pattern=selection.name_pattern,
-            excluded=len(found.excluded),
-            unknown_exclusions=unknown,
-        ):
-            self.log.warning(warning)
-
-    def _log_rows(self, report: Report) -> None:
-        for outcome in Outcome:
-            if entries := report.of(outcome):
-                for line in log_lines.grouped(outcome.label.capitalize(), log_lines.rows(entries)):
-                    self.log.info(line)
-
-    def _write(self, context: Context, report: Report) -> None:
-        """Write the report, where one is wanted."""
-        if self.report_path is None:
-            return
-        where = write_report(report, self.report_path)
-        self.log.info("Report: %s", where)
-        context["ti"].xcom_push(key="report", value=str(where))
-        push_report_link(context, str(where))
-
-
-class TolokaFindStaleProjectsOperator(_SelectingOperator):
+class TolokaFindStaleProjectsOperator(SelectingOperator):
     """Find the projects of an account that nobody uses (API: ``GET /projects``, ``/pools``, ``/trainings``).
 
     A project is stale when it is active, has no open pool or training, and the latest of its own ``created`` and of
@@ -262,7 +63,7 @@ class TolokaFindStaleProjectsOperator(_SelectingOperator):
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
-    template_fields: Sequence[str] = ("max_projects", *_SelectingOperator.template_fields)
+    template_fields: Sequence[str] = ("max_projects", *SelectingOperator.template_fields)
 
     def __init__(
         self,
@@ -285,7 +86,7 @@ class TolokaFindStaleProjectsOperator(_SelectingOperator):
         :raises TolokaApiError: a request failed; see the subclasses.
         """
         with failing_at_once():
-            arguments = self._selection(context, _ALL)
+            arguments = self._selection(context, ALL)
             most = None if self.max_projects is None else read_count("max_projects", self.max_projects)
             found, report = self._in_loop(
                 lambda client: self._read(client, context, arguments, keep_others=bool(self.report_path))
@@ -305,7 +106,7 @@ class TolokaFindStaleProjectsOperator(_SelectingOperator):
         return [one["id"] for one in reports] if self.only_ids else reports
 
 
-class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
+class TolokaArchiveStaleProjectsOperator(SelectingOperator):
     """Find the stale projects of an account, or take a list of ids, and archive them with all they hold.
 
     One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: every
@@ -344,14 +145,14 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         "pools",
         "preview",
         "max_projects",
-        *_SelectingOperator.template_fields,
+        *SelectingOperator.template_fields,
     )
 
     def __init__(
         self,
         *,
         project_ids: Sequence[str] | Literal["all"] | XComArg,
-        inactive_for: Duration | Literal["any"] | XComArg = _ANY,
+        inactive_for: Duration | Literal["any"] | XComArg = ANY,
         pools: PoolsRule | str = "archive_closed",
         preview: bool | str = False,
         max_projects: int | str = 100,
@@ -377,7 +178,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             on_conflict=lambda value: read_choice("on_conflict", value, get_args(OnConflict)),
             poll_interval=partial(seconds, "poll_interval"),
             timeout=partial(optional_seconds, "timeout"),
-            inactive_for=lambda value: value == _ANY or duration("inactive_for", value),
+            inactive_for=lambda value: value == ANY or duration("inactive_for", value),
         )
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
@@ -445,7 +246,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             results.add(ReportedProject(id=project_id, outcome=Outcome.FAILED, reason=reason))
         return self._archive(context, arguments, found, deadline, results, ready)
 
-    def _read_arguments(self, context: Context) -> tuple[_Arguments, Deadline]:
+    def _read_arguments(self, context: Context) -> tuple[Arguments, Deadline]:
         """Check all arguments, before the first request."""
         read_choice("pools", self.pools, get_args(PoolsRule))
         read_choice("on_conflict", self.on_conflict, get_args(OnConflict))
@@ -458,7 +259,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
     def _archive(
         self,
         context: Context,
-        arguments: _Arguments,
+        arguments: Arguments,
         found: Search,
         deadline: Deadline,
         results: Results,
@@ -502,7 +303,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
             report = self._in_loop(lambda client: self._final_report(client, context, arguments))
         return self._end(context, arguments, report.updated(self._keep(context, results)), results)
 
-    async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: _Arguments) -> Report:
+    async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> Report:
         """Return the report on the account as it is now; only a report that is written needs all of the account."""
         nothing = replace(arguments, selection=replace(arguments.selection, project_ids=[]))
         if not self.report_path:
@@ -515,11 +316,11 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
 
     def _keep(self, context: Context, results: Results) -> list[ReportedProject]:
         """Keep the record of this try with those of the former ones; return all entries."""
-        merged = merge(_record.load(context), results.ended.values())
+        merged = _record.merge(_record.load(context), results.ended.values())
         _record.save(context, merged)
         return merged
 
-    def _defer(self, arguments: _Arguments, deadline: Deadline, results: Results) -> NoReturn:
+    def _defer(self, arguments: Arguments, deadline: Deadline, results: Results) -> NoReturn:
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
         self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
         before = arguments.selection.before
@@ -545,7 +346,7 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
         return ended
 
     def _end(
-        self, context: Context, arguments: _Arguments, report: Report, results: Results | None = None
+        self, context: Context, arguments: Arguments, report: Report, results: Results | None = None
     ) -> dict[str, list[dict[str, Any]]]:
         self._log_rows(report)
         self._write(context, report)
@@ -560,39 +361,3 @@ class TolokaArchiveStaleProjectsOperator(_SelectingOperator):
                 raise TolokaError(message)
             raise AirflowFailException(message)
         return ended
-
-
-def too_many(selected: int, most: int) -> str:
-    """Return the message of a task that refuses to archive that many projects."""
-    return (
-        f"{selected} projects are selected, and max_projects is {most}: nothing was changed. "
-        f"TolokaFindStaleProjectsOperator lists them; to archive all, set max_projects={selected} or more."
-    )
-
-
-def merge(earlier: Sequence[ReportedProject], now: Any) -> list[ReportedProject]:
-    """Return the record with newer entries; what was archived once stays archived."""
-    some_time = datetime(1970, 1, 1, tzinfo=pendulum.UTC)
-    report = Report(environment="", as_of=some_time, created=some_time, projects=tuple(now))
-    return list(report.after(earlier).projects)
-
-
-def by_outcome(entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, Any]]]:
-    """Return entries as JSON values, by outcome."""
-    ended: dict[str, list[dict[str, Any]]] = {outcome.value: [] for outcome in Outcome}
-    for one in entries:
-        json = {name: value for name, value in one.to_json().items() if value not in (None, "")}
-        ended[one.outcome.value].append({"name": None, "reason": one.outcome.label, **json})
-    return ended
-
-
-def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run asynchronous work to its end, also where an event loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()

@@ -69,6 +69,9 @@ class TolokaAddTasksOperator(WaitingOperator):
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> dict[str, Any]:
         """Upload what is missing, and wait until Toloka has added all.
 
+        :param hook: the hook of the task's connection.
+        :param deadline: when the try ends.
+        :param resumed: whether the task was deferred before.
         :returns: ``{"created": …, "invalid": …, "operation_ids": […]}``.
         :raises AirflowFailException: a task cannot be sent, or Toloka refuses it.
         :raises TolokaOperationFailedError: an upload failed; a retry repeats it.

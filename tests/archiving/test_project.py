@@ -354,7 +354,7 @@ def test_a_stale_project_in_which_somebody_opens_a_pool_at_any_moment_is_left_al
     at: int, which: str, rule: PoolsRule, operation_seconds: float, keeps: bool
 ) -> None:
     world = World(operation_seconds=operation_seconds)
-    old = {"created": NOW - 400 * 86_400}
+    old: dict[str, Any] = {"created": NOW - 400 * 86_400}
     world.account.add_training("1", "CLOSED", id="20", **old)
     world.account.add_pool("1", "CLOSED", id="10", **old)
     world.account.add_pool("1", "CLOSED", id="11", **old)

@@ -306,9 +306,8 @@ def example_of(request: Request) -> str:
     """Give the name of the valid answer to a request."""
     if request.method == "POST":
         return "operation"
-    path, is_list, _ = request.target.partition("?")
-    parts = path.removeprefix("https://toloka.test/api/v1/").split("/")
-    if is_list:
+    parts = request.path.strip("/").split("/")
+    if request.query:
         return f"{parts[0]}_page"
     return "operation_log" if parts[-1] == "log" else parts[0].removesuffix("s")
 
