@@ -49,7 +49,8 @@ def _linked(overview: str, files: Files) -> str:
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Lead the links to these pages."""
     if page.file.src_uri.startswith("repository/"):
-        return markdown
+        folder = Path(page.file.src_uri.removeprefix("repository/")).parent
+        return markdown.replace("](docs/", "](../") if folder == Path() else markdown
     return OUTSIDE.sub(lambda link: f"]({_page_of(link[1])}", markdown)
 
 
