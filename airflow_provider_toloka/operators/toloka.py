@@ -178,7 +178,7 @@ class TolokaChangeOperator(BaseOperator):
                 f"Clear the task to resume waiting, or increase {deadline.limit}."
             )
         if ids:
-            self.log.info("Waiting for %s", "; ".join(operation.summary for operation in progress.operations))
+            self.log.info("Waiting: %s", "; ".join(map(_told, progress.operations)))
         interval = seconds("poll_interval", self.poll_interval)
         if self.deferrable:
             return self._look_for_a_moment(hook, ids, interval, deadline) or self._defer(
@@ -223,7 +223,7 @@ class TolokaChangeOperator(BaseOperator):
             self.log.info("%s %s %s in %.0f s", done, self.change.resource.kind, self.object_id, duration)
             context["ti"].xcom_push(key="operation", value=operation.to_json())
         else:
-            self.log.info("Submitted %s", operation.summary)
+            self.log.info("Submitted: %s", _told(operation))
         return operation.id
 
 
@@ -281,6 +281,10 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
             if self.on_conflict == "skip":
                 raise AirflowSkipException(str(error)) from error
             raise
+
+
+def _told(operation: Operation) -> str:
+    return f"{step_of(operation) or operation.type} (operation {operation.id})"
 
 
 def _read_rule(name: str, value: Any) -> str:

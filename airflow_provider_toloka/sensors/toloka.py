@@ -73,6 +73,7 @@ class OperationSensor(BaseSensorOperator):
         self.deferrable = deferrable
         #: What is known of the operations, and until when to wait, from the first poke on.
         self._watch: Watch | None = None
+        self._has_links = False
         self._deadline = Deadline(None)
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -138,8 +139,9 @@ class OperationSensor(BaseSensorOperator):
         operation = next(iter(seen.values())) if len(seen) == 1 else None
         given = operation.parameters if operation else {}
         resource = next((one for one in WITH_A_PAGE.values() if given.get(one.id_param)), None)
-        if resource is None or "ti" not in context or LINKS["project"].get_link(self, ti_key=context["ti"]):
+        if resource is None or "ti" not in context or self._has_links:
             return
+        self._has_links = True
         with TolokaHook(self.toloka_conn_id) as hook:
             try:
                 push_links(context, hook, resource, check_id(resource.id_param, given[resource.id_param]))

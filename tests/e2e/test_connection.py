@@ -23,7 +23,7 @@ EXTRA_FIELDS = {
     "Act under account id": "The id of the requester to act for; empty: the token's own account.",
     "Timeout": "How long one request may take, in seconds.",
     "Retries": "How often a failed request is retried; 0 turns retries off.",
-    "Max. requests per second": "The highest request rate; Toloka allows an account 300 requests per second.",
+    "Max. requests per second": "An upper bound; without one, the rate adapts to what Toloka accepts.",
     "CA bundle": "A file of certificates to trust, on every Airflow machine; empty: the default.",
 }
 
@@ -48,7 +48,7 @@ def test_the_form_and_what_it_stores(ui: Ui, toloka: TolokaEmulator, picture: Ca
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     expect(extra.locator("label")).to_have_text(list(EXTRA_FIELDS))
     expect(extra.locator("[data-part=helper-text]")).to_have_text(list(EXTRA_FIELDS.values()))
-    for label, default in {"Timeout": "30", "Retries": "5", "Max. requests per second": "240"}.items():
+    for label, default in {"Timeout": "30", "Retries": "5", "Max. requests per second": ""}.items():
         expect(extra.get_by_label(label)).to_have_value(default)
     expect(extra.locator("[name=element_act_under_account_id]")).to_have_value("")
     expect(extra).to_contain_text("production")

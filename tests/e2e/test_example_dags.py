@@ -18,7 +18,9 @@ def test_archiving_one_project(ui: Ui, toloka: TolokaEmulator) -> None:
     ui.expect_state("Success")
     ui.open_task("archive")
     ui.expect_log(
-        re.compile(r"Operation \S+: archive project 1003"), re.compile(r"Toloka's operation \S+ .* is SUCCESS")
+        re.compile(r"Waiting: archive project 1003 \(operation \S+\)"),
+        re.compile(r"Toloka's operation \S+ .* is SUCCESS"),
+        re.compile(r"Archived project 1003 in \d+ s"),
     )
     ui.open_tab("Details")
     expect(ui.page.get_by_role("link", name="Toloka project")).to_have_attribute(
@@ -55,7 +57,7 @@ def test_a_task_for_each_project(ui: Ui, toloka: TolokaEmulator) -> None:
 
     ui.expect_state("Success")
     ui.open_task("archive", map_index=1)
-    ui.expect_log("Nothing to do for project 1006: it was done before.")
+    ui.expect_log("Project 1006: already done")
     assert toloka.projects["1002"]["status"] == "ARCHIVED"
 
 
