@@ -1,4 +1,4 @@
-"""Toloka's API as plain calls."""
+"""Toloka's API for plain code."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ T = TypeVar("T")
 
 
 class Transport(Protocol):
-    """What carries the requests of a :class:`TolokaClient`."""
+    """The transport of a :class:`TolokaClient`."""
 
     requests: int
 
     def send(self, request: Request) -> Answer:
-        """Send a request; return what came of it."""
+        """Send a request; return the result."""
 
     def sleep(self, seconds: float) -> float:
-        """Let seconds pass; return the time after them, in seconds since the epoch."""
+        """Sleep; return the time afterwards, in seconds since the epoch."""
 
     def close(self) -> None:
         """Close the connections."""
 
 
 class ClientMethods(LabellingMethods):
-    """The calls of the API, as methods of whoever has them (``api``) and can run them (``run``)."""
+    """The calls of the API as methods, for classes that have ``api`` and ``run``."""
 
     @property
     def api(self) -> TolokaApi:
@@ -66,9 +66,9 @@ class ClientMethods(LabellingMethods):
                 return
 
     def now(self) -> datetime:
-        """Return the time at Toloka, in UTC, as its answers tell it; before the first answer, this asks for one.
+        """Return Toloka's time, in UTC, from its responses; before the first response, send a request.
 
-        Compare this time, rather than this machine's, with the times in Toloka's answers.
+        Compare this time, rather than this machine's, with the times in Toloka's responses.
         """
         return self.run(self.api.now())
 
@@ -118,7 +118,7 @@ class ClientMethods(LabellingMethods):
     def get_operation_log(self, operation_id: str) -> list[dict[str, Any]]:
         """Return an operation's log (API: ``GET /operations/{id}/log``).
 
-        Toloka keeps one for a month, and for batch operations only.
+        Toloka keeps the logs of batch operations for a month, and has none for other operations.
 
         :param operation_id: the operation's id.
         :returns: entries of ``type``, ``success``, ``input``, ``output``.
@@ -176,7 +176,7 @@ class ClientMethods(LabellingMethods):
         :param project_id: the project's id.
         :returns: the operation, which may have been submitted before, or be finished; None: it is archived already.
         :raises ValueError: the id cannot be one.
-        :raises TolokaConflictError: a pool of it is not archived.
+        :raises TolokaConflictError: one of its pools is not archived.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         return self.run(self.api.projects.archive(project_id))
@@ -233,17 +233,17 @@ class ClientMethods(LabellingMethods):
     ) -> Operation:
         """Wait until an operation has succeeded (API: "Tracking operations").
 
-        An outage of the API does not fail the wait.
+        An outage of the API does not end the wait.
 
         :param operation_id: the operation's id.
         :param poll_interval: seconds between two polls; the first ones come sooner.
-        :param timeout: seconds that the wait may take as a whole; None: no limit.
+        :param timeout: the longest wait, in seconds; None: no limit.
         :param on_change: called with the operation when its status or progress has changed; default: logs it.
         :returns: the operation, finished as ``SUCCESS``.
         :raises ValueError: the id cannot be one.
         :raises TolokaOperationFailedError: it ended as ``FAIL``.
         :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
-        :raises TolokaApiError: the token is refused, or the id stays unknown.
+        :raises TolokaApiError: Toloka refuses the token, or the operation does not exist.
         """
         return self.run(
             self.api.waits.wait_for(operation_id, poll_interval=poll_interval, timeout=timeout, on_change=on_change)
@@ -253,12 +253,12 @@ class ClientMethods(LabellingMethods):
 class TolokaClient(ClientMethods):
     """Toloka's API for any Python program. A context manager; it keeps its HTTP connections until it is closed.
 
-    Failed requests are retried, and nothing is submitted twice: a call that changes something looks first, and looks
-    again when its answer is lost.
+    Failed requests are retried, and nothing is submitted twice: a call that changes something reads the state first,
+    and reads it again after a lost response.
 
     :param settings: the token, the address and the limits: see :meth:`from_token`.
-    :param retry: how failed requests are retried; default: as often as the settings say.
-    :param transport: what carries the requests; default: the ``requests`` library.
+    :param retry: the retry policy; default: as in the settings.
+    :param transport: sends the requests; default: uses the ``requests`` library.
     """
 
     def __init__(
@@ -275,7 +275,7 @@ class TolokaClient(ClientMethods):
 
         :param token: an OAuth token or an API key.
         :param url: the host or base URL of the API; default: the environment's.
-        :param retry: how failed requests are retried.
+        :param retry: the retry policy.
         :param options: ``environment``, ``act_under_account_id``, ``timeout``, ``retries`` and the other settings of
             an Airflow connection's extra.
         :raises ValueError: an option is unknown, or a value cannot be used; the message names it.
@@ -289,7 +289,7 @@ class TolokaClient(ClientMethods):
 
     @property
     def transport(self) -> Transport:
-        """What carries the requests; opened at the first use."""
+        """The transport, opened on first use."""
         if self._transport is None:
             from airflow_provider_toloka.client.transports.sync import RequestsTransport
 
@@ -306,15 +306,15 @@ class TolokaClient(ClientMethods):
 
     @property
     def requests_sent(self) -> int:
-        """How many requests were sent, retries included."""
+        """The number of requests sent, including retries."""
         return self.transport.requests
 
     @property
     def session(self) -> requests.Session:
         """The ``requests`` session of the default transport, for calls that this class does not have.
 
-        Token and account are sent to the connection's own origin only. A request without ``timeout`` has the
-        connection's. Redirects are not followed, and certificates are checked against the connection's trust store,
+        The token and the account id are sent to the connection's own origin only. A request without ``timeout`` gets
+        the connection's. Redirects are not followed, and certificates are checked against the connection's trust store,
         whatever ``verify`` is.
 
         :raises TypeError: the client was given a transport of another kind.
@@ -322,7 +322,7 @@ class TolokaClient(ClientMethods):
         from airflow_provider_toloka.client.transports.sync import RequestsTransport
 
         if not isinstance(self.transport, RequestsTransport):
-            raise TypeError("This client was given a transport of its own, which has no requests session.")
+            raise TypeError("This client uses another transport, which has no requests session.")
         return self.transport.session
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class Task:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(
             id=read_id(json),
             pool_id=read_id(json, "pool_id"),
@@ -92,7 +92,7 @@ class Assignment:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         tasks, solutions = _objects(json, "tasks"), _objects(json, "solutions")
         if solutions and len(solutions) != len(tasks):
             raise InvalidModelError("solutions", f"one answer to each of {len(tasks)} tasks", len(solutions))
@@ -130,7 +130,7 @@ class AggregatedSolution:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(
             task_id=read_id(json, "task_id"),
             pool_id=read_text(json, "pool_id"),
@@ -154,7 +154,7 @@ class Skill:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(id=read_id(json), name=read_text(json, "name") or "", created=read_time(json, "created"))
 
 

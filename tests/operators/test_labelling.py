@@ -306,8 +306,8 @@ def test_a_retry_returns_to_the_aggregation_that_was_started(
         (TolokaExportAssignmentsOperator, {"status": "DONE"}, "status should be one or more of"),
         (TolokaExportAssignmentsOperator, {"status": []}, "status should be one or more of"),
         (TolokaExportAssignmentsOperator, {"format": "xml"}, "format should be one of"),
-        (TolokaExportAssignmentsOperator, {"path": "None"}, "path came to nothing"),
-        (TolokaAggregateOperator, {"path": "", "fields": ["result"], "method": "DAWID_SKENE"}, "path came to nothing"),
+        (TolokaExportAssignmentsOperator, {"path": "None"}, "path is empty"),
+        (TolokaAggregateOperator, {"path": "", "fields": ["result"], "method": "DAWID_SKENE"}, "path is empty"),
         (TolokaAggregateOperator, {"fields": [], "method": "DAWID_SKENE"}, "fields should be a list"),
     ],
 )

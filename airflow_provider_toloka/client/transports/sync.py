@@ -252,7 +252,7 @@ class RequestsTransport:
             return no_answer("timeout", f"{timeout:g} s")
         except requests.exceptions.ConnectionError as error:
             cause = error.args[0] if error.args else None
-            # requests has one class for "no connection" and for "the connection broke off".
+            # requests has one class for "no connection" and for "the connection was interrupted".
             is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
             if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
                 return no_answer("timeout", f"{timeout:g} s")
