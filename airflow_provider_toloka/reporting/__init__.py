@@ -1,12 +1,12 @@
-"""Reports of what was found on an account and what became of it, log lines, and the text of an approval.
+"""Reports on the projects of an account and their outcomes, log lines, and texts for approvals.
 
-Pure: no HTTP and no Airflow (``write_report`` loads Airflow's object storage when it is given a URI). An operator
-collects, reports, logs and writes::
+Pure: no HTTP and no Airflow (``write_report`` loads Airflow's object storage when it is given a URI). Use in an
+operator::
 
     from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, RunInfo, check_report_path
     from airflow_provider_toloka.reporting import log_lines, survey, write_report
 
-    check_report_path(self.report_path)                # before anything is changed: ValueError names the endings
+    check_report_path(self.report_path)                # before anything is changed: ValueError lists the extensions
 
     report = Report(
         account=requester.name, account_id=requester.id, environment=settings.environment,
@@ -18,11 +18,11 @@ collects, reports, logs and writes::
     )
     self.log.info(log_lines.first_line(report))        # Account 'Acme' (production): 40 projects, 13 idle since ...
 
-    # As projects end, or when all have:
+    # When projects have ended:
     report = report.updated([ReportedProject(
         id="1001", outcome=Outcome.ARCHIVED, operation_id=operation.id, finished=operation.finished, try_number=2,
     )])
-    # Former tries (entries kept as ``[entry.to_json() for entry in report.projects]``):
+    # Earlier tries (entries stored as ``[entry.to_json() for entry in report.projects]``):
     report = report.after(ReportedProject.from_json(entry) for entry in kept)
 
     for line in log_lines.grouped("Failed", log_lines.rows(report.of(Outcome.FAILED))):

@@ -97,7 +97,7 @@ def test_a_pattern_that_matches_nothing_is_warned_about(capsys: pytest.CaptureFi
     assert stale("--name-pattern", "^Forgotten.*", "--exit-code") == 0
     out, err = capsys.readouterr()
     assert err == "Warning: 0 of 32 projects: 32 do not match '^Forgotten.*' (a glob, case-sensitive)\n"
-    assert "with a name like '^Forgotten.*'" in out.splitlines()[0]
+    assert "with a name that matches '^Forgotten.*'" in out.splitlines()[0]
     assert out.splitlines()[-1] == "0 projects are stale; nothing was changed"
 
 
