@@ -16,10 +16,11 @@ from playwright.sync_api import Browser, Page
 
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Selection
+from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client import AsyncTolokaClient
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, survey, write_report
+from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, write_report
 from tests.e2e.conftest import save_picture
 from tests.reporting.accounts import NASTY, NOW, project, report
 
