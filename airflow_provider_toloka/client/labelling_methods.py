@@ -4,36 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.aggregation import Method
-from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Training
-from airflow_provider_toloka.client.sansio import Flow
+from airflow_provider_toloka.client.running import Runner
 from airflow_provider_toloka.client.work import ACCEPTED, REJECTED, AggregatedSolution, Assignment, Skill, Task
 
-T = TypeVar("T")
 
-
-class LabellingMethods:
-    """The calls of the API that label data, as methods of whoever has them (``api``) and can run them."""
-
-    @property
-    def api(self) -> TolokaApi:
-        """The calls as flows."""
-        raise NotImplementedError
-
-    def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end.
-
-        :returns: the flow's result.
-        """
-        raise NotImplementedError
-
-    def walk(self, listing: Listing[T]) -> Iterator[T]:
-        """Iterate over a list of the API; each page is read when it is reached."""
-        raise NotImplementedError
+class LabellingMethods(Runner):
+    """The calls of the API that label data, as methods."""
 
     def create_project(self, project: Mapping[str, Any], *, key: str) -> Project:
         """Return the project of a key, and create it if there is none (API: ``POST /projects``).
