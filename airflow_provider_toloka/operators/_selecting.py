@@ -191,6 +191,7 @@ class SelectingOperator(BaseOperator):
                 selected=selected,
                 before=report.before,
                 inactive_for=report.inactive_for,
+                name_pattern=selection.name_pattern,
             )
         )
         unknown = [] if selection.project_ids is not None else sorted({*selection.exclude_project_ids} - found.excluded)
