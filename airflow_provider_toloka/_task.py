@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,25 +23,34 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
-#: What an operator returns when the object was already in the wanted state, so that there is no operation to wait for.
-#: It cannot be an id; ``OperationSensor`` accepts it.
+log = logging.getLogger(__name__)
+
+#: What an operator returns when the object was in the wanted state already: there is no operation to wait for. It
+#: cannot be an id, and ``OperationSensor`` knows it.
 ALREADY_DONE = "already done"
 #: Airflow ends a deferral this many seconds after its trigger should have ended it, so that no task stays deferred
 #: forever without a triggerer.
 GRACE = 120.0
 
 
-@contextmanager
-def failing_at_once() -> Iterator[None]:
-    """Fail the task immediately, without retries, for invalid arguments and permanent errors."""
-    try:
-        yield
-    except TolokaError as error:
-        if error.is_permanent:
+class failing_at_once:  # noqa: N801 - used like a function
+    """Fail the task without using up its retries on wrong arguments and permanent errors.
+
+    The message of a ``TolokaError`` says what to do. Its traceback would push the message off the screen, so it is
+    logged at DEBUG only.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, TolokaError):
+            log.debug("The traceback of the error", exc_info=error)
+            error.__traceback__ = None
+            if not error.is_permanent:
+                raise error
+        if isinstance(error, (TolokaError, ValueError)):
             raise AirflowFailException(str(error)) from error
-        raise
-    except ValueError as error:
-        raise AirflowFailException(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ def test_the_approved_cleanup_does_as_the_person_says(
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "made-up" * 10)
     with Person(option) as person:
         state, states = run(APPROVED, {"preview": False})
-    where = f"account 'Emulated requester' ({toloka.url}/api/v1)"
+    where = f"account 'Emulated requester' ({toloka.url})"
     assert person.asked["subject"] == f"Archive 14 projects of {where}?"
     rows = [line for line in person.asked["body"].splitlines() if line.startswith("| [")]
     assert len(rows) == 14

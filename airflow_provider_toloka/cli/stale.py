@@ -17,12 +17,13 @@ from rich.text import Text
 from airflow_provider_toloka._durations import parse_age
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.cli import terminal
 from airflow_provider_toloka.cli.exit_codes import FOUND, NOT_READ, NOT_WRITTEN, OK, REFUSED, WRONG_USE
 from airflow_provider_toloka.client import AsyncTolokaClient, Settings
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError, TolokaPermissionError
-from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, survey, write_report
+from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, write_report
 from airflow_provider_toloka.reporting.words import counted, holdings
 
 #: A pipe has no width; this one keeps a row on its line.

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from airflow_provider_toloka.client.api import TolokaApi
-from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.api.waits import log_change
 from airflow_provider_toloka.client.async_labelling_methods import AsyncLabellingMethods
 from airflow_provider_toloka.client.client import settings_for
@@ -91,28 +90,6 @@ class AsyncTolokaClient(AsyncLabellingMethods):
         :returns: the flow's result.
         """
         return await drive_async(flow, self.transport.send, self.transport.sleep)
-
-    async def walk(self, listing: Listing[T]) -> AsyncIterator[T]:
-        """Iterate over a list of the API; each page is read when it is reached.
-
-        :param listing: a list of :attr:`api`.
-        """
-        async for page in self.pages(listing):
-            for item in page:
-                yield item
-
-    async def pages(self, listing: Listing[T]) -> AsyncIterator[list[T]]:
-        """Iterate over a list of the API page by page.
-
-        :param listing: a list of :attr:`api`.
-        """
-        last_id = None
-        while True:
-            page = await self.run(listing.page(last_id))
-            yield page.items
-            last_id = page.last_id
-            if last_id is None:
-                return
 
     @property
     def requests_sent(self) -> int:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.aggregation import Method
-from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Training
-from airflow_provider_toloka.client.sansio import Flow
+from airflow_provider_toloka.client.running import AsyncRunner
 from airflow_provider_toloka.client.work import ACCEPTED, REJECTED, AggregatedSolution, Assignment, Skill, Task
 
-T = TypeVar("T")
 
-
-class AsyncLabellingMethods:
-    """The calls of the API for labelling, with the names, parameters and results of ``TolokaClient``'s methods."""
-
-    api: TolokaApi
-
-    async def run(self, flow: Flow[T]) -> T:
-        """Run a flow to its end.
-
-        :returns: the flow's result.
-        """
-        raise NotImplementedError
-
-    def walk(self, listing: Listing[T]) -> AsyncIterator[T]:
-        """Iterate over a list of the API; each page is read when it is reached."""
-        raise NotImplementedError
+class AsyncLabellingMethods(AsyncRunner):
+    """The calls of the API that label data; each does what the method of that name of ``TolokaClient`` does."""
 
     async def create_project(self, project: Mapping[str, Any], *, key: str) -> Project:
         """Return the project with a key; create it if it does not exist; see ``TolokaClient``."""

@@ -8,8 +8,10 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import get_args
 
 from airflow_provider_toloka.emulator import DEFAULT_TOKEN, TolokaEmulator, Tolokers
+from airflow_provider_toloka.emulator.options import ArchivedAnswer
 
 
 def _duration(text: str) -> float | tuple[float, float]:
@@ -47,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list-lag", type=float, default=0.0, metavar="SECONDS", help="let lists not show what is new for so long"
     )
+    parser.add_argument(
+        "--archived-project-answer",
+        choices=get_args(ArchivedAnswer),
+        default="operation",
+        help="the answer to archiving an archived project, which Toloka does not document (default: %(default)s)",
+    )
     parser.add_argument("--any-account", action="store_true", help="let X-Act-Under-Account-ID name any account")
     parser.add_argument("--admin", action="store_true", help="serve /admin/ too, to everyone who reaches the port")
     return parser
@@ -74,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quotas=not options.no_quotas,
             list_lag=options.list_lag,
             accounts=None if options.any_account else (),
+            archived_project_answer=options.archived_project_answer,
             admin=options.admin,
         ).start()
     except (ImportError, OSError, ValueError) as error:

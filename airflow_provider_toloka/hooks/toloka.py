@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
-from airflow_provider_toloka.client.client import ClientMethods, TolokaClient
+from airflow_provider_toloka.client.client import TolokaClient
 from airflow_provider_toloka.client.config import (
     LEGACY_PREFIX,
     Settings,
@@ -18,6 +18,7 @@ from airflow_provider_toloka.client.config import (
     read_extra,
     unknown_keys,
 )
+from airflow_provider_toloka.client.methods import ClientMethods
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow
 from airflow_provider_toloka.exceptions import TolokaApiError

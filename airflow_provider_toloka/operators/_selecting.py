@@ -16,6 +16,7 @@ from airflow_provider_toloka._arguments import read_ids, read_pattern, read_time
 from airflow_provider_toloka._durations import Duration, duration
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import ARCHIVED
 from airflow_provider_toloka.client.resources import PROJECT
@@ -28,7 +29,6 @@ from airflow_provider_toloka.reporting import (
     RunInfo,
     check_report_path,
     log_lines,
-    survey,
     write_report,
 )
 
@@ -191,6 +191,7 @@ class SelectingOperator(BaseOperator):
                 selected=selected,
                 before=report.before,
                 inactive_for=report.inactive_for,
+                name_pattern=selection.name_pattern,
             )
         )
         unknown = [] if selection.project_ids is not None else sorted({*selection.exclude_project_ids} - found.excluded)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka._arguments import check_literals, read_choice, read_id
 from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
@@ -303,7 +304,8 @@ def name_map_index(context: Context, name: str) -> None:
     """
     own: Any = context
     map_index = context["ti"].map_index
-    if map_index is not None and map_index >= 0 and not own.get("map_index_template"):
+    # Airflow 2 renders the name with its whole context, and warns of each deprecated key in it.
+    if AIRFLOW_V_3_0_PLUS and map_index is not None and map_index >= 0 and not own.get("map_index_template"):
         own["map_index_template"] = name
 
 

@@ -61,6 +61,8 @@ class TolokaProcess:
                 "airflow_provider_toloka.emulator",
                 "--admin",
                 "--any-account",
+                # A request that arrives late, after the project was archived, should leave no trace.
+                "--archived-project-answer=204",
                 *words,
             ],
             {"PATH": os.environ.get("PATH", os.defpath)},

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from demo.standalone import ROOT, StandaloneAirflow, free_port
@@ -37,10 +37,6 @@ CHROMIUM_OPTIONS = [
 OPERATION_SECONDS = 2
 SETTINGS = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-    # Airflow 3.3.2 fails a task whose wait on the triggerer is over before the scheduler has seen the worker end
-    # (apache/airflow issue 67287): a retry mends it, and costs nothing at Toloka.
-    "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",
-    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
 }
 
 _failed = pytest.StashKey[bool]()
@@ -110,14 +106,20 @@ def airflow(running_toloka: TolokaEmulator) -> Iterator[StandaloneAirflow]:
 
 
 @pytest.fixture(scope="session")
-def browser(airflow: StandaloneAirflow) -> Iterator[BrowserContext]:
-    """Give a browser that has seen nothing before, once Airflow has read the DAGs."""
-    expect.set_options(timeout=WAIT_SECONDS * 1000)
+def chromium() -> Iterator[Browser]:
+    """Run the one browser of the session."""
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS) as chromium,
-        chromium.new_context(base_url=airflow.url, viewport={"width": 1280, "height": 800}) as browser,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS) as browser,
     ):
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def browser(airflow: StandaloneAirflow, chromium: Browser) -> Iterator[BrowserContext]:
+    """Give a browser that has seen nothing before, once Airflow has read the DAGs."""
+    expect.set_options(timeout=WAIT_SECONDS * 1000)
+    with chromium.new_context(base_url=airflow.url, viewport={"width": 1280, "height": 800}) as browser:
         browser.set_default_timeout(WAIT_SECONDS * 1000)
         page = browser.new_page()
         page.goto("/dags")  # with this, the browser has what the API asks for

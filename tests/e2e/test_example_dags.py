@@ -56,7 +56,7 @@ def test_a_task_for_each_project(ui: Ui, toloka: TolokaEmulator) -> None:
     ui.run("toloka_mapped", project_ids=Param("1003\n1006", "The ids of the projects to archive", "1002\n1006"))
 
     ui.expect_state("Success")
-    ui.open_task("archive", map_index=1)
+    ui.open_task("archive", name="1006")
     ui.expect_log("Project 1006: already done")
     assert toloka.projects["1002"]["status"] == "ARCHIVED"
 
@@ -91,7 +91,7 @@ def test_a_task_for_each_stale_project(ui: Ui, toloka: TolokaEmulator, picture: 
 
 def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[..., None]) -> None:
     toloka.load("stale")
-    ui.run("toloka_monthly_cleanup", preview=Param(True, "Only report what would be archived", True))
+    ui.run("toloka_monthly_cleanup", preview=Param(True, "Change nothing, only report", True, title="Only preview"))
 
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
@@ -99,7 +99,7 @@ def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[.
     picture("cleanup-dry-run")
     assert {request.method for request in toloka.requests} == {"GET"}
 
-    ui.run("toloka_monthly_cleanup", preview=Param(True, "Only report what would be archived", False))
+    ui.run("toloka_monthly_cleanup", preview=Param(True, "Change nothing, only report", False, title="Only preview"))
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
     ui.expect_log("Archived 13 projects with", "Forgotten labelling 36")

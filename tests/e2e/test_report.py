@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Selection
+from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client import AsyncTolokaClient
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, survey, write_report
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_OPTIONS, save_picture
+from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, write_report
+from tests.e2e.conftest import save_picture
 from tests.reporting.accounts import NASTY, NOW, project, report
 
 WIDTH, HEIGHT = 1280, 900
@@ -38,15 +38,6 @@ CONTRASTS = """() => {
     .map((one) => light(getComputedStyle(one)[one.tagName === "text" ? "fill" : "color"]))
     .map((one) => Math.max(one, back) / Math.min(one, back));
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS) as browser,
-    ):
-        yield browser
 
 
 class Reader:

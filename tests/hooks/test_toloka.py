@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
-from airflow_provider_toloka.client.client import ClientMethods
+from airflow_provider_toloka.client.methods import ClientMethods
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import (

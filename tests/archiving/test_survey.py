@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client.models import Pool, Project, Training
-from airflow_provider_toloka.reporting import ReportedProject, survey
+from airflow_provider_toloka.reporting import ReportedProject
 from tests.reporting.accounts import NOW
 
 BEFORE = NOW - timedelta(days=180)
