@@ -1,4 +1,4 @@
-"""One of several processes that share an account: says when it is ready, waits for a line, works, tells its seconds."""
+"""One of several processes that share an account: report readiness, wait for a line, work, print the seconds."""
 
 from __future__ import annotations
 

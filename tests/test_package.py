@@ -299,7 +299,7 @@ def test_release_notes_are_the_versions_part_of_the_changelog(checkout: Path) ->
     [
         ("2.3.4", "v2.3.5", "says 2.3.4: expected the tag v2.3.4"),
         ("2.3.4", "2.3.4", "expected the tag v2.3.4"),
-        ("2.4.0", "v2.4.0", "put the date there"),
+        ("2.4.0", "v2.4.0", "set the date"),
         ("2.5.0", "v2.5.0", "no section"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The calls of the API as methods: what ``TolokaClient`` and ``TolokaHook`` have in common."""
+"""The calls of the API as methods of ``TolokaClient`` and ``TolokaHook``."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_start_and_stop_leave_nothing_behind(connect: Connect) -> None:
     toloka.stop()
     toloka.start()
     url = toloka.url
-    with pytest.raises(RuntimeError, match="runs already"):
+    with pytest.raises(RuntimeError, match="already running"):
         toloka.start()
     client = connect(toloka)
     assert client.post("/projects/1001/archive").status_code == 202
