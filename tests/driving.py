@@ -30,7 +30,7 @@ def longest(seconds: float) -> float:
 
 
 def api(*, settings: Settings = SETTINGS, **policy: Any) -> TolokaApi:
-    """Give the API's calls, with waits that can be foretold."""
+    """Return the API's calls, with deterministic waits."""
     return TolokaApi(settings, RetryPolicy(**{"jitter": longest, **policy}))
 
 

@@ -33,7 +33,7 @@ class Snippet:
         return self.text.splitlines()[0].removeprefix("# ")
 
     def write(self, folder: Path) -> Path:
-        """Put it where it says that it is."""
+        """Write the file to its place in a folder."""
         path = folder / self.name
         assert path.suffix == ".py", f"{self.page}: {self.name!r} should be the name of a file"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,19 +57,19 @@ SNIPPETS = [
 
 
 def prose(page: str) -> str:
-    """Give a page without its code."""
+    """Return a page without its code."""
     return re.sub(r"``.*?``|`.*?`", "", re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL))
 
 
 def anchors(page: str) -> set[str]:
-    """Give what a link may name after its ``#``."""
+    """Return the anchors that links may use."""
     text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def table(page: str, heading: str) -> list[list[str]]:
-    """Give the rows of the first table below a heading."""
+    """Return the rows of the first table below a heading."""
     below = re.split(rf"^#+ {re.escape(heading)}$", PAGES[page], flags=re.MULTILINE)[1]
     rows = re.search(r"^\|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", below, re.MULTILINE)
     assert rows

@@ -21,7 +21,7 @@ PATIENCE = 240.0
 
 
 def until(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Look again and again until there is something to see.
+    """Poll until there is a result.
 
     :param what: what is waited for, for the error.
     :param look: gives something that is true when it has come.
@@ -36,7 +36,7 @@ def until(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -106,7 +106,7 @@ def kill(pid: int) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process runs no longer."""
+    """Return whether a process has exited."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

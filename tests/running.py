@@ -163,7 +163,7 @@ def run_logged(operator: type[BaseOperator], **arguments: Any) -> tuple[Ended, R
 
 
 def posts(toloka: TolokaEmulator) -> list[str]:
-    """Give the paths of all that was asked to be changed at Toloka."""
+    """Return the paths of all requests for changes."""
     return [request.path for request in toloka.requests if request.method == "POST"]
 
 

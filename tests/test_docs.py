@@ -33,7 +33,7 @@ SHELL = [snippet for snippet in SNIPPETS if snippet.language == "shell"]
 
 
 def shell(page: str, start: str) -> list[Snippet]:
-    """Give the shell snippets of a page that start so."""
+    """Return the shell snippets of a page that start with a text."""
     return [snippet for snippet in SHELL if snippet.page == page and snippet.text.startswith(start)]
 
 
@@ -136,7 +136,7 @@ def archived(toloka: TolokaEmulator) -> set[str]:
 
 
 def load(snippet: Snippet, folder: Path) -> Any:
-    """Give the DAG of a page, as Airflow knows it."""
+    """Return the DAG of a page, as stored by Airflow."""
     path = snippet.write(folder)
     dag = runpy.run_path(str(path), run_name=path.stem)["dag"]
     store(dag)
@@ -242,7 +242,7 @@ users_airflow = pytest.mark.xdist_group("a user's Airflow")
 
 @pytest.fixture(scope="module")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of an Airflow with a database: a user's own."""
+    """Return the folder of a user's Airflow with a database."""
     home = tmp_path_factory.mktemp("airflow")
     run("airflow db migrate", home)
     return home

@@ -28,7 +28,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 def members(of: Any) -> list[Any]:
-    """Give the public classes and functions that are made there."""
+    """Return the public classes and functions that a module defines."""
     module = of.__module__ if inspect.isclass(of) else of.__name__
     return [
         getattr(one, "__func__", one)

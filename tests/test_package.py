@@ -66,7 +66,7 @@ def execute(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) 
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with the wheel and the source archive; the one is built from the other."""
+    """Return the folder with the wheel and the source archive; the wheel is built from the archive."""
     folder = tmp_path_factory.mktemp("dist")
     execute(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
     return folder

@@ -57,7 +57,7 @@ IN_WORDS = {"deferrable", "as_of", "statuses"}
 
 
 def parameters(operator: Any) -> dict[str, Any]:
-    """Give the parameters that this package gives an operator, and their defaults."""
+    """Return the parameters that this package adds to an operator, with their defaults."""
     bases = [base for base in operator.__mro__ if base.__module__.startswith("airflow_provider_toloka")]
     return {
         name: parameter.default

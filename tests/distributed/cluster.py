@@ -141,11 +141,11 @@ class Cluster(Airflow):
         until(f"{name} is ready", lambda: " ready." in self.part_log(name))
 
     def part_log(self, name: str) -> str:
-        """Give what a part has logged."""
+        """Return a component's log."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def worker_of(self, pid: int) -> str:
-        """Tell which worker a task's process belongs to."""
+        """Return the worker of a task's process."""
         session = os.getsid(pid)
         return next(name for name in self.workers if self._parts[name].pid == session)
 
@@ -177,11 +177,11 @@ class Cluster(Airflow):
         return restarted
 
     def tasks_of(self, *run_ids: str) -> list[Task]:
-        """Give the tasks of some runs, without those that only give map indexes."""
+        """Return the tasks of some runs, without those that only create map indexes."""
         return [task for (_, run_id, _), task in sorted(self.tasks().items()) if run_id in run_ids]
 
     def triggers(self) -> dict[int, str | None]:
-        """Give the name of the triggerer that has each trigger; None: there is none yet."""
+        """Return the triggerer of each trigger; None: not yet assigned."""
         with self._database.cursor() as cursor:
             cursor.execute("SELECT id FROM job WHERE job_type = 'TriggererJob' ORDER BY id")
             names = dict(zip((row[0] for row in cursor.fetchall()), self.triggerers, strict=False))
@@ -189,12 +189,12 @@ class Cluster(Airflow):
             return {id_: names.get(owner) for id_, owner in cursor.fetchall()}
 
     def logs(self, run_id: str) -> str:
-        """Give what the tasks of a run have logged, in all tries."""
+        """Return what the tasks of a run have logged, in all tries."""
         paths = sorted(self.folder.glob(f"logs/dag_id=*/run_id={run_id}/**/attempt=*"))
         return "\n".join(path.read_text(errors="replace") for path in paths)
 
     def result(self, dag_id: str, run_id: str) -> Any:
-        """Give what the task of a run has returned."""
+        """Return what the task of a run has returned."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/task/xcomEntries/return_value?deserialize=true"
         return self._ask("GET", path)["value"]
 

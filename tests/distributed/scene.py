@@ -105,7 +105,7 @@ class Scene:
         return run_id
 
     def tasks(self, *runs: str) -> list[Task]:
-        """Give the tasks of some runs; default: of all."""
+        """Return the tasks of some runs; default: of all."""
         return self.cluster.tasks_of(*(runs or self._runs))
 
     def await_end(self, meanwhile: Callable[[], object] = lambda: None, seconds: float = PATIENCE) -> None:
@@ -124,7 +124,7 @@ class Scene:
             until(f"{self._case.name} has ended", all_ended, seconds)
 
     def result(self, run_id: str) -> Any:
-        """Give what the task of a run has returned."""
+        """Return what the task of a run has returned."""
         return self.cluster.result(self._runs[run_id], run_id)
 
     # Toloka
@@ -157,7 +157,7 @@ class Scene:
         return time.time()
 
     def answered(self) -> set[str]:
-        """Give the paths of the requests that were answered."""
+        """Return the paths of the requests that were answered."""
         return {request["path"] for request in self.toloka.journal() if request["status"]}
 
     def finish_all(self) -> None:

@@ -49,7 +49,7 @@ class Campaign:
         self._player.start()
 
     def outcome(self, case: Case) -> str:
-        """Give how a case has ended; raises what it has failed with."""
+        """Return a case's result; raise its error."""
         return self._outcomes[case.id].result()
 
     def stop(self) -> None:
@@ -169,7 +169,7 @@ class Campaign:
                 self._airflow.pause(case.dag_id, is_paused=True)
 
     def _rests(self, case: Case, seen: Seen, pid: int | None) -> bool:
-        """Tell whether a task has failed and nothing of it is left, neither a trigger nor a process."""
+        """Return whether a task has failed without leaving a trigger or a process."""
         task = seen.task(case)
         has_no_process = case.variant in DEFERRABLE or (pid is not None and has_ended(pid))
         return task.state == "failed" and task.trigger_id is None and has_no_process
@@ -248,7 +248,7 @@ class Campaign:
 
 
 def _told(case: Case) -> str:
-    """Give what the log has to tell in the end, as a pattern."""
+    """Return the expected end of the log, as a pattern."""
     if case.variant.startswith("cleanup"):
         # An orphan, or an earlier try, may have left nothing to do.
         return "Archived project|Archived 0 projects|is archived already"

@@ -180,7 +180,7 @@ INSTANTS: dict[str, tuple[tuple[str, int, str], ...]] = {
 
 
 def holds(case: Case) -> tuple[tuple[str, int, str], ...]:
-    """Give what is held back for a case."""
+    """Return the held requests of a case."""
     instant = case.event.instant
     if instant == "answered":
         # A deferrable task stands still before Airflow hears of the deferral; another at its first look.
@@ -192,13 +192,13 @@ def holds(case: Case) -> tuple[tuple[str, int, str], ...]:
 
 
 def all_cases() -> list[Case]:
-    """Give all cases."""
+    """Return all cases."""
     pairs = [(event, variant) for event in EVENTS for variant in event.variants]
     return [Case(event, variant, number) for number, (event, variant) in enumerate(pairs, 1)]
 
 
 def account(cases: Sequence[Case]) -> dict[str, list[dict[str, Any]]]:
-    """Give an account with what the cases need, long idle."""
+    """Return an account with the objects of the cases, long idle."""
     created = (datetime.now(UTC) - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
     state: dict[str, list[dict[str, Any]]] = {"projects": [], "pools": [], "operations": []}
     for case in cases:

@@ -83,25 +83,25 @@ class TolokaProcess:
         self._program.kill_all()
 
     def connection(self, account: str) -> str:
-        """Give an Airflow connection, in JSON, whose requests can be told from others by an account's id."""
+        """Return an Airflow connection as JSON, whose requests are identified by an account's id."""
         return connection(self._port, account)
 
     def journal(self) -> list[dict[str, Any]]:
-        """Give all requests since it was started: method, path, status, account, and when they came."""
+        """Return all requests since the start: method, path, status, account and time."""
         made: list[dict[str, Any]] = self._ask("GET", "/admin/requests").json()
         return made
 
     def state(self) -> dict[str, list[dict[str, Any]]]:
-        """Give all that is in the account."""
+        """Return the content of the account."""
         state: dict[str, list[dict[str, Any]]] = self._ask("GET", "/admin/state").json()
         return state
 
     def arrived(self) -> Counter[str]:
-        """Give how many requests have met each fault, by its id."""
+        """Return the number of requests that each fault has affected, by its id."""
         return Counter({fault["id"]: fault["arrived"] for fault in self._ask("GET", "/admin/faults").json()})
 
     def answers(self, account: str) -> list[int | None]:
-        """Give the status of the answers to an account's requests; None: there is none yet."""
+        """Return the statuses of the responses to an account's requests; None: no response yet."""
         return [request["status"] for request in self.journal() if request["account"] == account]
 
     def fault(self, rule: str, account: str | None = None, **what: Any) -> str:
@@ -148,7 +148,7 @@ def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -
 
 
 def connection(port: int, account: str, **extra: Any) -> str:
-    """Give an Airflow connection, in JSON, to an emulator.
+    """Return an Airflow connection, in JSON, to an emulator.
 
     :param port: where it listens, or will.
     :param account: tells its requests from others.

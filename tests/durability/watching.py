@@ -33,11 +33,11 @@ class Seen:
     toloka: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def task(self, case: Case) -> Task:
-        """Give a case's task."""
+        """Return a case's task."""
         return self.tasks.get((case.dag_id, case.name, -1)) or Task(None, None, 0, None, None)
 
     def operations(self, case: Case) -> list[dict[str, Any]]:
-        """Give the operations on a case's objects."""
+        """Return the operations on a case's objects."""
         return [
             operation
             for operation in self.toloka.get("operations", ())
@@ -45,11 +45,11 @@ class Seen:
         ]
 
     def under_way(self, case: Case) -> list[str]:
-        """Give the ids of those that have not finished."""
+        """Return the ids of the unfinished operations."""
         return [operation["id"] for operation in self.operations(case) if operation["status"] in _UNDER_WAY]
 
     def statuses(self, case: Case) -> dict[str, str]:
-        """Give how a case's objects stand."""
+        """Return the statuses of a case's objects."""
         rows = [*self.toloka.get("projects", ()), *self.toloka.get("pools", ())]
         return {row["id"]: row["status"] for row in rows if row["id"] in case.objects}
 
@@ -71,7 +71,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no longer; whoever waits gets an error."""
+        """Stop polling; waiting callers get an error."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -82,12 +82,12 @@ class Watch:
         return self._over.is_set()
 
     def seen(self) -> Seen:
-        """Give how all stood lately."""
+        """Return the most recent states."""
         with self._news:
             return self._seen
 
     def now(self) -> Seen:
-        """Give how all stands after this was called."""
+        """Return the states after this call."""
         with self._news:
             # The look that is under way may be older.
             wanted = self._looks + 2

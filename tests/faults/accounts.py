@@ -107,7 +107,7 @@ class Account:
 
 @contextmanager
 def accounts(faults: list[Fault], authority: Authority) -> Iterator[list[Account]]:
-    """Give an account for each fault.
+    """Return an account for each fault.
 
     :param faults: the faults.
     :param authority: makes the certificates of those that need one.

@@ -68,7 +68,7 @@ class Fault:
 
 
 def is_met(fault: Fault, column: str) -> bool:
-    """Tell whether a fault is in a column of the table: one of the certificate does not pass."""
+    """Return whether a fault belongs in a column of the table; certificate faults are never transient."""
     return fault.group != "TLS" or fault.kind == "harmless" or STAYS in column
 
 

@@ -241,7 +241,7 @@ def _ended(accounts: list[Account], tasks: dict[Any, Ended]) -> dict[str, Outcom
 
 
 def _meaning(error: BaseException) -> str:
-    """Give the class of the error, or of the one that Airflow's own stands for."""
+    """Return the class of the error, or of the cause of Airflow's own error."""
     name = type(error.__cause__ or error).__name__
     return TIMED_OUT if name in ("TolokaTimeoutError", "AirflowSensorTimeout") else name
 

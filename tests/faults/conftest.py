@@ -20,7 +20,7 @@ os.environ.update(SSL_CERT_FILE=str(_AUTHORITY.file), REQUESTS_CA_BUNDLE=str(_AU
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    """Give whom the tests trust."""
+    """Return the tests' certificate authority."""
     return _AUTHORITY
 
 

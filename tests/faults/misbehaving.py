@@ -235,7 +235,7 @@ def no_content_with_body(exchange: Exchange) -> None:
 
 
 def altered(change: Callable[[dict[str, Any]], Any], methods: tuple[str, ...] = ("GET", "POST")) -> Misbehaviour:
-    """Give Toloka's own answer, with each object in it changed.
+    """Return Toloka's own answer, with each object in it changed.
 
     :param change: gives what stands for the object.
     :param methods: the other requests have their own answer.
@@ -256,7 +256,7 @@ def altered(change: Callable[[dict[str, Any]], Any], methods: tuple[str, ...] = 
 
 
 def rewritten(change: Callable[[bytes], bytes]) -> Misbehaviour:
-    """Give Toloka's own answer, with its bytes changed."""
+    """Return Toloka's own answer, with its bytes changed."""
 
     def misbehave(exchange: Exchange) -> None:
         status, body = exchange.fetch()

@@ -52,6 +52,6 @@ def _cell(told: Mapping[str, str]) -> str:
 
 
 def differences(outcomes: Mapping[tuple[str, str], str]) -> list[str]:
-    """Tell where the page says something else, or nothing."""
+    """Return the differences from the page."""
     there = set(FAULTS_MET.read().splitlines())
     return [line for line in render(outcomes).splitlines() if line not in there]

@@ -89,7 +89,7 @@ def measured(
 
 
 def told(fault: Fault, column: str) -> tuple[str, ...]:
-    """Say what is to come of a fault: any of these."""
+    """Set the expected results of a fault: any of these."""
     stays = STAYS in column
     if fault.kind == "harmless" or (fault.kind == "endless" and (not stays or "hook" in column)):
         return ("succeeded",)

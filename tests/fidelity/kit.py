@@ -184,7 +184,7 @@ async def prepare(ask: Recorder) -> tuple[Any, Any, Any, Any]:
 
 
 async def fill(ask: Recorder, training: Any, pool: Any) -> None:
-    """Put tasks into the training and the pool, in all the ways that the client has."""
+    """Add tasks to the training and the pool, with every method of the client."""
     hint = {"message_on_unknown_solution": "It is a cat"}
     await ask("create_task", a_golden_task(training.id, **hint), allow_defaults=True)
     await ask("create_task", a_golden_task(pool.id), allow_defaults=True)

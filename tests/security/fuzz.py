@@ -303,7 +303,7 @@ def spoiled(draw: random.Random, body: bytes) -> bytes:
 
 
 def example_of(request: Request) -> str:
-    """Give the name of the valid answer to a request."""
+    """Return the name of the valid answer to a request."""
     if request.method == "POST":
         return "operation"
     parts = request.path.strip("/").split("/")

@@ -114,6 +114,6 @@ class Standalone:
             return database.execute(query).fetchall()
 
     def tables(self) -> dict[str, list[tuple[object, ...]]]:
-        """Give all rows of all tables."""
+        """Return all rows of all tables."""
         names = self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {str(name): self.rows(f'SELECT * FROM "{name}"') for (name,) in names}  # noqa: S608
