@@ -53,7 +53,7 @@ os.environ.update(
     PYTHONPATH=str(ROOT),
 )
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: E402 - not before the environment is made
+from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: E402 - after the environment is set
 
 from benchmarks import servers  # noqa: E402
 

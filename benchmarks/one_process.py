@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from airflow_provider_toloka.client.transports import aio  # noqa: F401 - the import is a case of its own
+from airflow_provider_toloka.client.transports import aio  # noqa: F401 - the import is a separate case
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 

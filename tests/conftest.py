@@ -1,4 +1,4 @@
-"""Airflow in a folder of its own, with the example DAGs, before anything imports it."""
+"""Set up Airflow in a separate folder, with the example DAGs, before anything imports it."""
 
 from __future__ import annotations
 

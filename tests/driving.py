@@ -85,7 +85,7 @@ class Driver:
 
 
 def answer(status: int, content: Any = b"", **headers: str) -> Response:
-    """Can an answer; a header's ``_`` stands for ``-``."""
+    """Return a fixed response; ``_`` in a header's name means ``-``."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, NOW)
 

@@ -19,7 +19,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n+```text\n(.*?)^```$)?", re.MULT
 class Snippet:
     """A block of code on a page.
 
-    :param output: the block of text that follows it: what it prints, where ``…`` stands for anything.
+    :param output: the block of text after it: its output, where ``…`` matches anything.
     """
 
     page: str
@@ -29,7 +29,7 @@ class Snippet:
 
     @property
     def name(self) -> str:
-        """The file that it is, which Python snippets tell in their first line."""
+        """The name of its file, which is the first line of Python snippets."""
         return self.text.splitlines()[0].removeprefix("# ")
 
     def write(self, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Programs of a test, each in a session of its own, so that all that it starts can be ended with it."""
+"""Programs of a test, each in its own session, so that its child processes can be ended with it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Program:
         return self._popen.poll() is None
 
     def kill(self) -> None:
-        """Kill the program alone; what it has started goes on."""
+        """Kill only the program; its child processes continue."""
         self._popen.kill()
         self._popen.wait()
 
@@ -100,7 +100,7 @@ class Program:
 
 
 def kill(pid: int) -> None:
-    """Send SIGKILL to one process; one that has ended already is no error."""
+    """Send SIGKILL to a process; ignore one that has already exited."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""README and docs do what they say: each of their snippets is run."""
+"""README and docs are correct: all of their snippets are run."""
 
 from __future__ import annotations
 

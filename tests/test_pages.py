@@ -1,4 +1,4 @@
-"""What the pages claim is so: their tables tell what the code has, their links lead somewhere."""
+"""The pages are correct: their tables match the code, and their links work."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OPERATORS = {
     "aggregate": TolokaAggregateOperator,
     "pool-closed": PoolClosedTrigger,
 }
-#: What is told in other words than its value.
+#: Parameters whose default is described in words.
 IN_WORDS = {"deferrable", "as_of", "statuses"}
 
 

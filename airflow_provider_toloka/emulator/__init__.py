@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_TOKEN", "Fault", "RequestRecord", "TolokaEmulator", "Tolokers"]
 
-DEFAULT_TOKEN = "AQAD-emulator-made-up-token"  # noqa: S105  made up; it has the shape of an OAuth token (no dots)
+DEFAULT_TOKEN = "AQAD-emulator-made-up-token"  # noqa: S105  not a real token; has the form of an OAuth token (no dots)
 
 _HOMES = {"Fault": "faults", "RequestRecord": "journal", "TolokaEmulator": "server", "Tolokers": "options"}
 

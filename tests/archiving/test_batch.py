@@ -276,7 +276,7 @@ def one_project(
 
 
 def side_by_side(flows: Sequence[Flow[None]], order: random.Random) -> Flow[None]:
-    """Let flows go on in any order; time passes only when all of them sleep."""
+    """Run flows in any order; time passes only when all of them sleep."""
     steps: list[tuple[Flow[None], Any]] = []
 
     def advance(flow: Flow[None], answer: Any) -> None:

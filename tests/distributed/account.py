@@ -1,4 +1,4 @@
-"""What is in the account of a case, and how it has to stand in the end."""
+"""The content of a case's account, and its expected final state."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Size:
 
 
 class Redis:
-    """A Redis of a test's own, that keeps what it was told when it is killed.
+    """A test's own Redis, which keeps its data when it is killed.
 
     :param folder: an empty folder for its data.
     """
@@ -96,7 +96,7 @@ class Cluster(Airflow):
             "API__SECRET_KEY": secret,
             "API_AUTH__JWT_SECRET": secret,
             "CELERY__BROKER_URL": self.redis.url,
-            # Without a driver, SQLAlchemy 2.1 looks for psycopg 3, and the parts die without saying so.
+            # Without a driver, SQLAlchemy 2.1 looks for psycopg 3, and the components exit without a message.
             "CELERY__RESULT_BACKEND": f"db+{database}",
             "CELERY__WORKER_CONCURRENCY": "8",
             "CELERY__SYNC_PARALLELISM": "1",
@@ -154,7 +154,7 @@ class Cluster(Airflow):
         self._parts[name].signal_all(signal.SIGSTOP)
 
     def continue_part(self, name: str) -> None:
-        """Let them go on."""
+        """Let them continue."""
         self._parts[name].signal_all(signal.SIGCONT)
 
     def restart_postgres(self, seconds: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""An Airflow of real processes on this machine, on PostgreSQL: started, looked at, and used as a person does."""
+"""An Airflow of real processes on this machine, with PostgreSQL: start it, inspect it, and use it as a person does."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _OLD = {
 
 @dataclass(frozen=True)
 class Task:
-    """How a task, and its run, stand in the metadata database."""
+    """The state of a task and its run in the metadata database."""
 
     run_state: str | None
     state: str | None
@@ -210,7 +210,7 @@ class Airflow:
         )
 
     def await_triggerers(self, count: int) -> None:
-        """Wait until so many triggerers give signs of life."""
+        """Wait until this many triggerers are healthy."""
 
         def alive() -> bool:
             with self._database.cursor() as cursor:
@@ -242,7 +242,7 @@ class Airflow:
         self._ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/task", given)
 
     def pause(self, dag_id: str, *, is_paused: bool) -> None:
-        """Pause a DAG, or let it go on."""
+        """Pause or unpause a DAG."""
         self._ask("PATCH", f"/dags/{dag_id}", {"is_paused": is_paused})
 
     def _ask(self, method: str, path: str, given: Any = None) -> Any:

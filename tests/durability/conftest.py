@@ -1,4 +1,4 @@
-"""One campaign for each Airflow: it plays all cases that are asked for, and the tests tell how each has ended."""
+"""One campaign per Airflow runs all requested cases, and the tests report the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulator as a process of its own, that can be killed and started again with its state."""
+"""The emulator in a separate process, which can be killed and restarted with its state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEVER = 1_000_000
 
 
 class TolokaProcess:
-    """A Toloka in a process of its own.
+    """An emulated Toloka in a separate process.
 
     :param folder: where it keeps its state and its log.
     :param state: what is in the account.
@@ -138,7 +138,7 @@ class TolokaProcess:
 
 
 def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -> Counter[str]:
-    """Count the operations on some objects, such as ``POOL.CLOSE 2001``, whoever has submitted them."""
+    """Count the operations on some objects, such as ``POOL.CLOSE 2001``, no matter who submitted them."""
     return Counter(
         f"{operation['type']} {object_id}"
         for operation in operations
@@ -151,7 +151,7 @@ def connection(port: int, account: str, **extra: Any) -> str:
     """Return an Airflow connection, in JSON, to an emulator.
 
     :param port: where it listens, or will.
-    :param account: tells its requests from others.
+    :param account: identifies its requests.
     :param extra: further settings of the connection.
     """
     return json.dumps(

@@ -1,4 +1,4 @@
-"""How all stands, at Airflow and at Toloka: looked at again and again, for all cases at once."""
+"""The states in Airflow and at Toloka, polled for all cases at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNDER_WAY = ("PENDING", "RUNNING")
 
 @dataclass
 class Seen:
-    """How all stands.
+    """The states of everything.
 
     :param tasks: Airflow's, by DAG, run and map index.
     :param arrived: how many requests have met each fault of the emulator.
@@ -89,7 +89,7 @@ class Watch:
     def now(self) -> Seen:
         """Return the states after this call."""
         with self._news:
-            # The look that is under way may be older.
+            # The poll in progress may be older.
             wanted = self._looks + 2
             self._news.wait_for(lambda: self._looks >= wanted or self.is_over, PATIENCE)
             return self._seen
@@ -101,7 +101,7 @@ class Watch:
 
         :param look: gives something that is true when it has come.
         :param what: what is waited for, for the error.
-        :param meanwhile: done with each look before.
+        :param meanwhile: called with each poll before.
         :raises TimeoutError: it does not come.
         """
         deadline = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""One Airflow and one browser for all tests of this folder; an account of its own for each of them.
+"""One Airflow and one browser for all tests of this folder; each test has its own account.
 
 All that is written goes into the folder ``.e2e``: Airflow's files and log, a picture of the page of each failed test,
 and the pictures for the docs, unless ``--pictures`` names another folder for them.
@@ -66,7 +66,7 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let no operation go on."""
+        """Suspend all operations."""
         self._stopped = self()
         try:
             yield

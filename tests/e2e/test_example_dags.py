@@ -1,4 +1,4 @@
-"""Each example DAG, started from its form, and what its pages tell."""
+"""Start each example DAG from its form, and check its pages."""
 
 from __future__ import annotations
 

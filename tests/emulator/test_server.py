@@ -176,7 +176,7 @@ def test_there_is_no_admin_unless_asked_for(toloka: TolokaEmulator) -> None:
 
 
 def test_state_may_be_changed_while_clients_ask(toloka: TolokaEmulator, connect: Connect) -> None:
-    # Each client on a connection of its own, while this thread adds.
+    # Each client has its own connection, while this thread adds.
     found: list[int] = []
 
     def ask() -> None:

@@ -17,7 +17,7 @@ from tests.certificates import Authority
 from tests.faults.catalog import SOON, Fault
 from tests.faults.misbehaving import Gateway
 
-#: What a header with the date ``SOON`` says: so many seconds ahead.
+#: How many seconds ahead a header with the date ``SOON`` is.
 AHEAD = 45.0
 
 ANY = "* /**"

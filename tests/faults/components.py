@@ -51,10 +51,10 @@ Measure = Callable[[list[Account]], dict[str, Outcome]]
 
 
 class HurriedHook(TolokaHook):
-    """Takes the sleeps between two tries for done: only the clock of its flows goes on.
+    """Skips the sleeps between two attempts: only the clock of its flows advances.
 
     :param account: what it leads to.
-    :param lasts: the fault is gone after so many seconds; None: it is not.
+    :param lasts: the fault ends after this many seconds; None: never.
     """
 
     def __init__(self, account: Account, lasts: float | None) -> None:

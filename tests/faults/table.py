@@ -9,7 +9,7 @@ from tests.tables import Table
 
 FAULTS_MET = Table("docs/durability.md", "faults", "test-faults")
 
-#: By heading, the columns of the measurements that stand under it.
+#: By heading, the columns of its measurements.
 HEADINGS: dict[str, tuple[str, ...]] = {
     "hook reads": ("hook, a read", "async hook, a read"),
     "hook changes": ("hook, a change", "async hook, a change"),

@@ -1,4 +1,4 @@
-"""Toloka's own client, through the whole life of a project. It runs in an environment of its own, with toloka-kit.
+"""Toloka's own client, through the whole life of a project. It runs in a separate environment, with toloka-kit.
 
 ``python kit.py URL TOKEN sync|async`` exits with 0 when the client could do, and read, all that it asked for.
 """

@@ -1,4 +1,4 @@
-"""The extra links, as Airflow gives them to whoever looks at a task, after each way in which a task can go."""
+"""The extra links that Airflow shows for a task, after each possible course of the task."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Pair:
 
     @property
     def is_bad(self) -> bool:
-        """Whether something is to be mended."""
+        """Whether something has to be fixed."""
         return self.outcome == "failed" and self.airflow != MAY_FAIL
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ def main(report: Path) -> int:
     """Report the results; with ``WRITE_TABLES=1``, write the README's table.
 
     :param report: the file that ``nox --report`` has written.
-    :returns: the exit status: 0 if nothing is to be mended.
+    :returns: the exit status; 0: nothing has to be fixed.
     """
     pairs = [Pair.from_nox(session) for session in json.loads(report.read_text())["sessions"]]
     print("", "The wheel:", *pairs, sep="\n")

@@ -1,4 +1,4 @@
-"""All parts of an Airflow, as ``airflow standalone`` runs them, on SQLite; each of them tells all that it can."""
+"""All components of an Airflow, as ``airflow standalone`` runs them, on SQLite and at log level DEBUG."""
 
 from __future__ import annotations
 

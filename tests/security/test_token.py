@@ -97,7 +97,7 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
         with airflow.running():
             airflow.unpause()
             waiting = "SELECT count(*) FROM task_instance WHERE task_id LIKE '%_waits' AND state = 'deferred'"
-            # Those with a refused token never come to wait: the trigger tells that at once.
+            # Waits with a refused token never start: the trigger reports it immediately.
             until("the sensors wait", lambda: _is(airflow, waiting, len(NAMES) - 1), 600)
             triggers = airflow.rows("SELECT kwargs FROM trigger")
             toloka.load(_without_waiting(toloka.state()))

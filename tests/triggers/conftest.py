@@ -41,7 +41,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait for a condition."""
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - it is not told when another side has come so far
             await asyncio.sleep(0.02)

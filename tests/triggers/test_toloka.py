@@ -1,4 +1,4 @@
-"""The trigger, run on an event loop of its own against the emulator."""
+"""The trigger, in its own event loop against the emulator."""
 
 from __future__ import annotations
 
