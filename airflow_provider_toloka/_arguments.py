@@ -1,8 +1,8 @@
-"""Arguments after their templates are rendered: what was given and came to nothing is refused, never taken for "all".
+"""Check arguments after templates are rendered: an argument that renders to nothing is an error, never "all".
 
 An upstream task that returned nothing, was skipped, or failed under ``all_done`` renders to None, an empty text or
-"None". No parameter of this package takes these for a wider choice: a wide choice has a word of its own (``"all"``,
-``"any"``, ``"*"``).
+"None". No parameter of this package interprets these values as a wider choice: wide choices are spelled out
+(``"all"``, ``"any"``, ``"*"``).
 """
 
 from __future__ import annotations
@@ -18,27 +18,25 @@ from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import Resource
 
-#: Matching takes time with the length of the pattern as well as that of the name.
+#: Matching time grows with the lengths of the pattern and the name.
 _LONGEST_PATTERN = 500
 _REMEDY = "If it comes from a template or an XCom, check that the upstream task ran and returned a value."
 
 
 def is_nothing(value: object) -> bool:
-    """Return whether a rendered value is what is left when nothing was handed over."""
+    """Return whether a rendered value means that no value was passed."""
     return value is None or (isinstance(value, str) and value.strip() in ("", "None", "null"))
 
 
 def require(name: str, value: Any, instead: str) -> Any:
-    """Return a value that is not nothing.
+    """Return a value, which must not be empty.
 
     :param name: the parameter that holds it, for the error.
-    :param instead: what to give instead, where that is meant.
+    :param instead: what to pass instead if that is intended.
     :raises ValueError: it is None, or an empty text, or "None".
     """
     if is_nothing(value):
-        raise ValueError(
-            f"{name} came to nothing ({shown(value)}), and nothing was changed. {_REMEDY} {instead}".strip()
-        )
+        raise ValueError(f"{name} is empty ({shown(value)}), and nothing was changed. {_REMEDY} {instead}".strip())
     return value
 
 
@@ -46,9 +44,9 @@ def read_ids(name: str, value: Any, instead: str = "") -> list[str]:
     """Return a list of ids.
 
     :param name: the parameter that holds it, for the error.
-    :param value: a list or tuple of ids; an empty one is one of no ids.
-    :param instead: what to give instead of nothing, where that is meant.
-    :raises ValueError: it is anything else, or one of the ids is nothing.
+    :param value: a list or tuple of ids, which may be empty.
+    :param instead: what to pass instead of an empty value if that is intended.
+    :raises ValueError: it is anything else, or one of the ids is empty.
     """
     require(name, value, instead)
     if isinstance(value, str) or not isinstance(value, Sequence):
@@ -57,7 +55,7 @@ def read_ids(name: str, value: Any, instead: str = "") -> list[str]:
 
 
 def read_id(resource: Resource, value: Any) -> str:
-    """Return the id of an object; blanks around it and the address of its page on Toloka's site are understood.
+    """Return the id of an object; accept surrounding blanks and the address of its page on Toloka's site.
 
     :param resource: the kind of the object.
     :param value: the id, or the address.
@@ -72,10 +70,10 @@ def read_id(resource: Resource, value: Any) -> str:
 
 
 def read_pattern(name: str, value: Any) -> str:
-    """Return a glob, in which ``*`` and ``?`` are special and nothing else is.
+    """Return a glob in which only ``*`` and ``?`` are special.
 
     :param name: the parameter that holds it, for the error.
-    :raises ValueError: it is nothing, too long, or not a text.
+    :raises ValueError: it is empty, too long, or not a text.
     """
     require(name, value, f'To select projects of any name, leave {name} out or set it to "*".')
     if not isinstance(value, str) or len(value) > _LONGEST_PATTERN:
@@ -87,7 +85,7 @@ def read_pattern(name: str, value: Any) -> str:
 
 
 def read_time(name: str, value: Any) -> datetime:
-    """Return a time; one without a zone is in UTC.
+    """Return a time; without a zone, it is in UTC.
 
     :param name: the parameter that holds it, for the error.
     :param value: a datetime, or a text in ISO 8601 with a time.
@@ -121,7 +119,7 @@ def read_choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def read_count(name: str, value: Any) -> int:
-    """Return a whole number above 0, which may come as a text.
+    """Return a whole number above 0, which may be given as text.
 
     :param name: the parameter that holds it, for the error.
     :raises ValueError: it is anything else.
@@ -133,10 +131,10 @@ def read_count(name: str, value: Any) -> int:
 
 
 def check_literals(operator: Any, **checks: Callable[[Any], Any]) -> None:
-    """Check, when the DAG is parsed, the arguments that are no templates: a typing error should not cost a run.
+    """Check the arguments that are not templates when the DAG is parsed, so that a typing error does not cost a run.
 
-    :param operator: whose attributes the arguments are.
-    :param checks: by argument, what raises a ValueError for a wrong value.
+    :param operator: the operator that has the arguments as attributes.
+    :param checks: by argument, a function that raises a ValueError for an invalid value.
     :raises ValueError: a value cannot be used.
     """
     for name, check in checks.items():

@@ -1,4 +1,4 @@
-"""Durations as people write them: one way for every parameter. Pure."""
+"""Parse durations, in the same way for every parameter. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_toloka._text import shown
 
-#: What a parameter that holds a duration takes: seconds, a timedelta or pendulum's Duration, or a text.
+#: What a duration parameter accepts: seconds, a timedelta or pendulum's Duration, or a text.
 Duration: TypeAlias = float | timedelta | str
 
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
@@ -20,7 +20,7 @@ _ISO = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-#: The calendar does not reach further back.
+#: The calendar does not go back further.
 _LONGEST = timedelta(days=365_000)
 _EXPECTED = (
     "seconds, a timedelta such as timedelta(days=180), or a text such as '180d', '12h', 'P180D' or 'PT30M' "
@@ -29,7 +29,7 @@ _EXPECTED = (
 
 
 def parse_age(text: str) -> timedelta:
-    """Return the duration that a text means: ``180d``, ``12h``, ``26w``, or ISO 8601 such as ``P180D``.
+    """Parse a duration: ``180d``, ``12h``, ``26w``, or ISO 8601 such as ``P180D``.
 
     Months and years are refused, because they have no fixed length.
 
@@ -51,11 +51,11 @@ def parse_age(text: str) -> timedelta:
 
 
 def duration(name: str, value: Any) -> timedelta:
-    """Return the duration that a parameter holds.
+    """Return the value of a duration parameter.
 
     :param name: the parameter, for the error.
     :param value: seconds, a timedelta, pendulum's Duration, or a text: a number of seconds, or see :func:`parse_age`.
-    :raises ValueError: it is anything else, not above 0, or without an end; also what a template renders to nothing.
+    :raises ValueError: it is anything else, not above 0, infinite, or an empty rendered template.
     """
     try:
         if isinstance(value, str):
@@ -75,10 +75,10 @@ def duration(name: str, value: Any) -> timedelta:
 
 
 def seconds(name: str, value: Any) -> float:
-    """Return the duration that a parameter holds, in seconds; see :func:`duration`."""
+    """Return the value of a duration parameter in seconds; see :func:`duration`."""
     return duration(name, value).total_seconds()
 
 
 def optional_seconds(name: str, value: Any) -> float | None:
-    """Return the duration that a parameter holds, in seconds; None stands for no limit; see :func:`duration`."""
+    """Return the value of a duration parameter in seconds; None means no limit; see :func:`duration`."""
     return None if value is None else seconds(name, value)

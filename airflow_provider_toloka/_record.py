@@ -1,7 +1,7 @@
-"""The record of what became of projects, over deferrals and tries: archiving cannot be undone, so it is not forgotten.
+"""Keep the outcome of every project over deferrals and tries, because archiving cannot be undone.
 
-Airflow 3.3 keeps it in the task's state store, over tries and clears. Older versions keep it in an XCom, which lasts
-for one try: there, a later try finds in Toloka which projects are archived already, but not which try archived them.
+On Airflow 3.3, the record is in the task's state store, which survives retries and clears. On older versions, it is in
+an XCom, which lasts for one try: a later try sees at Toloka which projects are archived, but not which try did it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEY = "toloka_record"
 
 
 def load(context: Context) -> list[ReportedProject]:
-    """Return the entries that were kept before.
+    """Return the stored entries.
 
     :param context: the task's.
     """
@@ -33,10 +33,10 @@ def load(context: Context) -> list[ReportedProject]:
 
 
 def save(context: Context, entries: Iterable[ReportedProject]) -> None:
-    """Keep the entries.
+    """Store the entries.
 
     :param context: the task's.
-    :param entries: all of them, those that were loaded included.
+    :param entries: all entries, including those that were loaded.
     """
     kept = [{name: value for name, value in one.to_json().items() if value not in (None, "", 0)} for one in entries]
     store: Any = context.get("task_state_store")
@@ -47,9 +47,9 @@ def save(context: Context, entries: Iterable[ReportedProject]) -> None:
 
 
 def merge(earlier: Sequence[ReportedProject], now: Iterable[ReportedProject]) -> list[ReportedProject]:
-    """Return the record with newer entries; what was archived once stays archived.
+    """Merge newer entries into the record; a project that was archived stays archived.
 
-    :param earlier: the entries that were kept before.
+    :param earlier: the stored entries.
     :param now: the entries of this try.
     """
     some_time = datetime(1970, 1, 1, tzinfo=UTC)

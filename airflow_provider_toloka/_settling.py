@@ -1,7 +1,7 @@
-"""How long Airflow takes to see that a worker is done with a task that has deferred.
+"""Estimate how long Airflow takes to see that a worker has finished with a deferred task.
 
-Until then, Airflow fails a task whose trigger fires (apache/airflow issue 67287): the scheduler queues the task anew,
-then hears that the worker has ended, and takes that for a task that was killed.
+Until then, Airflow fails a task whose trigger fires (apache/airflow issue 67287): the scheduler queues the task again,
+then sees that the worker's process has exited, and assumes that the task was killed.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
-#: The scheduler goes round about once a second; the rest is a margin.
+#: The scheduler loops about once a second; the rest is a margin.
 _SCHEDULER_SECONDS = 2.0
-#: A busy machine takes longer: by as much for each process that waits for a processor.
+#: A busy machine takes longer, by this much for each process that waits for a processor.
 _BUSY_SECONDS = 0.25
 _LONGEST = 30.0
-#: Linux: for how many nanoseconds this process ran, and for how many it waited for a processor.
+#: Linux: how many nanoseconds this process has run, and has waited for a processor.
 _TIMES = Path("/proc/self/schedstat")
 
 
 def settling_seconds(times: Path = _TIMES) -> float:
-    """Return for how long after its deferral a task's trigger should not fire, in seconds; at most 30.
+    """Return how many seconds after its deferral a task's trigger may fire; at most 30.
 
-    Measured with twenty tasks at once on two processors: up to 7 s, and up to 17 s when others use them as well.
+    Measured with twenty tasks at once on two processors: up to 7 s, and up to 17 s when other processes use them too.
 
-    :param times: the file in which Linux says how this process has shared the processors; where there is none, they
-        are taken to be free.
+    :param times: the file with this process's scheduling statistics on Linux; without it, the processors are assumed
+        to be idle.
     """
-    # A supervisor may see that late that its task's process has ended.
+    # A supervisor may take this long to see that its task's process has exited.
     exit_seconds: float = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
     try:
         ran, waited = map(int, times.read_text().split()[:2])

@@ -1,4 +1,4 @@
-"""What a task of this provider needs of Airflow: its deadline, its errors, its way to the triggerer."""
+"""Deadlines, errors and deferrals of this provider's tasks."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 #: What an operator returns when the object was in the wanted state already: there is no operation to wait for. It
 #: cannot be an id, and ``OperationSensor`` knows it.
 ALREADY_DONE = "already done"
-#: A deferral ends by itself this many seconds after its trigger should have ended it: without a triggerer, no task
-#: stays deferred for ever.
+#: Airflow ends a deferral this many seconds after its trigger should have ended it, so that no task stays deferred
+#: forever without a triggerer.
 GRACE = 120.0
 
 
@@ -55,10 +55,10 @@ class failing_at_once:  # noqa: N801 - used like a function
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a task gives up waiting.
+    """The time at which a task stops waiting.
 
     :param at: in seconds since the epoch; None: never.
-    :param limit: the argument that sets it.
+    :param limit: the argument that set the deadline.
     """
 
     at: float | None
@@ -73,8 +73,8 @@ class Deadline:
         ``execution_timeout`` counts from the start of the try and bounds a deferral too, which Airflow 3 does not do
         by itself.
 
-        :param task: whose ``execution_timeout`` counts.
-        :param context: the task's.
+        :param task: the task, for its ``execution_timeout``.
+        :param context: the task's context.
         :param timeout: the task's own limit: a duration, or None.
         :raises ValueError: it is not a duration.
         """
@@ -93,7 +93,7 @@ class Deadline:
         return cls(event.get("deadline"), event.get("limit") or "timeout")
 
     def left(self) -> float:
-        """Return the seconds until then; 0: it has passed."""
+        """Return the seconds that are left; 0: the deadline has passed."""
         return time_left(self.at, time.time())
 
     @property
@@ -103,11 +103,11 @@ class Deadline:
 
 
 def operations_of(event: Mapping[str, Any]) -> dict[str, Operation | None]:
-    """Return what an ``OperationTrigger`` learnt.
+    """Return the operations in an ``OperationTrigger``'s event.
 
     :param event: its event.
-    :returns: by id, what is known of each operation, finished or not; None: it was never seen.
-    :raises TolokaError: what ended the wait, as the class that it is.
+    :returns: by id, each operation in its last known state; None: it was never seen.
+    :raises TolokaError: the error that ended the wait, in its own class.
     """
     error = event.get("error")
     if isinstance(error, Mapping):
@@ -126,16 +126,16 @@ def operation_trigger(
     groups: Mapping[str, Sequence[str]] | None = None,
     **more: Any,
 ) -> OperationTrigger:
-    """Return the trigger for operations that the worker has polled in vain for ``BEFORE_DEFERRING`` seconds.
+    """Return a trigger for operations that were unfinished after polling them for ``BEFORE_DEFERRING`` seconds.
 
     :param toloka_conn_id: the id of the Toloka connection.
-    :param operations: those to wait for; none: it pauses for one interval.
-    :param poll_interval: the seconds between two polls that it comes to.
-    :param deadline: when to give up.
-    :param groups: by any name, the ids of the operations that belong together: the wait ends when the first group has.
+    :param operations: the operations to wait for; none: the trigger pauses for one interval.
+    :param poll_interval: the longest interval between two polls, in seconds.
+    :param deadline: when to stop waiting.
+    :param groups: by any name, ids of operations that belong together; the wait ends when the first group has ended.
     :param more: further arguments of the trigger.
     """
-    # Imported here, because it costs every parse of a DAG file as much as all the rest.
+    # Imported here because this import doubles the time that parsing a DAG file takes.
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
     return OperationTrigger(

@@ -1,4 +1,4 @@
-"""What others wrote (Toloka, a proxy, the author of a DAG), made fit for one line of a log, an error or a table."""
+"""Quote foreign text (from Toloka, a proxy, a DAG author) for one line of a log, an error or a table."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def shown(value: object) -> str:
     """
     try:
         return one_line(_repr.repr(value))
-    except ValueError:  # a number with more digits than Python writes
+    except ValueError:  # an integer with more digits than Python converts to text
         return f"a {type(value).__name__} that is too long to show"
 
 
 def one_line(text: str) -> str:
-    """Give a text with its line breaks, control characters and the like escaped, and cut if it is very long.
+    """Escape line breaks and control characters in a text, and truncate it if it is very long.
 
-    :param text: whatever somebody has to say.
+    :param text: any text.
     """
     cut = text if len(text) <= LONGEST else text[:LONGEST] + "…"
     return cut if cut.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

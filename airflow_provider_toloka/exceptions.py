@@ -1,29 +1,29 @@
-"""The errors of this package, by meaning.
+"""The errors of this package, one class per meaning.
 
     TolokaError
     ├── TolokaApiError                 the API answered with an error, or did not answer
-    │   ├── TolokaAuthenticationError  401: the token is refused
+    │   ├── TolokaAuthenticationError  401: Toloka refuses the token
     │   ├── TolokaPermissionError      403: the token is valid, but may not do this
     │   ├── TolokaNotFoundError        404: no such object on this account and environment
-    │   ├── TolokaConflictError        409: the object's state forbids it
-    │   │   ├── TolokaLockedError          another operation is at work on the object
-    │   │   └── TolokaNotArchivableError   what a project holds keeps it out of the archive
+    │   ├── TolokaConflictError        409: the object's state does not allow the change
+    │   │   ├── TolokaLockedError          another operation is running on the object
+    │   │   └── TolokaNotArchivableError   pools or trainings prevent archiving the project
     │   │       ├── TolokaInUseError           a stale project is in use again
-    │   │       └── TolokaPostponedError       it can be archived some days later
-    │   ├── TolokaRateLimitError       429: a quota is used up, or too many requests for too long
+    │   │       └── TolokaPostponedError       it can be archived in a few days
+    │   ├── TolokaRateLimitError       429: a quota is used up, or too many requests
     │   ├── TolokaRequestError         any other 4xx: Toloka does not accept the request
     │   ├── TolokaUnavailableError     no answer, 408 or 5xx, after all retries
     │   │   └── TolokaTlsError             no trusted connection could be made
-    │   └── TolokaInvalidAnswerError   the answer does not match the API's description
+    │   └── TolokaInvalidAnswerError   the response does not match the expected schema
     ├── TolokaOperationFailedError     an operation ended as FAIL
-    │   └── TolokaTasksRefusedError        tasks are not what the project asks for, or were added in part
+    │   └── TolokaTasksRefusedError        tasks are invalid, or only some were added
     └── TolokaTimeoutError             an operation did not finish before the deadline
 
-Each class says what a retry is good for: ``is_transient`` (the same request may succeed when sent again), ``is_lock``
-(the object is busy and will be free), ``is_permanent`` (neither sending it again nor another try of the task helps).
-Nothing else in this package decides that.
+Each class defines whether a retry can help: ``is_transient`` (the same request may succeed later), ``is_lock`` (the
+object is locked and becomes free by itself), ``is_permanent`` (neither a retry of the request nor of the task helps).
+Only these attributes decide about retries.
 
-Wrong arguments and wrong connection settings are a plain ``ValueError``.
+Invalid arguments and connection settings raise a ``ValueError``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class TolokaError(Exception):
-    """Base of every error of this package that is not a wrong argument."""
+    """Base of all errors of this package, except for invalid arguments."""
 
     is_transient: ClassVar[bool] = False
     is_lock: ClassVar[bool] = False
@@ -50,15 +50,15 @@ class TolokaError(Exception):
 
 
 class TolokaApiError(TolokaError):
-    """An API call that did not give its result.
+    """An API call failed.
 
-    :param summary: what was asked for, and what to do next.
-    :param status: HTTP status of the answer; None when there was no answer.
+    :param summary: what failed, and what to do next.
+    :param status: HTTP status of the response; None: there was no response.
     :param code: Toloka's error code, such as ``DOES_NOT_EXIST``.
     :param message: Toloka's own message.
-    :param request_id: what Toloka's support asks for.
-    :param payload: Toloka's further information, as it came.
-    :param retry_after: how long Toloka asks to wait, in seconds; None: it does not say.
+    :param request_id: the request's id, for Toloka's support.
+    :param payload: Toloka's further information, unchanged.
+    :param retry_after: how long Toloka asks to wait, in seconds; None: not specified.
     """
 
     def __init__(
@@ -123,23 +123,23 @@ class TolokaConflictError(TolokaApiError):
 
 
 class TolokaLockedError(TolokaConflictError):
-    """Another operation is at work on the object (409); it becomes free by itself."""
+    """Another operation is running on the object (409), which becomes free by itself."""
 
     is_lock = True
 
 
 class TolokaNotArchivableError(TolokaConflictError):
-    """A project cannot be archived as it stands: pools or trainings of it are open, or in use."""
+    """A project cannot be archived in its current state: its pools or trainings are open, or in use."""
 
 
 class TolokaInUseError(TolokaNotArchivableError):
-    """A project that was selected as stale is in use again: it is left alone."""
+    """A project that was selected as stale is in use again, and is left alone."""
 
     is_permanent = True
 
 
 class TolokaPostponedError(TolokaNotArchivableError):
-    """A pool has rejected assignments, which Tolokers may appeal: it, and its project, can be archived later."""
+    """A pool has rejected assignments, which Tolokers may appeal; it can be archived in a few days."""
 
     is_permanent = True
 
@@ -167,14 +167,14 @@ class TolokaTlsError(TolokaUnavailableError):
 
 
 class TolokaInvalidAnswerError(TolokaApiError):
-    """The answer does not match the API's description: HTML, empty, cut off, not a JSON object, a redirect."""
+    """The response does not match the expected schema: HTML, empty, truncated, not a JSON object, a redirect."""
 
 
 class TolokaOperationFailedError(TolokaError):
     """An operation ended as ``FAIL``.
 
     :param operation: the operation in its final state.
-    :param log: the failed entries of the operation's log, as they came; empty when there is none.
+    :param log: the failed entries of the operation's log, unchanged; empty if there is no log.
     """
 
     def __init__(self, operation: Operation, log: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -193,11 +193,11 @@ class TolokaOperationFailedError(TolokaError):
 
 
 class TolokaTasksRefusedError(TolokaOperationFailedError):
-    """An upload of tasks failed in a way that no repetition mends: tasks are invalid, or were added in part.
+    """An upload of tasks failed permanently: tasks are invalid, or only some of them were added.
 
     :param operation: the upload.
-    :param log: the entries of its log for the invalid tasks.
-    :param summary: which tasks, and why.
+    :param log: the log entries of the invalid tasks.
+    :param summary: which tasks were refused, and why.
     """
 
     is_permanent = True

@@ -1,4 +1,4 @@
-"""The provider's metadata, as Airflow reads it: one literal, and no import that costs anything."""
+"""The provider's metadata for Airflow: one literal, without expensive imports."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _PACKAGE = "airflow_provider_toloka"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Give the metadata (Airflow: ``provider_info.schema.json``).
+    """Return the metadata (Airflow: ``provider_info.schema.json``).
 
     :returns: name, versions, modules, and the connection type with its form.
     """
     return {
         "package-name": "airflow-provider-toloka",
         "name": "Toloka",
-        # Plain text: Airflow's page of providers strips the marks of reStructuredText, and so spoils an address.
+        # Plain text: Airflow's page of providers strips reStructuredText markup, which breaks links.
         "description": "Toloka, a crowdsourcing platform: archive projects safely, and wait for operations.",
         "versions": [__version__],
         "integrations": [

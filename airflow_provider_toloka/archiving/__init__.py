@@ -1,1 +1,1 @@
-"""Archiving: the rules, one project, and an account."""
+"""Archiving: the rules, a single project, and batches of projects."""

@@ -1,6 +1,6 @@
-"""Many projects at once: archive what was selected, at the speed of the account's limit.
+"""Archive many projects concurrently, as fast as the account's limit allows.
 
-What is done to one project stands in ``project.py``; here many go side by side over one client and one poller.
+``project.py`` archives a single project; this module runs many of these flows over one client and one poller.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ log = logging.getLogger(__name__)
 
 PROJECTS_AT_ONCE = 40
 PROGRESS_SECONDS = 5.0
-#: The lists of finished operations, which a worker waits for, take at most this part of the requests.
+#: Lists of finished operations take at most this share of the requests.
 LIST_SHARE = 0.05
 
 
 @dataclass
 class Results:
-    """What became of the projects of a batch, over all deferrals of a try.
+    """The outcomes of the projects of a batch, over all deferrals of a try.
 
-    :param ended: by id, those of which the outcome is known.
-    :param waiting: by id, for those that are under way, the operations that they wait for.
-    :param transient: the ids of the failures that another try may not meet.
+    :param ended: by id, the projects whose outcome is known.
+    :param waiting: by id, the operations that the unfinished projects wait for.
+    :param transient: the ids of the projects whose failure may be transient.
     """
 
     ended: dict[str, ReportedProject] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Results:
     transient: set[str] = field(default_factory=set)
 
     def add(self, entry: ReportedProject) -> None:
-        """Take note of an outcome."""
+        """Record an outcome."""
         self.ended[entry.id] = entry
         self.waiting.pop(entry.id, None)
 
@@ -65,19 +65,19 @@ class Results:
 
 
 class Batch:
-    """Archives many projects side by side. One that fails does not stop the others.
+    """Archives many projects concurrently. A failing project does not stop the others.
 
     :param client: an entered client.
-    :param pools: what may be done to the projects' pools and trainings.
+    :param pools: the rule for the projects' pools and trainings.
     :param poll_interval: seconds between two polls of an operation.
-    :param deadline: when to give up, in seconds since the epoch; None: never. Nothing is changed after it.
+    :param deadline: when to stop, in seconds since the epoch; None: never. Nothing is changed after it.
     :param limit: the argument that sets the deadline, for messages.
     :param patience: seconds to wait for an operation before leaving the project to a later run; None: until the
         deadline.
-    :param stale_before: the projects were selected because they had no activity since then: one that is in use again
-        is left alone; None: activity does not matter.
-    :param entry: makes a project's entry of the report, to which its outcome is added.
-    :param results: where to put what becomes of the projects.
+    :param stale_before: the projects were selected because they had no activity since this time: a project that is in
+        use again is left alone; None: activity does not matter.
+    :param entry: returns the fields of a project's report entry, to which its outcome is added.
+    :param results: collects the outcomes.
     """
 
     def __init__(
@@ -104,15 +104,15 @@ class Batch:
         self._entry = entry
         self._progress_seconds = progress_seconds
         self.results = results
-        #: Each project is brought on by several calls: so those that have begun get on before others begin.
+        #: A project takes several calls; projects that have started get their calls before others start.
         self._turns = asyncio.Semaphore(PROJECTS_AT_ONCE)
 
     async def run(self, found: Search, waited: Mapping[str, Sequence[Operation]] | None = None) -> None:
-        """Bring all selected projects as far as possible.
+        """Advance all selected projects as far as possible.
 
-        :param found: the projects as they stand, with what runs on the account.
+        :param found: the projects in their current state, with the account's running operations.
         :param waited: by project, the operations that were waited for.
-        :raises TolokaAuthenticationError: the token is refused; nothing more can be done.
+        :raises TolokaAuthenticationError: Toloka refuses the token.
         """
         candidates = found.found()
         total = len(candidates) + len(self.results.waiting) + len(self.results.of(Outcome.ARCHIVED, Outcome.FAILED))
@@ -132,7 +132,7 @@ class Batch:
     async def _retire(
         self, poller: Poller, candidate: Candidate, snapshot: Snapshot, waited: Sequence[Operation] | None
     ) -> None:
-        """Bring one project as far as possible, and note its outcome."""
+        """Advance a project as far as possible, and record its outcome."""
         project = snapshot.project
         fields: dict[str, object] = {"id": project.id, "name": project.public_name, **self._entry(candidate)}
 
@@ -140,7 +140,7 @@ class Batch:
             self.results.add(ReportedProject.from_json({**fields, "outcome": outcome, **more}))
 
         if project.status == ARCHIVED:
-            # A batch that comes back finds its own work done.
+            # A resumed batch finds its own work done.
             own = next((one for one in waited or () if one.type == ARCHIVE_PROJECT.operation_type), None)
             note(Outcome.ARCHIVED if waited else Outcome.ALREADY_ARCHIVED, **_of_operation(own))
             return
@@ -166,7 +166,7 @@ class Batch:
     async def _advance(
         self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]
     ) -> tuple[Operation | None, list[Operation] | None]:
-        """Bring one project as far as possible.
+        """Advance a project as far as possible.
 
         :returns: the operation that archived it, if any, and what it still waits for; None: it is archived.
         """
@@ -178,7 +178,7 @@ class Batch:
             if last := next((one for one in done if one.type == ARCHIVE_PROJECT.operation_type), None):
                 return last, None
             if not time_left(self._deadline, time.time()):
-                # Nothing is changed any more.
+                # The deadline has passed: change nothing more.
                 raise TolokaTimeoutError(timeout_message({one.id: one for one in seen}, poller.trouble, self._limit))
             async with self._turns:
                 progress = await self._client.run(
@@ -201,7 +201,7 @@ class Batch:
             known = progress.snapshot
 
     async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:
-        """Wait for those that have not finished; return all as they stand then."""
+        """Wait for the unfinished operations; return all in their latest state."""
         left = [operation for operation in operations if not operation.is_finished]
         if not left:
             return list(operations)
@@ -216,7 +216,7 @@ class Batch:
         return [seen.get(operation.id) or operation for operation in operations]
 
     async def _succeeded(self, operations: Sequence[Operation]) -> list[Operation]:
-        """Return those that have finished; raise if one of this task's kinds has failed."""
+        """Return the finished operations; raise if an operation of archiving has failed."""
         ours = [operation for operation in operations if step_of(operation)]
         await self._client.run(self._client.api.operations.require_success(ours))
         return [operation for operation in operations if operation.is_finished]

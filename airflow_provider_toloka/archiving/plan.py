@@ -1,4 +1,4 @@
-"""The rules of archiving: given how a project stands, which calls come next. Pure: no I/O, no Airflow, no clock.
+"""The rules of archiving: which calls come next in a project's current state. Pure: no I/O, no Airflow, no clock.
 
 API: "Archive project", "Archive pool", "Archive training pool". The order is: close pools, archive pools, close
 trainings, archive trainings, archive the project.
@@ -30,12 +30,12 @@ Item = TypeVar("Item", Pool, Training)
 #: What may be done to the pools and trainings of a project.
 PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_archive"]
 
-#: API: "Archive pool": this long after the last rejection it can be.
+#: API: "Archive pool": a pool can be archived this long after the last rejection.
 APPEAL = timedelta(days=9)
-#: Toloka's codes for a pool that cannot be archived yet, and when it can be.
+#: Toloka's codes for objects that cannot be archived yet, with the reasons.
 REASONS = {
-    "THERE_IS_ACTIVE_ASSIGNMENT": "Tolokers are still at work on it: it can be archived when they have finished",
-    "TRAINING_ARCHIVE_CONFLICT": "a pool that requires it is not archived; it may be another project's",
+    "THERE_IS_ACTIVE_ASSIGNMENT": "Tolokers are still working on it: it can be archived when they have finished",
+    "TRAINING_ARCHIVE_CONFLICT": "a pool that requires it is not archived; the pool may belong to another project",
 }
 
 _SHOWN = 20
@@ -54,11 +54,11 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """How a project stands.
+    """The current state of a project.
 
     :param pools: its pools; archived ones may be left out.
     :param trainings: its trainings; archived ones may be left out.
-    :param operations: the operations that are pending or running; those of other objects do no harm.
+    :param operations: the pending and running operations; operations on other objects are ignored.
     """
 
     project: Project
@@ -67,10 +67,10 @@ class Snapshot:
     operations: Sequence[Operation] = ()
 
     def after(self, done: Collection[Step], finished: Collection[str]) -> Snapshot:
-        """Give how it stands when these steps have had their effect.
+        """Return the state after the effect of some steps.
 
         :param done: the steps whose operations have succeeded.
-        :param finished: the ids of the operations that run no longer.
+        :param finished: the ids of the operations that are no longer running.
         """
 
         def moved(items: Sequence[Item], close: Change, archive: Change) -> tuple[Item, ...]:
@@ -97,8 +97,8 @@ class Plan:
 
     :param steps: calls to make now, in any order.
     :param operations: operations to wait for.
-    :param locked: what is to be looked at again later, in words.
-    :param blocked: what cannot go on without a person, in words; then there is nothing else.
+    :param locked: descriptions of locked objects, to be tried again later.
+    :param blocked: descriptions of objects that need a person; if there are any, the rest is empty.
     """
 
     steps: tuple[Step, ...] = ()
@@ -108,12 +108,12 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left to do: the project is archived."""
+        """Whether the project is archived, and nothing is left to do."""
         return not (self.steps or self.operations or self.locked or self.blocked)
 
 
 def in_use(item: Pool | Training, before: datetime) -> str:
-    """Return why a pool or a training shows that its project is in use; empty: it does not.
+    """Return why a pool or training counts as in use; empty: it does not.
 
     :param before: a project without any activity since then is not in use.
     """
@@ -126,9 +126,9 @@ def in_use(item: Pool | Training, before: datetime) -> str:
 
 
 def project_in_use(snapshot: Snapshot, before: datetime) -> str:
-    """Return why a project is in use: something of it is open, is being opened, was opened or made; empty: it is not.
+    """Return why a project is in use: something in it is open, being opened, or new; empty: it is not.
 
-    :param snapshot: how the project stands.
+    :param snapshot: the current state of the project.
     :param before: a project without any activity since then is not in use.
     """
     items = (*snapshot.pools, *snapshot.trainings)
@@ -143,22 +143,22 @@ def project_in_use(snapshot: Snapshot, before: datetime) -> str:
 
 
 def told_time(time: datetime | None) -> str:
-    """Return a time for a person."""
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "a time that Toloka does not tell"
+    """Return a time as text."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "an unknown time"
 
 
 def step_of(operation: Operation) -> Step | None:
-    """Tell which step an operation carries out; None: none of archiving's."""
+    """Return the step that an operation carries out; None: it does not belong to archiving."""
     change = CHANGES.get(operation.type)
     return Step(change, str(change.resource.id_in(operation))) if change else None
 
 
 def next_steps(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step] = ()) -> Plan:
-    """Say what comes next on a project's way to the archive.
+    """Return the next steps to archive a project.
 
-    :param snapshot: how it stands.
-    :param pools: what may be done to its pools and trainings.
-    :param done: steps whose operations have succeeded; Toloka may show their effect a little later.
+    :param snapshot: the current state of the project.
+    :param pools: the rule for its pools and trainings.
+    :param done: steps whose operations have succeeded; Toloka may show their effect with a delay.
     """
     if snapshot.project.status == ARCHIVED:
         return Plan()
@@ -181,12 +181,12 @@ def next_steps(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step] = ()
 
 
 def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
-    """Say why a project cannot be archived, and which parameter would deal with it.
+    """Explain why a project cannot be archived, and which parameter would handle it.
 
-    Line by line: Airflow does not wrap a task's log, and what stands further right is not seen.
+    The lines are short, because Airflow does not wrap a task's log.
 
-    :param blocked: what stands in the way.
-    :param pools: what may be done to its pools and trainings.
+    :param blocked: descriptions of the objects that prevent archiving.
+    :param pools: the rule for its pools and trainings.
     """
     remedies = {
         "require_archived": (
@@ -195,7 +195,7 @@ def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
             "  pools='close_and_archive' also closes the open ones, which stops paid work."
         ),
         "archive_closed": "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work.",
-        "close_and_archive": "Nothing further was sent for it; run the task again when the reason has gone.",
+        "close_and_archive": "Nothing more was submitted for this project. Clear the task when the cause is fixed.",
     }
     lines = [f"  {reason}" for reason in blocked[:_SHOWN]]
     more = [f"  and {len(blocked) - _SHOWN} more"] if len(blocked) > _SHOWN else []
@@ -203,7 +203,7 @@ def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
 
 
 def describe(item: Pool | Training) -> str:
-    """Name a pool or a training, for a person."""
+    """Return a description of a pool or training."""
     kind = "pool" if isinstance(item, Pool) else "training"
     return f"{kind} {item.id} {shown(item.private_name or '')}"
 
@@ -252,6 +252,6 @@ def _stage(
 
 
 def _operation_on(change: Change, object_id: str, snapshot: Snapshot) -> Operation | None:
-    """Find what runs on an object: while it does, Toloka accepts nothing else on it."""
+    """Return the operation that is running on an object, which locks the object."""
     running = (operation for operation in snapshot.operations if change.resource.works_on(operation, object_id))
     return next(running, None)

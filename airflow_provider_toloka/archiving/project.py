@@ -1,6 +1,6 @@
-"""Archiving as flows: look, do what is missing, say what to wait for. No I/O.
+"""Archive a project as a flow: read its state, submit what is missing, return what to wait for. No I/O.
 
-The rules stand in ``plan.py``; nothing is remembered between two calls, Toloka is asked each time.
+``plan.py`` has the rules. The flows are stateless: every call reads the current state from Toloka.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a call came.
+    """The progress after a call.
 
-    :param is_last: whether nothing comes after the operations.
-    :param operations: operations to wait for; when they are the last, they may be finished, or be none at all
-        because all was done before.
-    :param locked: what to look at again a little later, in words.
-    :param snapshot: how the project stands, for a caller that stays; None: it has to be looked at again.
+    :param is_last: whether these operations are the last ones.
+    :param operations: operations to wait for. The last ones may be finished, or there may be none because all was
+        done before.
+    :param locked: descriptions of locked objects, to be tried again later.
+    :param snapshot: the state of the project, to continue without reading it again; None: it has to be read again.
     """
 
     is_last: bool = False
@@ -56,9 +56,9 @@ def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]
     """Bring one object into a wanted state.
 
     :param api: the API's calls.
-    :param change: what to do.
-    :param object_id: to which object.
-    :returns: how far it came.
+    :param change: the change.
+    :param object_id: the object's id.
+    :returns: the progress.
     :raises TolokaConflictError: its state does not allow it.
     """
     try:
@@ -79,18 +79,18 @@ def retire_project(
     *,
     stale_before: datetime | None = None,
 ) -> Flow[Progress]:
-    """Do all that can be done now to bring a project into the archive.
+    """Submit everything that can be done now to archive a project.
 
     :param api: the API's calls.
     :param project_id: the project's id.
-    :param pools: what may be done to its pools and trainings.
-    :param done: operations that were waited for, and have succeeded.
-    :param snapshot: how the project stands; None: look.
-    :param stale_before: the project was selected because it had no activity since then: as soon as it has, it is left
-        alone, and nothing of it is closed, whatever ``pools`` says; None: its activity does not matter.
-    :returns: how far it came.
-    :raises TolokaInUseError: it is in use again.
-    :raises TolokaPostponedError: a pool of it can be archived some days later.
+    :param pools: the rule for its pools and trainings.
+    :param done: operations that were waited for and have succeeded.
+    :param snapshot: the state of the project; None: read it.
+    :param stale_before: the project was selected because it had no activity since this time. If it has been used
+        since, it is left alone, and nothing in it is closed, whatever ``pools`` says; None: activity does not matter.
+    :returns: the progress.
+    :raises TolokaInUseError: the project is in use again.
+    :raises TolokaPostponedError: a pool can be archived only in a few days.
     :raises TolokaNotArchivableError: a person has to do something first.
     :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
     """
@@ -108,7 +108,7 @@ def retire_project(
         round_ = yield from _carry_out(api, plan.steps)
         yield from api.operations.require_success(round_.operations)
         if round_.refused and not (is_fresh and has_looked_again):
-            # What was known may be out of date, since others work on the account too: look again before giving up.
+            # The state may be outdated, because others use the account too: read it again before failing.
             snapshot, has_looked_again = None, True
             continue
         if round_.refused:
@@ -120,7 +120,7 @@ def retire_project(
         unfinished = tuple(operation for operation in operations if not operation.is_finished)
         steps_done |= round_.done | {step for operation in finished if (step := step_of(operation))}
         if Step(ARCHIVE_PROJECT, project_id) in round_.done:
-            # It is archived, says the answer: the project itself may show it without a wait.
+            # The response means that it is archived: the project may show it without a wait.
             snapshot = replace(snapshot, project=(yield from api.projects.get(project_id)))
             continue
         if locked := (*plan.locked, *round_.locked):
@@ -131,7 +131,7 @@ def retire_project(
 
 
 def _plan(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step], stale_before: datetime | None) -> Plan:
-    """Return what comes next; raise when a person has to do something first, or the project is in use again."""
+    """Return the next steps; raise if a person has to do something first, or the project is in use again."""
     project_id = snapshot.project.id
     if stale_before is not None and (reason := project_in_use(snapshot, stale_before)):
         raise TolokaInUseError(f"Left project {project_id} alone: {reason}.")
@@ -142,9 +142,9 @@ def _plan(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step], stale_be
 
 
 def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:
-    """Read how a project stands.
+    """Read the current state of a project.
 
-    Operations come first, and what they change after them, so that none slips through by finishing in between.
+    Operations are read before the objects that they change, so that none is missed by finishing in between.
 
     :param api: the API's calls.
     :param project_id: the project's id.
@@ -172,7 +172,7 @@ class _Round:
 
 
 def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
-    """Make the calls; one that is refused does not keep the others from being made."""
+    """Submit all steps; a refused step does not stop the others."""
     round_ = _Round()
     for step in steps:
         try:
@@ -185,7 +185,7 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
                 round_.is_postponed = round_.is_postponed and isinstance(error, TolokaPostponedError)
             continue
         if operation is None or (operation.is_finished and not operation.failed):
-            # Whatever type the operation has: Toloka may have types that are not known here.
+            # Independent of the operation's type, because Toloka may add types.
             round_.done.add(step)
         if operation is not None:
             log.debug("Operation %s: %s", operation.id, step)

@@ -1,4 +1,4 @@
-"""Reads an account, to select projects of it: by pages, not by one call for each project."""
+"""Read an account's lists to select projects, without a request for every project."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import ACTIVE, PENDING, RUNNING
 from airflow_provider_toloka.exceptions import TolokaNotFoundError
 
-#: Up to so many, projects are read one by one; beyond, the lists of the whole account cost fewer requests.
+#: Up to this many projects are read one by one; beyond that, reading the account's lists takes fewer requests.
 FEW_PROJECTS = 50
-#: So many pages of pools and trainings are read before all projects are known.
+#: This many pages of pools and trainings are read before all projects are known.
 PAGES_AHEAD = 20
 
 
@@ -27,14 +27,13 @@ async def search(
     keep_others: bool = False,
     on_page: Callable[[Search], None] | None = None,
 ) -> Search:
-    """Read an account, and select projects.
+    """Read an account and select projects.
 
     :param client: an entered client.
     :param selection: which projects to select.
-    :param with_operations: whether to read what runs on the account too, for archiving them.
-    :param keep_others: whether to keep, for a report, what there is to say of the account's other active projects;
-        default False.
-    :param on_page: is called with the search after each page that was read; default None.
+    :param with_operations: whether to read the account's running operations too, in order to archive projects.
+    :param keep_others: whether to keep the account's other active projects for a report; default False.
+    :param on_page: called with the search after each page; default None.
     :returns: the search, with what it found.
     :raises TolokaApiError: the request failed; see the subclasses.
     """
@@ -70,9 +69,9 @@ class _Reader:
             )
 
     async def _read_operations(self) -> None:
-        """Read what runs: before the projects, and in the order of an operation's life.
+        """Read pending, then running operations, before the projects.
 
-        So no project that another operation has just archived is taken for an active one on which nothing runs.
+        In another order, a project that is just being archived might look active and idle.
         """
         for status in (PENDING, RUNNING):
             async for operation in self._client.walk(self._api.operations.listing(status=status)):
@@ -99,7 +98,7 @@ class _Reader:
             self._on_page(self._found)
             pages += 1
             if pages == ahead:
-                # Most of the rest will be of no use, once it is known which projects may be selected.
+                # Once the projects are known, most of the remaining items can be skipped.
                 await self._projects_are_known.wait()
 
     async def _read_one(self, project_id: str) -> None:
@@ -113,7 +112,7 @@ class _Reader:
 
 
 async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all at the same time; the first error stops the rest."""
+    """Run all concurrently; the first error stops the others."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
         await asyncio.gather(*tasks)

@@ -1,7 +1,7 @@
-"""Which projects of an account are stale. Pure: no I/O, no Airflow, no clock.
+"""Select the stale projects of an account. Pure: no I/O, no Airflow, no clock.
 
-Toloka has no "last activity": it is the latest of the times at which the project, its pools and its trainings were
-created, started or stopped.
+Toloka does not record the last activity. It is approximated by the latest time at which the project, its pools and its
+trainings were created, started or stopped.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _SHOWN = 50
 class Selection:
     """Which projects to select.
 
-    :param project_ids: only these; None: all of the account.
-    :param before: only those without any activity since this time; None: whatever their activity.
-    :param name_pattern: only those whose name fits this glob, such as ``test *``; None: whatever their name.
-    :param exclude_project_ids: none of these.
+    :param project_ids: only these projects; None: all projects of the account.
+    :param before: only projects without activity since this time; None: activity does not matter.
+    :param name_pattern: only projects whose name matches this glob, such as ``test *``; None: all names.
+    :param exclude_project_ids: the projects to leave out.
     """
 
     project_ids: Collection[str] | None = None
@@ -40,15 +40,15 @@ class Selection:
         return self.name_pattern is None or fnmatchcase(name, self.name_pattern.replace("[", "[[]"))
 
     def leaves_out(self, project: Project) -> str:
-        """Return why a project is left out, however long it has been idle; empty: it is not."""
+        """Return why a project is left out by id or name; empty: it is not."""
         if project.id in self.exclude_project_ids:
             return "it is excluded"
         if not self._matches(project.public_name or ""):
-            return f"its name {shown(project.public_name)} does not fit {shown(self.name_pattern)}"
+            return f"its name {shown(project.public_name)} does not match {shown(self.name_pattern)}"
         return ""
 
     def refuses(self, project: Project) -> str:
-        """Say why a project is not selected, whatever its pools and trainings; empty: it may be."""
+        """Return why a project is not selected, regardless of its pools and trainings; empty: it may be."""
         if reason := self.leaves_out(project):
             return reason
         if self.before is None or (project.created and project.created < self.before):
@@ -56,7 +56,7 @@ class Selection:
         return f"it was created at {told_time(project.created)}, not before {told_time(self.before)}"
 
     def allows(self, item: Pool | Training) -> bool:
-        """Tell whether a project with this pool or training may be selected."""
+        """Return whether a project with this pool or training may be selected."""
         return self.before is None or not in_use(item, self.before)
 
     def reason_against(self, item: Pool | Training) -> str:
@@ -66,7 +66,7 @@ class Selection:
 
 @dataclass
 class Candidate:
-    """A project that may be selected, and what is known of it so far."""
+    """A project that may be selected, with what is known about it so far."""
 
     project: Project
     last_activity: datetime | None
@@ -74,9 +74,9 @@ class Candidate:
     trainings: list[Training] = field(default_factory=list)
 
     def report(self, as_of: datetime) -> dict[str, Any]:
-        """Give the project as a JSON value for a person or a next task.
+        """Return the project as JSON values, for a reader or the next task.
 
-        :param as_of: the time that the age is told for.
+        :param as_of: the reference time for the idle time.
         """
         days = (as_of - self.last_activity).total_seconds() / _A_DAY if self.last_activity else None
         age = "no activity is known" if days is None else f"no activity for {days:.0f} days"
@@ -93,12 +93,12 @@ class Candidate:
 
 @dataclass
 class LeftAlone:
-    """An active project that is not selected: what a report says of it.
+    """An active project that is not selected, for a report.
 
     :param reason: why it is not selected.
-    :param is_left_out: whether its name or its id is the reason, and not its use.
-    :param pools: how many of its pools are not archived.
-    :param trainings: how many of its trainings are not archived.
+    :param is_left_out: whether the reason is its name or id, and not its activity.
+    :param pools: the number of its pools that are not archived.
+    :param trainings: the number of its trainings that are not archived.
     """
 
     project: Project
@@ -109,7 +109,7 @@ class LeftAlone:
     trainings: int = 0
 
     def see(self, item: Pool | Training) -> None:
-        """Take a pool or a training into account."""
+        """Add a pool or training."""
         self.last_activity = _later(self.last_activity, item.last_activity)
         if item.status != ARCHIVED:
             is_pool = isinstance(item, Pool)
@@ -118,13 +118,13 @@ class LeftAlone:
 
 
 class Search:
-    """Selects projects while the lists of an account go by, keeping nothing of what it does not select.
+    """Selects projects while the account's lists are read, and keeps only what it selects.
 
-    Pools and trainings that go by before all projects have are kept until then.
+    Pools and trainings that are read before all projects are known are kept until then.
 
     :param selection: which projects to select.
-    :param keep_others: whether to keep, for a report, what there is to say of the account's other active projects;
-        default False. Then all pools and trainings are of use, and reading a big account takes longer.
+    :param keep_others: whether to keep the account's other active projects for a report; default False. This needs all
+        pools and trainings, so reading a large account takes longer.
     """
 
     def __init__(self, selection: Selection, *, keep_others: bool = False) -> None:
@@ -132,21 +132,21 @@ class Search:
         self._keeps_others = keep_others
         #: By id, the active projects that are not selected; empty unless they are kept.
         self.left_alone: dict[str, LeftAlone] = {}
-        #: How many active projects the account has, and how many of them the name pattern leaves out.
+        #: The number of the account's active projects, and how many of them do not match the name pattern.
         self.active = 0
         self.not_matching = 0
-        #: The excluded ids that are active projects.
+        #: The excluded ids that belong to active projects.
         self.excluded: set[str] = set()
         self.candidates: dict[str, Candidate] = {}
-        #: Of the projects that were asked for by id: why each is not selected, and which there are not.
+        #: For requested ids: why a project is not selected, and which projects do not exist.
         self.refused: dict[str, str] = {}
         self.missing: dict[str, str] = {}
-        #: What is pending or running on the account; empty if nobody asked.
+        #: The account's pending and running operations, if they were read.
         self.operations: dict[tuple[str, str], list[Operation]] = {}
         self._early: list[Pool | Training] | None = []
 
     def see_project(self, project: Project) -> None:
-        """Take a project into account; archived ones only when they are asked for by id."""
+        """Add a project; an archived one counts only if it was requested by id."""
         wanted = self._selection.project_ids
         if project.id not in wanted if wanted is not None else project.status != ACTIVE:
             return
@@ -168,7 +168,7 @@ class Search:
             self.left_alone[project.id] = LeftAlone(project, project.created, reason, is_left_out=bool(left_out))
 
     def may_want(self, json: Mapping[str, Any]) -> bool:
-        """Tell whether a pool or a training, as it came, may be of use: most of a big account's are not."""
+        """Return whether a pool or training in its JSON form may be needed; most of a large account are not."""
         project_id = json.get("project_id")
         return (
             self._early is not None
@@ -178,19 +178,19 @@ class Search:
         )
 
     def see_no_more_projects(self) -> None:
-        """Take note that all projects have gone by."""
+        """Note that all projects have been read."""
         early, self._early = self._early or [], None
         for item in early:
             self.see(item)
 
     def see_operation(self, operation: Operation) -> None:
-        """Take a pending or running operation into account."""
+        """Add a pending or running operation."""
         kind = operation.type.partition(".")[0].lower()
         key = kind, str(operation.parameters.get(f"{kind}_id"))
         self.operations.setdefault(key, []).append(operation)
 
     def snapshot(self, candidate: Candidate) -> Snapshot:
-        """Give how a project stands."""
+        """Return the current state of a project."""
         keys = [("project", candidate.project.id)]
         keys += [("pool", pool.id) for pool in candidate.pools]
         keys += [("training", training.id) for training in candidate.trainings]
@@ -202,7 +202,7 @@ class Search:
         )
 
     def see(self, item: Pool | Training) -> None:
-        """Take a pool or a training into account."""
+        """Add a pool or training."""
         if self._early is not None:
             self._early.append(item)
             return
@@ -223,7 +223,7 @@ class Search:
             kept.append(replace(item, created=None, last_started=None, last_stopped=None))  # type: ignore[arg-type]
 
     def _leave_alone(self, candidate: Candidate, item: Pool | Training) -> None:
-        """Take note that this pool or training keeps a project from being selected."""
+        """Note that this pool or training prevents its project from being selected."""
         project_id, reason = item.project_id, self._selection.reason_against(item)
         del self.candidates[project_id]
         if self._selection.project_ids is not None:
@@ -241,7 +241,7 @@ class Search:
             self.left_alone[project_id] = other
 
     def found(self) -> list[Candidate]:
-        """Give the selected projects, the longest idle first."""
+        """Return the selected projects, the longest idle first."""
         return sorted(
             self.candidates.values(),
             key=lambda candidate: (candidate.last_activity is not None, candidate.last_activity, candidate.project.id),
@@ -249,7 +249,7 @@ class Search:
 
 
 def table(projects: Sequence[Mapping[str, Any]]) -> str:
-    """Give projects as the lines of a table, for a person.
+    """Return projects as the lines of a table.
 
     :param projects: each with ``id``, ``name`` and ``reason``.
     """

@@ -1,4 +1,4 @@
-"""From what a search found on an account to the entries of a report. Pure."""
+"""Convert the result of a search to the entries of a report. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from airflow_provider_toloka.reporting.report import Outcome, ReportedProject
 def survey(
     found: Search, *, web_page: Callable[[str], str] | None = None, try_number: int | None = None
 ) -> tuple[ReportedProject, ...]:
-    """Return an entry for each project that a search knows: what would be archived, and what is left alone.
+    """Return an entry for each project of a search: those that would be archived, and those that are left alone.
 
-    :param found: the search, when all has been read. With ``keep_others=True``, it knows the account's other active
-        projects, too.
-    :param web_page: gives the page of a project by its id; default None: no links.
+    :param found: a complete search. With ``keep_others=True``, it contains the account's other active projects, too.
+    :param web_page: returns the page of a project by its id; default None: no links.
     :param try_number: the task's try; default None.
     """
 

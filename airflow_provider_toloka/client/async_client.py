@@ -1,4 +1,4 @@
-"""Toloka's API as calls that do not block the event loop."""
+"""Toloka's API for asyncio."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class AsyncTransport(Protocol):
-    """What carries the requests of an :class:`AsyncTolokaClient`."""
+    """The transport of an :class:`AsyncTolokaClient`."""
 
     requests: int
 
@@ -31,20 +31,20 @@ class AsyncTransport(Protocol):
         """How many requests may be sent in a second now."""
 
     async def send(self, request: Request) -> Answer:
-        """Send a request; return what came of it."""
+        """Send a request; return the result."""
 
     async def sleep(self, seconds: float) -> float:
-        """Let seconds pass; return the time after them, in seconds since the epoch."""
+        """Sleep; return the time afterwards, in seconds since the epoch."""
 
 
 class AsyncTolokaClient(AsyncLabellingMethods):
-    """Toloka's API without blocking the event loop. An async context manager; calls work inside it only.
+    """Toloka's API for asyncio. An async context manager; calls work only inside it.
 
-    Each method does what the method of the same name of :class:`TolokaClient` does.
+    The methods have the names, parameters and results of :class:`TolokaClient`'s.
 
     :param settings: the token, the address and the limits.
-    :param retry: how failed requests are retried; default: as often as the settings say.
-    :param transport: what carries the requests, opened and closed by the caller; default: the ``aiohttp`` library.
+    :param retry: the retry policy; default: as in the settings.
+    :param transport: sends the requests, opened and closed by the caller; default: uses the ``aiohttp`` library.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class AsyncTolokaClient(AsyncLabellingMethods):
 
     @property
     def transport(self) -> AsyncTransport:
-        """What carries the requests.
+        """The transport.
 
         :raises RuntimeError: the client was not entered.
         """
         if self._transport is None:
-            raise RuntimeError("AsyncTolokaClient keeps its connections open: use it as 'async with client: …'.")
+            raise RuntimeError("The AsyncTolokaClient is not open: use it inside 'async with client: …'.")
         return self._transport
 
     async def run(self, flow: Flow[T]) -> T:
@@ -93,7 +93,7 @@ class AsyncTolokaClient(AsyncLabellingMethods):
 
     @property
     def requests_sent(self) -> int:
-        """How many requests were sent since the client was entered."""
+        """The number of requests sent since the client was entered."""
         return self.transport.requests
 
     @property
@@ -102,9 +102,9 @@ class AsyncTolokaClient(AsyncLabellingMethods):
         return self.transport.rate
 
     async def now(self) -> datetime:
-        """Return the time at Toloka, in UTC, as its answers tell it; before the first answer, this asks for one.
+        """Return Toloka's time, in UTC, from its responses; before the first response, send a request.
 
-        Compare this time, rather than this machine's, with the times in Toloka's answers.
+        Compare this time, rather than this machine's, with the times in Toloka's responses.
         """
         return await self.run(self.api.now())
 

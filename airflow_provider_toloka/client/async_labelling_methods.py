@@ -1,4 +1,4 @@
-"""The calls that create, fill and collect, without blocking the event loop."""
+"""The labelling calls of ``AsyncTolokaClient``: create, fill and collect."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class AsyncLabellingMethods(AsyncRunner):
     """The calls of the API that label data; each does what the method of that name of ``TolokaClient`` does."""
 
     async def create_project(self, project: Mapping[str, Any], *, key: str) -> Project:
-        """Return the project of a key, and create it if there is none; see ``TolokaClient``."""
+        """Return the project with a key; create it if it does not exist; see ``TolokaClient``."""
         return await self.run(self.api.projects.ensure(project, key=key))
 
     async def create_training(self, training: Mapping[str, Any], *, key: str) -> Training:
-        """Return the training of a key, and create it if there is none; see ``TolokaClient``."""
+        """Return the training with a key; create it if it does not exist; see ``TolokaClient``."""
         return await self.run(self.api.trainings.ensure(training, key=key))
 
     async def create_pool(self, pool: Mapping[str, Any], *, key: str) -> Pool:
-        """Return the pool of a key, and create it if there is none; see ``TolokaClient``."""
+        """Return the pool with a key; create it if it does not exist; see ``TolokaClient``."""
         return await self.run(self.api.pools.ensure(pool, key=key))
 
     async def add_tasks(
@@ -93,5 +93,5 @@ class AsyncLabellingMethods(AsyncRunner):
         return self.walk(self.api.skills.listing(**filters))
 
     async def find_or_create_skill(self, name: str, **more: Any) -> Skill:
-        """Return the skill of a name, and create it if there is none; see ``TolokaClient``."""
+        """Return the skill with a name; create it if it does not exist; see ``TolokaClient``."""
         return await self.run(self.api.skills.find_or_create(name, more))

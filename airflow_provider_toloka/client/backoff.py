@@ -1,4 +1,4 @@
-"""How long to pause between two polls. Pure: no I/O, no clock."""
+"""Intervals between polls. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 #: Most operations on a project or a pool take less than a second.
 FIRST_LOOK = 0.25
-#: So a deferrable task looks for a moment, in seconds, before it defers, which costs more than that. It also keeps the
-#: triggerer from being quicker than the scheduler: Airflow 3.3.2 fails a task whose trigger fires before the scheduler
-#: has seen that the worker is done with it.
+#: How many seconds a deferrable task polls before it defers, because a deferral costs more than that. It also makes it
+#: rare that the trigger fires before the scheduler has seen that the worker has finished with the task; Airflow 3.3.2
+#: then fails the task.
 BEFORE_DEFERRING = 2.0
 
 
 def quick_first(poll_interval: float) -> Iterator[float]:
-    """Give the seconds between looks at a fresh operation.
+    """Return the seconds between polls of a new operation.
 
-    It is looked at when a quarter of a second has passed, and again each time that twice as much has passed, until the
-    looks are as far apart as the interval.
+    The first poll is after a quarter of a second. The total time then doubles with each poll, until the intervals
+    reach the poll interval.
 
-    :param poll_interval: seconds.
+    :param poll_interval: the longest interval, in seconds.
     """
     first = min(FIRST_LOOK, poll_interval)
     yield first
@@ -26,7 +26,7 @@ def quick_first(poll_interval: float) -> Iterator[float]:
 
 
 def backing_off(first: float, longest: float) -> Iterator[float]:
-    """Give the seconds between looks, doubling from the first to the longest."""
+    """Return intervals that double from the first to the longest, in seconds."""
     interval = min(first, longest)
     while True:
         yield interval

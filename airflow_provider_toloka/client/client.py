@@ -1,4 +1,4 @@
-"""Toloka's API as plain calls."""
+"""Toloka's API for plain code."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class Transport(Protocol):
-    """What carries the requests of a :class:`TolokaClient`."""
+    """The transport of a :class:`TolokaClient`."""
 
     requests: int
 
     def send(self, request: Request) -> Answer:
-        """Send a request; return what came of it."""
+        """Send a request; return the result."""
 
     def sleep(self, seconds: float) -> float:
-        """Let seconds pass; return the time after them, in seconds since the epoch."""
+        """Sleep; return the time afterwards, in seconds since the epoch."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -35,12 +35,12 @@ class Transport(Protocol):
 class TolokaClient(ClientMethods):
     """Toloka's API for any Python program. A context manager; it keeps its HTTP connections until it is closed.
 
-    Failed requests are retried, and nothing is submitted twice: a call that changes something looks first, and looks
-    again when its answer is lost.
+    Failed requests are retried, and nothing is submitted twice: a call that changes something reads the state first,
+    and reads it again after a lost response.
 
     :param settings: the token, the address and the limits: see :meth:`from_token`.
-    :param retry: how failed requests are retried; default: as often as the settings say.
-    :param transport: what carries the requests; default: the ``requests`` library.
+    :param retry: the retry policy; default: as in the settings.
+    :param transport: sends the requests; default: uses the ``requests`` library.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TolokaClient(ClientMethods):
 
         :param token: an OAuth token or an API key.
         :param url: the host or base URL of the API; default: the environment's.
-        :param retry: how failed requests are retried.
+        :param retry: the retry policy.
         :param options: ``environment``, ``act_under_account_id``, ``timeout``, ``retries`` and the other settings of
             an Airflow connection's extra.
         :raises ValueError: an option is unknown, or a value cannot be used; the message names it.
@@ -71,7 +71,7 @@ class TolokaClient(ClientMethods):
 
     @property
     def transport(self) -> Transport:
-        """What carries the requests; opened at the first use."""
+        """The transport, opened on first use."""
         if self._transport is None:
             from airflow_provider_toloka.client.transports.sync import RequestsTransport
 
@@ -88,15 +88,15 @@ class TolokaClient(ClientMethods):
 
     @property
     def requests_sent(self) -> int:
-        """How many requests were sent, retries included."""
+        """The number of requests sent, including retries."""
         return self.transport.requests
 
     @property
     def session(self) -> requests.Session:
         """The ``requests`` session of the default transport, for calls that this class does not have.
 
-        Token and account are sent to the connection's own origin only. A request without ``timeout`` has the
-        connection's. Redirects are not followed, and certificates are checked against the connection's trust store,
+        The token and the account id are sent to the connection's own origin only. A request without ``timeout`` gets
+        the connection's. Redirects are not followed, and certificates are checked against the connection's trust store,
         whatever ``verify`` is.
 
         :raises TypeError: the client was given a transport of another kind.
@@ -104,7 +104,7 @@ class TolokaClient(ClientMethods):
         from airflow_provider_toloka.client.transports.sync import RequestsTransport
 
         if not isinstance(self.transport, RequestsTransport):
-            raise TypeError("This client was given a transport of its own, which has no requests session.")
+            raise TypeError("This client uses another transport, which has no requests session.")
         return self.transport.session
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What time it is at Toloka, learnt from the ``Date`` of its answers. Pure: the caller brings this machine's time.
+"""Estimate Toloka's time from the ``Date`` header of its responses. Pure: the caller passes this machine's time.
 
-Toloka stamps projects, pools and operations with its own clock. Compare such a time with :meth:`ServerClock.now`,
-never with this machine's clock, which may be minutes off.
+Toloka timestamps projects, pools and operations with its own clock. Compare such a time with :meth:`ServerClock.now`,
+not with this machine's clock, which may be minutes off.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-#: ``Date`` has whole seconds: the answer was made in the second that begins there.
+#: ``Date`` has whole seconds: the response was created in the second that begins there.
 _RESOLUTION = 1.0
 
 
 class ServerClock:
-    """Toloka's clock, as far as this process knows it; until the first answer, this machine's.
+    """An estimate of Toloka's clock; until the first response, this machine's clock.
 
-    Each answer bounds the offset between the two clocks: Toloka made the answer while the request was under way, in
-    the second that ``Date`` names. Bounds of several answers narrow each other down. Thread-safe.
+    Each response bounds the offset between the two clocks: Toloka created it between the request and its arrival, in
+    the second that ``Date`` names. The bounds of several responses are combined. Thread-safe.
 
     :param clock: this machine's time, in seconds since the epoch.
     """
@@ -33,7 +33,7 @@ class ServerClock:
 
     @property
     def offset(self) -> float:
-        """The seconds by which Toloka's clock is ahead of this machine's; 0.0 as long as they may be equal."""
+        """How many seconds Toloka's clock is ahead of this machine's; 0.0 as long as they may be equal."""
         if self._bounds is None:
             return 0.0
         low, high = self._bounds
@@ -41,15 +41,15 @@ class ServerClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether an answer has told Toloka's time."""
+        """Whether a response has contained Toloka's time."""
         return self._bounds is not None
 
     def now(self) -> datetime:
-        """Return the time at Toloka, in UTC."""
+        """Return Toloka's time, in UTC."""
         return datetime.fromtimestamp(self.at(self._clock()), UTC)
 
     def at(self, local: float) -> float:
-        """Return the time at Toloka for a time of this machine.
+        """Convert a time of this machine's clock to Toloka's clock.
 
         :param local: seconds since the epoch, by this machine's clock.
         :returns: seconds since the epoch, by Toloka's clock.
@@ -57,11 +57,11 @@ class ServerClock:
         return local + self.offset
 
     def learn(self, headers: Mapping[str, str], *, sent: float, received: float) -> None:
-        """Learn from an answer. A missing or unreadable ``Date`` is ignored, as is an answer from a cache.
+        """Update the estimate from a response. A missing or invalid ``Date`` and cached responses are ignored.
 
-        :param headers: the answer's headers, with their names in lower case.
+        :param headers: the response's headers, with their names in lower case.
         :param sent: when the request was sent, in seconds since the epoch, by this machine's clock.
-        :param received: when its answer was received, likewise.
+        :param received: when its response was received, likewise.
         """
         date = http_date(headers.get("date", ""))
         if date is None or "age" in headers or sent > received:
@@ -72,7 +72,7 @@ class ServerClock:
             if narrowed or self._bounds is None:
                 self._bounds, self._doubt = narrowed or bounds, None
                 return
-            # One answer alone may be wrong, such as a gateway's; two that agree mean that a clock was set.
+            # A single response may be wrong, such as a gateway's; two that agree mean that a clock was set.
             confirmed = self._doubt and _common(self._doubt, bounds)
             self._bounds, self._doubt = (confirmed, None) if confirmed else (self._bounds, bounds)
 
@@ -83,7 +83,7 @@ def _common(one: tuple[float, float], other: tuple[float, float]) -> tuple[float
 
 
 def http_date(header: str) -> float | None:
-    """Return the time that a header such as ``Date`` holds, in seconds since the epoch; None: it cannot be read."""
+    """Parse the time in a header such as ``Date``, in seconds since the epoch; None: it is invalid."""
     try:
         date = parsedate_to_datetime(header)
         return date.replace(tzinfo=date.tzinfo or UTC).timestamp()

@@ -1,6 +1,6 @@
-"""What a connection says: which Toloka, as whom, and how patiently. Sends nothing.
+"""Settings of a connection: the account, the server and the limits. Sends nothing.
 
-The rules of the connection stand here once, for the hook, the trigger and the Test button.
+The hook, the trigger and the Test button share these rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_toloka.client.parsing import check_id, check_truth
 
 #: API: "servers".
 ENVIRONMENTS = {"production": "https://toloka.dev", "sandbox": "https://sandbox.toloka.dev"}
-#: Where a person looks at a project, by where the API is; another host is taken to have both.
+#: Toloka's site by the address of its API; any other host is assumed to serve both.
 _WEB = {
     ENVIRONMENTS["production"]: "https://platform.toloka.ai",
     ENVIRONMENTS["sandbox"]: "https://platform.sandbox.toloka.ai",
@@ -39,14 +39,14 @@ KEYS = (
     "ca_bundle",
     "allow_http",
 )
-#: Those that only the 0.0.x package had.
+#: The keys that only the 0.0.x package had.
 _FORMER_KEYS = ("token", "url")
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 5
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-#: API paths are put behind it, and it is told in messages: nothing in it is left to be escaped.
+#: API paths are appended to the host, and messages contain it, so it must not need escaping.
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*", re.ASCII)
 _HOST = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?", re.ASCII)
 
@@ -56,14 +56,14 @@ class Settings:
     """The settings of one Toloka connection, checked.
 
     :param token: the API token; never shown in ``repr``.
-    :param base_url: where the API is, without a slash at the end.
-    :param environment: ``production``, ``sandbox``, or ``custom`` where the connection names a host.
-    :param act_under_account_id: the requester to act for; None: the token's own.
+    :param base_url: the address of the API, without a slash at the end.
+    :param environment: ``production``, ``sandbox``, or ``custom`` if the connection has a host.
+    :param act_under_account_id: the requester to act for; None: the token's own account.
     :param timeout: how long one request may take, in seconds.
-    :param retries: how often a failed request is sent again; 0: never.
+    :param retries: how often a failed request is retried; 0: never.
     :param max_requests_per_second: an upper bound for the rate; None: what Toloka accepts.
-    :param ca_bundle: the file or folder with the certificates of the trusted authorities; None: those that the
-        environment names, else certifi's and the system's.
+    :param ca_bundle: the file or folder with the certificates of the trusted authorities; None: those in the
+        environment, else certifi's and the system's.
     """
 
     token: str = field(repr=False)
@@ -89,11 +89,11 @@ class Settings:
 
         :param password: the API token.
         :param host: a host name, or a whole base URL; empty: the environment's.
-        :param port: TCP port; 0 is the same as none.
-        :param schema: ``http`` or ``https``, where the host does not say it.
+        :param port: the TCP port; 0 means no port.
+        :param schema: ``http`` or ``https``, if the host has no scheme.
         :param extra: ``environment``, ``act_under_account_id``, ``timeout``, ``retries``,
-            ``max_requests_per_second``, ``ca_bundle``, ``allow_http``; also under the names that the 0.0.x package
-            used. Other keys are ignored: see :func:`unknown_keys`.
+            ``max_requests_per_second``, ``ca_bundle``, ``allow_http``; also under their names in the 0.0.x
+            package. Other keys are ignored: see :func:`unknown_keys`.
         :raises ValueError: a value cannot be used; the message names it and the remedy.
         """
         extra = {
@@ -128,7 +128,7 @@ class Settings:
 
     @property
     def account_headers(self) -> dict[str, str]:
-        """The headers that say whose request it is. They are for the connection's own origin only."""
+        """The credentials as headers, for the connection's own origin only."""
         headers = {"Authorization": self.authorization}
         if self.act_under_account_id:
             headers["X-Act-Under-Account-ID"] = self.act_under_account_id
@@ -136,7 +136,7 @@ class Settings:
 
     @property
     def authorization(self) -> str:
-        """The value of the ``Authorization`` header: ``ApiKey`` or ``OAuth``, told from the token's shape."""
+        """The value of the ``Authorization`` header: ``ApiKey`` or ``OAuth``, depending on the token's form."""
         is_api_key = self.token.count(".") == 2 and self.token.index(".") in (22, 23, 24)
         return f"{'ApiKey' if is_api_key else 'OAuth'} {self.token}"
 
@@ -147,16 +147,16 @@ class Settings:
 
     @property
     def site(self) -> str:
-        """The address of the site at which a person looks at what is on this account."""
+        """The address of Toloka's site for this account."""
         parts = urlsplit(self.base_url)
         host = f"{parts.scheme}://{parts.netloc}"
         return _WEB.get(host, host)
 
 
 def read_extra(text: str | None) -> dict[str, Any]:
-    """Return a connection's extra as the JSON object that it should be; empty where there is none.
+    """Return a connection's extra as a dict; empty if there is none.
 
-    :param text: the extra as it is stored. Airflow's own ``extra_dejson`` takes broken JSON for an empty object.
+    :param text: the stored extra. Airflow's own ``extra_dejson`` treats invalid JSON as an empty object.
     :raises ValueError: it is anything else.
     """
     if not text:
@@ -169,7 +169,7 @@ def read_extra(text: str | None) -> dict[str, Any]:
         if isinstance(extra, dict):
             return extra
         where = f", but is a JSON {_JSON_NAMES.get(type(extra), 'number')}"
-    # Raised out here: the decoder's error holds the whole text, which may hold a token.
+    # Raised outside of the handler: the decoder's error contains the whole text, which may contain a token.
     raise ValueError(f"The connection's extra should be a JSON object{where}.")
 
 
@@ -177,10 +177,10 @@ _JSON_NAMES: dict[type, str] = {list: "array", str: "string", bool: "boolean", t
 
 
 def unknown_keys(extra: Mapping[str, Any]) -> list[str]:
-    """List the keys of an extra that no setting has, each with the nearest one that a setting has.
+    """Return the unknown keys of an extra, each with the nearest known key.
 
     :param extra: a connection's extra.
-    :returns: for a person: ``'enviroment' (did you mean 'environment'?)``.
+    :returns: for messages: ``'enviroment' (did you mean 'environment'?)``.
     """
     told = []
     for key in extra:
@@ -192,17 +192,17 @@ def unknown_keys(extra: Mapping[str, Any]) -> list[str]:
 
 
 def legacy_fields(extra: Mapping[str, Any]) -> list[str]:
-    """List the fields of the 0.0.x package that a connection's extra still uses."""
+    """Return the fields of the 0.0.x package that a connection's extra still uses."""
     return sorted(key for key, value in extra.items() if key.startswith(LEGACY_PREFIX) and value not in (None, ""))
 
 
 def _token(value: object) -> str:
     token = value.strip() if isinstance(value, str) else ""
     if not token:
-        raise ValueError("The connection has no API token. Put it into the field 'API token' (password).")
+        raise ValueError("The connection has no API token. Enter it in the field 'API token' (password).")
     if not _TOKEN.fullmatch(token):
         raise ValueError(
-            "The connection's API token holds a blank or a character that no token has. "
+            "The connection's API token contains a blank or another invalid character. "
             "Paste the token alone, without 'OAuth' or 'ApiKey' before it."
         )
     return token
@@ -241,7 +241,7 @@ def _existing(name: str, value: object) -> str | None:
 
 def _base_url(address: str, port: int | None, schema: str | None, *, allow_http: bool) -> str:
     if _is_ipv6(address):
-        address = f"[{address}]"  # as Airflow gives it, when the connection is a URI
+        address = f"[{address}]"  # from Airflow, if the connection is a URI
     _, has_scheme, rest = address.rpartition("://")
     url = address if has_scheme else f"{schema or 'https'}://{rest}"
     try:
@@ -249,23 +249,23 @@ def _base_url(address: str, port: int | None, schema: str | None, *, allow_http:
         host, own_port = parts.hostname, parts.port
     except ValueError as error:
         reason = one_line(_shown(str(error)))
-        raise ValueError(f"The connection's host {_shown(address)!r} is no valid URL: {reason}.") from None
+        raise ValueError(f"The connection's host {_shown(address)!r} is not a valid URL: {reason}.") from None
     if not _PATH.fullmatch(parts.path) or ".." in parts.path.split("/"):
-        raise ValueError(f"The connection's host {_shown(address)!r} holds a path that does not belong into a URL.")
+        raise ValueError(f"The connection's host {_shown(address)!r} contains an invalid URL path.")
     if parts.scheme not in ("http", "https"):
         raise ValueError(
-            f"The connection's host gives a URL that starts with {parts.scheme!r}; it should be https (or http)."
+            f"The connection's host is a URL with the scheme {parts.scheme!r}; it should be https (or http)."
         )
     if not host or not (_HOST.fullmatch(host) or _is_ipv6(host)):
-        raise ValueError(f"The connection's host {_shown(address)!r} holds no valid host name.")
+        raise ValueError(f"The connection's host {_shown(address)!r} contains no valid host name.")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(
             f"The connection's host should be a host name or a base URL such as {ENVIRONMENTS['production']}, "
-            "without a user, a query or a fragment. The token belongs into the field 'API token' (password)."
+            "without a user, a query or a fragment. The token belongs in the field 'API token' (password)."
         )
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ValueError(
-            f"The connection's host {host!r} is spoken to over plain http: the token would travel in clear. "
+            f"The connection's host {host!r} uses plain http: the token would be sent unencrypted. "
             'Use https, or add "allow_http": true to the connection\'s extra.'
         )
     number = own_port or port or None
@@ -274,7 +274,7 @@ def _base_url(address: str, port: int | None, schema: str | None, *, allow_http:
 
 
 def _shown(address: str) -> str:
-    """Give the address without what may be a password in it."""
+    """Return the address without a password."""
     return re.sub(r"[^/@]*@", "***@", address)
 
 

@@ -1,4 +1,4 @@
-"""The calls that create, fill and collect, as methods: the labelling half of ``TolokaClient``."""
+"""The labelling calls of ``TolokaClient``: create, fill and collect."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class LabellingMethods(Runner):
     """The calls of the API that label data, as methods."""
 
     def create_project(self, project: Mapping[str, Any], *, key: str) -> Project:
-        """Return the project of a key, and create it if there is none (API: ``POST /projects``).
+        """Return the project with a key; create it if it does not exist (API: ``POST /projects``).
 
-        The key is stamped on the project; the one that bears it is returned, and nothing is created then. A call whose
-        answer is lost looks for the project before it sends the form again.
+        The key is stored in the project. If a project with the key exists, it is returned, and nothing is created.
+        After a lost response, the project is searched for before the form is sent again.
 
         :param project: the form; see the API's description.
-        :param key: 1 to 100 letters, digits or any of ``_ . : @ / + -``: what this project is to be known by.
+        :param key: identifies the project: 1 to 100 letters, digits or any of ``_ . : @ / + -``.
         :raises ValueError: the key cannot be one.
         :raises TolokaRequestError: Toloka does not accept the form; ``payload`` has the fields.
         :raises TolokaApiError: the request failed; see the subclasses.
@@ -30,13 +30,13 @@ class LabellingMethods(Runner):
         return self.run(self.api.projects.ensure(project, key=key))
 
     def create_training(self, training: Mapping[str, Any], *, key: str) -> Training:
-        """Return the training of a key, and create it if there is none (API: ``POST /trainings``).
+        """Return the training with a key; create it if it does not exist (API: ``POST /trainings``).
 
-        The key is stamped on the training; the one that bears it is returned, and nothing is created then. A call whose
-        answer is lost looks for the training before it sends the form again.
+        The key is stored in the training. If a training with the key exists, it is returned, and nothing is created.
+        After a lost response, the training is searched for before the form is sent again.
 
         :param training: the form; see the API's description.
-        :param key: 1 to 100 letters, digits or any of ``_ . : @ / + -``: what this training is to be known by.
+        :param key: identifies the training: 1 to 100 letters, digits or any of ``_ . : @ / + -``.
         :raises ValueError: the key cannot be one.
         :raises TolokaRequestError: Toloka does not accept the form; ``payload`` has the fields.
         :raises TolokaApiError: the request failed; see the subclasses.
@@ -44,13 +44,13 @@ class LabellingMethods(Runner):
         return self.run(self.api.trainings.ensure(training, key=key))
 
     def create_pool(self, pool: Mapping[str, Any], *, key: str) -> Pool:
-        """Return the pool of a key, and create it if there is none (API: ``POST /pools``).
+        """Return the pool with a key; create it if it does not exist (API: ``POST /pools``).
 
-        The key is stamped on the pool; the one that bears it is returned, and nothing is created then. A call whose
-        answer is lost looks for the pool before it sends the form again.
+        The key is stored in the pool. If a pool with the key exists, it is returned, and nothing is created. After
+        a lost response, the pool is searched for before the form is sent again.
 
         :param pool: the form; see the API's description.
-        :param key: 1 to 100 letters, digits or any of ``_ . : @ / + -``: what this pool is to be known by.
+        :param key: identifies the pool: 1 to 100 letters, digits or any of ``_ . : @ / + -``.
         :raises ValueError: the key cannot be one.
         :raises TolokaRequestError: Toloka does not accept the form; ``payload`` has the fields.
         :raises TolokaApiError: the request failed; see the subclasses.
@@ -67,15 +67,15 @@ class LabellingMethods(Runner):
     ) -> Operation:
         """Add tasks in one request, once for each operation id (API: ``POST /tasks``).
 
-        Tasks cannot be deleted again. ``TolokaAddTasksOperator`` adds any number of them.
+        Tasks cannot be deleted. ``TolokaAddTasksOperator`` adds any number of them.
 
         :param tasks: at most 5,000 forms, each with its ``pool_id``, and 1,048,576 bytes of ``input_values`` in all.
-        :param operation_id: a UUID that the caller chooses and remembers. What it was used for is not done again.
+        :param operation_id: a UUID chosen by the caller. Toloka executes each id once.
         :param allow_defaults: whether tasks without an overlap take the pool's default.
         :param skip_invalid: whether valid tasks are added if others are not.
         :returns: the operation, which may have been submitted before, or be finished.
         :raises ValueError: the operation id cannot be one.
-        :raises TolokaLockedError: another operation is at work on the pool.
+        :raises TolokaLockedError: another operation is running on the pool.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         return self.run(
@@ -147,10 +147,10 @@ class LabellingMethods(Runner):
     def accept_assignment(self, assignment_id: str, *, public_comment: str | None = None) -> Assignment:
         """Accept an assignment, which pays the Toloker (API: ``PATCH /assignments/{id}``).
 
-        Acceptance cannot be undone. One that is accepted already is not touched, whatever the comment.
+        Acceptance cannot be undone. An assignment that is already accepted is not changed, whatever the comment.
 
         :param assignment_id: the assignment's id.
-        :param public_comment: what the Toloker is told; at most 2,048 characters.
+        :param public_comment: a comment for the Toloker; at most 2,048 characters.
         :returns: the assignment, ``ACCEPTED``.
         :raises ValueError: the id cannot be one, or the comment is too long.
         :raises TolokaConflictError: it is neither ``SUBMITTED`` nor ``REJECTED``.
@@ -161,7 +161,8 @@ class LabellingMethods(Runner):
     def reject_assignment(self, assignment_id: str, *, public_comment: str) -> Assignment:
         """Reject an assignment: the Toloker is not paid (API: ``PATCH /assignments/{id}``).
 
-        Its pool cannot be archived for 9 days. One that is rejected already is not touched, whatever the comment.
+        Its pool cannot be archived for 9 days. An assignment that is already rejected is not changed, whatever the
+        comment.
 
         :param assignment_id: the assignment's id.
         :param public_comment: why, for the Toloker; at most 2,048 characters.
@@ -184,15 +185,15 @@ class LabellingMethods(Runner):
         """Aggregate a closed pool's accepted answers (API: ``POST /aggregated-solutions/aggregate-by-pool``).
 
         :param pool_id: the pool's id. Each task needs an overlap of at least 2.
-        :param fields: fields of the output; one for ``DAWID_SKENE``.
+        :param fields: the output fields to aggregate; exactly one for ``DAWID_SKENE``.
         :param method: ``DAWID_SKENE`` or ``WEIGHTED_DYNAMIC_OVERLAP``.
-        :param skill_id: the skill that weighs the answers; for ``WEIGHTED_DYNAMIC_OVERLAP`` only.
+        :param skill_id: the skill that weights the answers; for ``WEIGHTED_DYNAMIC_OVERLAP`` only.
         :param since: the same aggregation, submitted after this time and after the pool closed, is returned instead of
-            a new one; None: only one that is under way is.
+            a new one; None: only an unfinished one is.
         :returns: the operation, which may have been submitted before, or be finished.
         :raises ValueError: an argument is wrong.
         :raises TolokaConflictError: the pool is not closed.
-        :raises TolokaRateLimitError: more than 5 aggregations a minute, 30 an hour or 200 a day.
+        :raises TolokaRateLimitError: more than 5 aggregations per minute, 30 per hour or 200 per day.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         return self.run(
@@ -202,8 +203,8 @@ class LabellingMethods(Runner):
     def list_aggregated(self, operation_id: str) -> Iterator[AggregatedSolution]:
         """Iterate over the results of an aggregation (API: ``GET /aggregated-solutions/{operation_id}``).
 
-        :param operation_id: the operation that aggregated them.
-        :returns: results by task id; each page is read when it is reached. Toloka allows 5 pages a minute.
+        :param operation_id: the id of the aggregation.
+        :returns: results by task id; each page is read when it is reached. Toloka allows 5 pages per minute.
         :raises ValueError: the id cannot be one.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
@@ -221,7 +222,7 @@ class LabellingMethods(Runner):
         return self.walk(self.api.skills.listing(**filters))
 
     def find_or_create_skill(self, name: str, **more: Any) -> Skill:
-        """Return the skill of a name, and create it if there is none (API: ``POST /skills``).
+        """Return the skill with a name; create it if it does not exist (API: ``POST /skills``).
 
         :param name: the skill's name.
         :param more: further fields of its form, such as ``hidden``.

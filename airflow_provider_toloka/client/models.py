@@ -1,8 +1,8 @@
-"""What Toloka's API speaks of, as frozen dataclasses made from its JSON. No I/O.
+"""Toloka's objects as frozen dataclasses, created from the API's JSON. No I/O.
 
-Fields are those this package uses; all others of an answer are passed over. A value of the wrong type is an
-``InvalidModelError``, an unknown status or type is kept as it is: Toloka may add some. Times are in UTC, and plain
-datetimes: a big account has hundreds of thousands, and these are made and collected fastest.
+The classes have the fields that this package uses; all others are ignored. A value of the wrong type is an
+``InvalidModelError``. Unknown statuses and types are kept, because Toloka may add some. Times are in UTC, and plain
+datetimes, which are fastest to create: a large account has hundreds of thousands.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Operation:
     :param id: 24 hexadecimal digits, or a UUID.
     :param type: such as ``PROJECT.ARCHIVE``.
     :param status: ``PENDING``, ``RUNNING``, ``SUCCESS`` or ``FAIL``.
-    :param submitted: when it was; None: Toloka does not tell.
-    :param started: when it was; None: not yet, or Toloka does not tell.
-    :param finished: when it was; None: not yet, or Toloka does not tell.
-    :param progress: in percent; None: Toloka does not tell.
-    :param parameters: what it works on, such as ``{"project_id": "1001"}``.
-    :param details: what Toloka tells of its outcome.
+    :param submitted: when it was submitted; None: unknown.
+    :param started: when it started; None: not yet, or unknown.
+    :param finished: when it finished; None: not yet, or unknown.
+    :param progress: in percent; None: unknown.
+    :param parameters: the objects that it works on, such as ``{"project_id": "1001"}``.
+    :param details: Toloka's details of the outcome.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Operation:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON, or from ``to_json``'s."""
+        """Create it from the API's JSON, or from ``to_json``'s."""
         return cls(
             id=read_id(json),
             type=read_word(json, "type"),
@@ -68,7 +68,7 @@ class Operation:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values, fit for an XCom or a trigger's event."""
+        """Return plain JSON values, for an XCom or a trigger's event."""
         times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
         return {
             "id": self.id,
@@ -82,7 +82,7 @@ class Operation:
 
     @property
     def summary(self) -> str:
-        """How it stands, for a person."""
+        """Its state, for messages."""
         progress = "" if self.progress is None else f", progress {self.progress:g} %"
         return f"operation {self.id} ({self.type}) is {self.status}{progress}"
 
@@ -112,7 +112,7 @@ class Requester:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         names = read_object(json, "public_name")
         name = names.get("EN") or next(iter(names.values()), None)
         if isinstance(name, str):
@@ -128,7 +128,7 @@ class Project:
     :param status: ``ACTIVE`` or ``ARCHIVED``.
     :param public_name: the name that Tolokers see.
     :param private_comment: the comment that only the requester sees.
-    :param created: when it was.
+    :param created: when it was created.
     """
 
     id: str
@@ -139,7 +139,7 @@ class Project:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(
             id=read_id(json),
             status=read_word(json, "status"),
@@ -157,7 +157,7 @@ class Training:
     :param project_id: the project that it belongs to.
     :param status: ``OPEN``, ``CLOSED``, ``LOCKED`` or ``ARCHIVED``.
     :param private_name: the name that only the requester sees.
-    :param created: when it was.
+    :param created: when it was created.
     :param last_started: when it was last opened; None: never.
     :param last_stopped: when it was last closed; None: never.
     :param last_close_reason: such as ``MANUAL``; None: it was never closed.
@@ -174,7 +174,7 @@ class Training:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(**_of_training(json))
 
     @property
@@ -191,14 +191,14 @@ class Training:
 class Pool(Training):
     """A pool (API: ``GET /pools/{id}``): all that a training has, and the training that it requires, if any.
 
-    :param training_id: the training that Tolokers have to pass before; None: none.
+    :param training_id: the training that Tolokers have to pass first; None: none.
     """
 
     training_id: str | None = None
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         requirement = read_object(read_object(json, "quality_control"), "training_requirement")
         return cls(**_of_training(json), training_id=read_optional_id(requirement, "training_pool_id"))
 

@@ -1,4 +1,4 @@
-"""Values as they come, from the API's JSON, a connection or a template: as what they should be, or refused by name."""
+"""Parse values from the API's JSON, a connection or a template; errors name the invalid field."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from airflow_provider_toloka._text import shown
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
-#: So deep, the free-form parts of an answer are kept; no serializer has trouble with that.
+#: Free-form parts of a response are kept up to this depth, which every serializer supports.
 _DEEPEST = 20
-#: Beyond, a whole number fits into no column and no message of Airflow's.
+#: Airflow's columns and messages do not support larger integers.
 _LARGEST_INT = 2**63 - 1
-#: At the very ends of the calendar, one cannot reckon.
+#: Arithmetic fails at the very ends of the calendar.
 _EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class InvalidModelError(ValueError):
     """The response does not match the expected schema.
 
-    :param field: which field of it.
-    :param expected: what that should be, in words.
-    :param value: what it is.
+    :param field: the field's name.
+    :param expected: a description of the expected value.
+    :param value: the actual value.
     """
 
     def __init__(self, field: str, expected: str, value: object) -> None:
@@ -40,11 +40,11 @@ class InvalidModelError(ValueError):
 
 
 def check_id(name: str, value: object) -> str:
-    """Give the id as a text that may stand in a URL path.
+    """Return the id as a text that is safe in a URL path.
 
     :param name: the parameter that holds it, for the error.
     :param value: a text of at most 100 ``A-Z a-z 0-9 _ -``, or a whole number.
-    :raises ValueError: it is anything else; empty or ``None``, also as a template renders them.
+    :raises ValueError: it is anything else, or empty, such as the rendered text "None".
     """
     text = str(value) if type(value) is int and abs(value) <= _LARGEST_INT else value
     if not isinstance(text, str) or not _ID.fullmatch(text) or text == "None":
@@ -56,9 +56,9 @@ def check_id(name: str, value: object) -> str:
 
 
 def check_truth(name: str, value: object) -> bool:
-    """Give a truth value that may come as a text: from a connection's extra, or from a template.
+    """Return a boolean that may be given as text: in a connection's extra, or by a template.
 
-    :param name: what holds it, for the error.
+    :param name: the parameter or field, for the error.
     :param value: a bool, or ``true`` or ``false`` in any case.
     :raises ValueError: it is anything else.
     """
@@ -68,7 +68,7 @@ def check_truth(name: str, value: object) -> bool:
 
 
 def read_word(json: Mapping[str, Any], key: str) -> str:
-    """Read a type or a status: a word, known or not."""
+    """Parse a type or a status, known or unknown."""
     value = json.get(key)
     if not isinstance(value, str) or not _WORD.fullmatch(value):
         raise InvalidModelError(key, "a word of letters, digits, '_', '-' and '.'", value)
@@ -76,7 +76,7 @@ def read_word(json: Mapping[str, Any], key: str) -> str:
 
 
 def read_id(json: Mapping[str, Any], key: str = "id") -> str:
-    """Read an id: a text, or a whole number."""
+    """Parse an id: a text or a whole number."""
     value = json.get(key)
     if type(value) is int and abs(value) <= _LARGEST_INT:
         return str(value)
@@ -86,12 +86,12 @@ def read_id(json: Mapping[str, Any], key: str = "id") -> str:
 
 
 def read_optional_id(json: Mapping[str, Any], key: str) -> str | None:
-    """Read an id, if there is one."""
+    """Parse an optional id."""
     return None if json.get(key) is None else read_id(json, key)
 
 
 def read_text(json: Mapping[str, Any], key: str) -> str | None:
-    """Read a text, if there is one."""
+    """Parse an optional text."""
     value = json.get(key)
     if value is None:
         return None
@@ -101,7 +101,7 @@ def read_text(json: Mapping[str, Any], key: str) -> str | None:
 
 
 def read_object(json: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Read a free-form object; empty if there is none."""
+    """Parse an optional free-form object; empty if there is none."""
     value = json.get(key)
     if value is None:
         return {}
@@ -111,12 +111,12 @@ def read_object(json: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def read_time(json: Mapping[str, Any], key: str) -> datetime | None:
-    """Read a time, if there is one: in UTC, which Toloka writes without a zone."""
+    """Parse an optional time. Toloka writes times in UTC, without a zone."""
     value = json.get(key)
     if not value:
         return None
     try:
-        # One call less for each of so many times tells.
+        # One call fewer per time matters, because there are so many.
         time = datetime.fromisoformat(value + "Z")
     except (TypeError, ValueError):
         time = _time_with_zone(value)
@@ -134,7 +134,7 @@ def _time_with_zone(value: Any) -> datetime:
 
 
 def read_number(json: Mapping[str, Any], key: str) -> float | None:
-    """Read a number, if there is one."""
+    """Parse an optional number."""
     value = json.get(key)
     if value is None:
         return None
@@ -144,10 +144,10 @@ def read_number(json: Mapping[str, Any], key: str) -> float | None:
 
 
 def storable(value: Any, deepest: int = _DEEPEST) -> Any:
-    """Give a free-form JSON value as every database and serializer takes it.
+    """Return a free-form JSON value in a form that every database and serializer supports.
 
-    :param value: as it came.
-    :param deepest: how deep it may nest; what lies deeper is left out.
+    :param value: the value from the response.
+    :param deepest: the maximum depth; deeper parts are left out.
     """
     if isinstance(value, str):
         return _storable_text(value)
@@ -163,5 +163,5 @@ def storable(value: Any, deepest: int = _DEEPEST) -> Any:
 
 
 def _storable_text(text: str) -> str:
-    # PostgreSQL takes no NUL, and nothing takes the half of a character that stands alone.
+    # PostgreSQL does not support NUL, and nothing supports lone surrogates.
     return text if text.isprintable() else text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

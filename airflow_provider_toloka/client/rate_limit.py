@@ -1,9 +1,9 @@
-"""How fast requests follow each other, so that the account's limit is kept and shared (API: "Rate limiting").
+"""Control the request rate, so that processes share the account's limit (API: "Rate limiting").
 
-All processes of an account share one limit and know nothing of each other; the only signal is a refused request
-(429). Each process raises its rate until Toloka refuses, falls back, pauses for a moment and rises again: shares become
-equal that way, as those of TCP connections do (RFC 5681, RFC 9438). The numbers were found by search over the
-simulation in ``benchmarks/rate_simulation.py``, which drives this class. Pure: the caller brings the clock.
+All processes of an account share one limit and do not communicate; the only signal is a refused request (429). Each
+process raises its rate until Toloka refuses a request, reduces it, pauses for a moment and raises it again. The shares
+converge, as those of TCP connections do (RFC 5681, RFC 9438). The constants were found by search over the simulation
+in ``benchmarks/rate_simulation.py``, which drives this class. Pure: the caller passes the time.
 """
 
 from __future__ import annotations
@@ -14,71 +14,69 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-#: Just under Toloka's 300: the network squeezes requests together, and a lone process is never refused this way.
+#: Just under Toloka's 300: the network compresses bursts, and at this rate a single process is never refused.
 HIGHEST = 294.0
-#: Where a process begins, in requests per second.
+#: The initial rate of a process, in requests per second.
 START = 50.0
 
 _LOWEST = 2.0
-#: At the start, the rate doubles in this many seconds; in more where answers take longer to come back.
+#: At the start, the rate doubles in this many seconds; in more if responses take longer.
 _DOUBLING = 0.3
 _DOUBLING_ROUND_TRIPS = 6.3
 _LONGEST_DOUBLING = 1.0
 _GUESSED_ROUND_TRIP = 0.1
-#: At its first refusal, the start falls back to this part of its rate, but not below this rate, and pauses.
+#: At the first refusal, the rate falls to this part of itself, but not below this rate, and the process pauses.
 _START_AGAIN = 0.32
 _START_AGAIN_LOWEST = 18.0
 _START_PAUSE = (0.048, 0.11)
-#: After that, it goes on through refusals up to this part of the highest rate, unless it is far off: a newcomer has to
-#: take its share from those who have it.
+#: After that, the start continues despite refusals up to this part of the highest rate, unless the rate is far off: a
+#: new process has to take its share from the others.
 _START_UP_TO = 0.48
-#: It ends between these rates when it had gone far beyond what Toloka accepts.
+#: The start ends between these rates if it was far beyond what Toloka accepts.
 _START_ENDS_ABOVE = 30.0
 _START_ENDS_BELOW = 65.0
 
-#: Where a larger part of the requests than this was refused, the rate is far off; else it is about right.
+#: If more than this part of the requests was refused, the rate is far off; else it is about right.
 _FAR_OFF = 0.15
-#: A rate that is far off falls to what Toloka accepts, but not below this part of itself, and by this part more.
+#: A rate that is far off falls to what Toloka accepts, but not below this part of itself, and then by this part.
 _MOST_CUT = 0.8
 _FAR_OFF_FALL = 0.12
-#: A rate that is about right falls by this part, and by this much more for each refused one of the requests, up to
-#: this part.
+#: A rate that is about right falls by this part, and by this much more for each refused request, up to this part.
 _FALL = 0.06
 _FALL_BY_REFUSED = 4.0
 _LONGEST_FALL = 0.14
-#: Below this part, the network may have squeezed requests together: nobody else has to be there.
+#: Below this part, the network may have compressed a burst; there may be no other process.
 _SLIGHT = 0.002
-#: A large share has to make room. From this rate on it falls further, one of the whole limit by this factor.
+#: A large share has to make room: above this rate it falls further, at the whole limit by this factor.
 _LARGE = 21.0
 _LARGE_FACTOR = 3.3
-#: The process sends nothing for a random time between these numbers of seconds after a fall: the window passes in
-#: which Toloka counts, and processes that were refused together come back one by one.
+#: After a fall, the process pauses for a random time between these numbers of seconds, so that Toloka's counting window
+#: passes, and processes that were refused together resume one by one.
 _PAUSE = (0.05, 0.06)
 _FAR_OFF_PAUSE = (0.17, 0.35)
 
-#: Then the rate rises to the height from which it fell, in this many seconds.
+#: Then the rate rises to its former height in this many seconds.
 _RISE = 0.78
-#: Beyond that height it rises with the cube of the time, to ten times the rate in a few seconds.
+#: Above that height, it rises with the cube of the time, to ten times the rate in a few seconds.
 _CUBIC = 0.038
-#: It does so by this factor of a share of 8 requests per second, and by the less of larger ones the larger they are: so
-#: small shares catch up.
+#: The factor for a share of 8 requests per second; it is smaller for larger shares, so that small ones catch up.
 _GROWTH = 2.8
 _GROWTH_SHRINKS = 0.34
-#: All the while it rises by this number of requests per second in a second, shares below that rate in proportion.
+#: The rate also rises by this many requests per second in every second; shares below that rate, in proportion.
 _LINEAR = 1.6
 _LINEAR_ALIKE = 39.0
-#: A fall gives up this part of what exceeds that rate.
+#: A fall gives up this part of the excess over that rate.
 _GIVEN_UP = 0.4
 _GIVEN_UP_ABOVE = 80.0
-#: The rate is what Toloka accepted in the last second, or this factor more.
+#: The rate is at most this factor above what Toloka accepted in the last second.
 _TRUSTED = 1.04
 
-#: Requests that were held up may catch up for this many seconds.
+#: Delayed requests may catch up for this many seconds.
 _BURST = 0.02
-#: The rate rises for so many seconds after an answer; when nothing was sent for so many, it is no longer known.
+#: The rate rises for this many seconds after a response; after this many without a request, it is unknown.
 _UNUSED = 0.25
 _FORGOTTEN = 60.0
-#: ``Retry-After`` counts whole seconds, and the limit is one of a second: 1 says no more than "later".
+#: ``Retry-After`` has whole seconds, and the limit is per second: 1 means no more than "later".
 _BRIEF = 1.0
 _LONGEST_PAUSE = 60.0
 
@@ -86,10 +84,10 @@ _LONGEST_PAUSE = 60.0
 class RateController:
     """Decides when the next request may be sent, and adapts to what Toloka accepts. Thread-safe.
 
-    Times are seconds of any clock. A clock that runs backwards or leaps ahead delays nothing by more than a moment.
+    Times are seconds of any clock. A clock that jumps delays requests by a moment at most.
 
     :param highest: upper bound of the rate, in requests per second.
-    :param start: the rate to begin with.
+    :param start: the initial rate.
     :param draw: returns a random number from 0 to 1, so that processes that fell back together spread out.
     """
 
@@ -119,14 +117,14 @@ class RateController:
 
     @property
     def rate(self) -> float:
-        """The present rate, in requests per second."""
+        """The current rate, in requests per second."""
         return self._rate_at(self._now)
 
     def acquire(self, now: float) -> float:
-        """Ask to send a request.
+        """Ask for permission to send a request.
 
-        :param now: the time now.
-        :returns: 0.0: send it; else ask again after so many seconds, or earlier.
+        :param now: the current time.
+        :returns: 0.0: send it; else the number of seconds after which to ask again.
         """
         with self._lock:
             now = self._tick(now)
@@ -145,10 +143,10 @@ class RateController:
             return 0.0
 
     def accepted(self, *, sent: float, now: float) -> None:
-        """Note that a request was not refused.
+        """Record that a request was accepted.
 
         :param sent: when it was sent.
-        :param now: the time now.
+        :param now: the current time.
         """
         with self._lock:
             age, now = max(0.0, now - sent), self._tick(now)
@@ -160,17 +158,17 @@ class RateController:
                 self._accepted_since += 1
 
     def refused(self, *, sent: float, now: float, retry_after: float | None = None) -> None:
-        """Note that a request was refused as one too many.
+        """Record that a request was refused with 429.
 
         :param sent: when it was sent.
-        :param now: the time now.
-        :param retry_after: how long Toloka asks to wait, in seconds; None: it does not say.
+        :param now: the current time.
+        :param retry_after: how long Toloka asks to wait, in seconds; None: not specified.
         """
         with self._lock:
             age, now = max(0.0, now - sent), self._tick(now)
             self._forget(now)
             if now - age <= self._fell_at:
-                return  # it was under way when the rate fell
+                return  # it was in flight when the rate fell
             asked = min(retry_after or 0.0, _LONGEST_PAUSE)
             self._fall(now, asked if asked > _BRIEF else 0.0)
 
@@ -188,7 +186,7 @@ class RateController:
         self._accepted = deque()
 
     def _tick(self, now: float) -> float:
-        """Return the time on a clock of our own, which neither runs backwards nor leaps far ahead."""
+        """Return the time on an internal clock, which never jumps."""
         if self._seen is not None:
             self._now += min(max(0.0, now - self._seen), 2 * _FORGOTTEN)
         self._seen = now
@@ -201,7 +199,7 @@ class RateController:
             self._accepted.popleft()
 
     def _rising(self, now: float) -> float:
-        """Return for how many seconds the rate has risen: it does so while answers come, and no longer."""
+        """Return for how many seconds the rate has been rising: it rises only while responses arrive."""
         return self._risen + min(max(0.0, now - self._heard_at), max(_UNUSED, 2 / self._low))
 
     def _rate_at(self, now: float) -> float:
@@ -242,7 +240,7 @@ class RateController:
         self._is_starting = False
 
     def _goes_on(self, rate: float, *, is_far_off: bool) -> bool:
-        """Decide whether the start goes on, and from which rate."""
+        """Decide whether the start continues, and at which rate."""
         if self._is_first_fall:
             self._is_first_fall = False
             self._low = max(min(rate, _START_AGAIN_LOWEST), rate * _START_AGAIN)
@@ -251,7 +249,7 @@ class RateController:
         return not is_far_off and rate < _START_UP_TO * self._highest
 
     def _fair(self, rate: float, refused: float, *, is_far_off: bool) -> float:
-        """Return the rate that Toloka accepts now, as far as the last answers show."""
+        """Return the rate that Toloka accepts, as the last responses show."""
         last_second = len(self._accepted)
         is_used = len(self._sent) >= 0.7 * rate
         if self._is_starting:

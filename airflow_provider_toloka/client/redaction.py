@@ -1,4 +1,4 @@
-"""Redact the token from what others wrote. No I/O."""
+"""Redact the token from foreign text. No I/O."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 
 
 def redact(secret: str, text: str) -> str:
-    """Return a text with a secret hidden in it, also where it is escaped as in JSON, in a URL or in HTML.
+    """Redact a secret from a text, also if it is escaped as in JSON, a URL or HTML.
 
     :param secret: visible ASCII characters.
-    :param text: what may hold it.
+    :param text: a text that may contain the secret.
     """
     return re.sub("".join(_any_form(character) for character in secret), "***", text)
 

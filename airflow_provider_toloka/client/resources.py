@@ -1,4 +1,4 @@
-"""The kinds of objects at Toloka: each is one row of a table, and what the API calls it stands nowhere else.
+"""The kinds of objects at Toloka, with their names in the API.
 
 API: "Projects", "Pools", "Trainings", "Operations".
 """
@@ -18,12 +18,12 @@ from airflow_provider_toloka.client.work import ASSIGNMENT_TIMES, Assignment, Sk
 class Resource:
     """A kind of object.
 
-    :param kind: its name for people, and in operations' types and parameters: ``project``.
-    :param path: the list that it is in, as the API's paths name it: ``projects``.
-    :param model: the class that its JSON is read into.
-    :param filters: the filters by value of its list.
-    :param ranges: the filters by range of its list, besides the id's.
-    :param page: its page on Toloka's site, below the host; ``{project_id}`` and ``{id}`` stand for the ids.
+    :param kind: its name in messages, and in types and parameters of operations: ``project``.
+    :param path: its name in the API's paths: ``projects``.
+    :param model: the class for its JSON.
+    :param filters: the value filters of its list.
+    :param ranges: the range filters of its list, besides the id's.
+    :param page: the path of its page on Toloka's site, with ``{project_id}`` and ``{id}`` for the ids.
     """
 
     kind: str
@@ -35,24 +35,24 @@ class Resource:
 
     @property
     def id_param(self) -> str:
-        """The parameter that holds its id, in Airflow as in the API: ``project_id``."""
+        """The parameter with its id, in Airflow and in the API: ``project_id``."""
         return f"{self.kind}_id"
 
     def operation_type(self, action: str) -> str:
-        """Return the type of the operations that carry an action out: ``PROJECT.ARCHIVE``."""
+        """Return the type of the operations for an action: ``PROJECT.ARCHIVE``."""
         return f"{self.kind}.{action}".upper()
 
     def id_in(self, operation: Operation) -> str | None:
-        """Return the id of the object of this kind that an operation works on; None: it works on no such object."""
+        """Return the id of the object of this kind that an operation works on; None: there is none."""
         value = operation.parameters.get(self.id_param)
         return None if value is None else str(value)
 
     def page_at(self, site: str, project_id: str, object_id: str = "") -> str:
         """Return the address of an object's page.
 
-        :param site: where Toloka's site is: ``Settings.site``.
-        :param project_id: the project that it is, or is in.
-        :param object_id: its own id, where it is not a project.
+        :param site: the address of Toloka's site: ``Settings.site``.
+        :param project_id: the id of the project, or of the object's project.
+        :param object_id: the object's id, unless it is a project.
         """
         ids = {"project_id": quote(project_id, safe=""), "id": quote(object_id, safe="")}
         return site + (self.page or "").format_map(ids)
@@ -115,15 +115,15 @@ SKILL = Resource(
     ranges=("created", "modified"),
 )
 
-#: What a person can look at on Toloka's site, by kind.
+#: The objects that have a page on Toloka's site, by kind.
 WITH_A_PAGE: Mapping[str, Resource] = {resource.kind: resource for resource in (PROJECT, POOL, TRAINING)}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A call that brings one object into a wanted state, through an operation.
+    """A call that brings an object into a wanted state with an operation.
 
-    :param resource: what is changed.
+    :param resource: the kind of object.
     :param action: the last part of the call's path.
     :param wanted: the states in which nothing is left to do.
     """
@@ -146,7 +146,7 @@ ARCHIVE_TRAINING = Change(TRAINING, "archive", (ARCHIVED,))
 OPEN_POOL = Change(POOL, "open", (OPEN,))
 OPEN_TRAINING = Change(TRAINING, "open", (OPEN,))
 
-#: The changes that archiving consists of, by the type of their operations.
+#: The changes that archiving uses, by operation type.
 CHANGES: Mapping[str, Change] = {
     change.operation_type: change
     for change in (ARCHIVE_PROJECT, CLOSE_POOL, ARCHIVE_POOL, CLOSE_TRAINING, ARCHIVE_TRAINING)

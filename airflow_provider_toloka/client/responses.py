@@ -1,4 +1,4 @@
-"""What an answer of the API means: its JSON, or a named error that says what to do next. No I/O.
+"""Interpret responses of the API: parse the JSON, or return an error that says what to do. No I/O.
 
 API: "HTTP status codes", "Rate limiting".
 """
@@ -34,9 +34,9 @@ from airflow_provider_toloka.exceptions import (
     TolokaUnavailableError,
 )
 
-#: The API's quotas without ``Retry-After`` name the interval that they are counted over.
+#: Quota errors without ``Retry-After`` contain the interval of the quota.
 QUOTA_SECONDS = {"MIN": 60.0, "HOUR": 3_600.0, "DAY": 86_400.0}
-#: Statuses after which the same request may well succeed.
+#: Statuses after which the same request may succeed.
 UNAVAILABLE = (408, 500, 502, 503, 504)
 SHOWN_CHARACTERS = 200
 
@@ -45,9 +45,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the answers to one call.
+    """Reads the responses to a call.
 
-    :param settings: whose connection it is, for the messages, and to keep its token out of them.
+    :param settings: the connection's settings, for messages, and to redact the token.
     :param subject: what the call does, such as ``read project 12``.
     """
 
@@ -55,22 +55,22 @@ class Reader:
     subject: str
 
     def model(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> T:
-        """Read one JSON object into a model.
+        """Parse a JSON object into a model.
 
-        :raises TolokaInvalidAnswerError: it is not that object.
+        :raises TolokaInvalidAnswerError: the response does not match the expected schema.
         """
         return self._make(answer, make, self._json(answer))
 
     def models(self, answer: Response, make: Callable[[Mapping[str, Any]], T]) -> list[T]:
-        """Read a JSON list of objects into models; a single object stands for a list of one.
+        """Parse a JSON list of objects into models; a single object counts as a list of one.
 
-        :raises TolokaInvalidAnswerError: it is not such a list.
+        :raises TolokaInvalidAnswerError: the response does not match the expected schema.
         """
         items = self._json(answer)
         if isinstance(items, dict):
             items = [items]
         if not isinstance(items, list):
-            raise self._invalid(answer, "is no JSON list")
+            raise self._invalid(answer, "is not a JSON list")
         return [self._make(answer, make, item) for item in items]
 
     def page(
@@ -79,21 +79,21 @@ class Reader:
         make: Callable[[Mapping[str, Any]], T],
         keep: Callable[[Mapping[str, Any]], bool] | None = None,
     ) -> tuple[list[T], bool]:
-        """Read one page of a list: its items, and whether there are more.
+        """Parse a page of a list: its items, and whether there are more.
 
-        :param keep: tells which items are of use; the last one, which the next page follows, is read all the same.
-        :raises TolokaInvalidAnswerError: it is no such page.
+        :param keep: decides which items are needed; the last one is always parsed, because the next page follows it.
+        :raises TolokaInvalidAnswerError: the response does not match the expected schema.
         """
         page = self._json(answer)
         items, has_more = (page.get("items"), page.get("has_more", False)) if isinstance(page, dict) else (None, None)
         if not isinstance(items, list) or not isinstance(has_more, bool):
-            raise self._invalid(answer, "is no page of a list")
+            raise self._invalid(answer, "is not a page of a list")
         if keep is not None:
             items = [item for item in items[:-1] if not isinstance(item, dict) or keep(item)] + items[-1:]
         return [self._make(answer, make, item) for item in items], has_more
 
     def error(self, answer: Response | NoAnswer) -> TolokaApiError:
-        """Give the error that the answer means."""
+        """Return the error for a response."""
         if isinstance(answer, NoAnswer):
             reason = one_line(self._hide(answer.reason))
             no_answer = TolokaTlsError if answer.kind == "tls" else TolokaUnavailableError
@@ -101,7 +101,7 @@ class Reader:
         if answer.status < HTTPStatus.BAD_REQUEST:
             target = self._hide(answer.headers.get("location", ""))
             followed = f"is a redirect to {shown(target)}, which is not followed"
-            return self._invalid(answer, followed if target else "is not one that the API describes")
+            return self._invalid(answer, followed if target else "has an unexpected status")
         told = self._told(answer)
         if answer.status in _SAID_BY_TOLOKA_ALONE and not told.get("code"):
             return self._not_toloka(answer)
@@ -114,7 +114,7 @@ class Reader:
         )
 
     def _told(self, answer: Response) -> dict[str, Any]:
-        """Read what Toloka says of the error; a gateway in between may say anything."""
+        """Parse Toloka's error; a gateway may return anything."""
         try:
             told = self._hide(storable(json.loads(answer.body)))
         except (ValueError, RecursionError):
@@ -130,21 +130,21 @@ class Reader:
     def _json(self, answer: Response) -> Any:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(answer.body, parse_constant=_refuse_constant)
-        # Raised out here: the decoder's error holds the whole answer, and would come along as the context.
-        raise self._invalid(answer, "is no JSON" if answer.body else "is empty")
+        # Raised outside of the handler: the decoder's error contains the whole response, and would become the context.
+        raise self._invalid(answer, "is not JSON" if answer.body else "is empty")
 
     def _make(self, answer: Response, make: Callable[[Mapping[str, Any]], T], item: Any) -> T:
         if not isinstance(item, dict):
-            raise self._invalid(answer, "is no JSON object" if answer.body else "is empty")
+            raise self._invalid(answer, "is not a JSON object" if answer.body else "is empty")
         try:
             return make(item)
         except InvalidModelError as error:
             wrong = InvalidModelError(error.field, error.expected, self._hide(storable(error.value)))
-        raise self._invalid(answer, f"does not fit the API's description: {wrong}")
+        raise self._invalid(answer, f"does not match the expected schema: {wrong}")
 
     def _invalid(self, answer: Response, told: str) -> TolokaInvalidAnswerError:
         return TolokaInvalidAnswerError(
-            self._summary(f"the answer {told}. Check that the connection's host is Toloka's API"),
+            self._summary(f"the response {told}. Check that the connection's host is Toloka's API"),
             status=answer.status,
             message=self._excerpt(answer),
         )
@@ -168,7 +168,7 @@ class Reader:
         return _short(self._hide(text))
 
     def _hide(self, told: Any) -> Any:
-        # A proxy's answer may echo the request with its headers.
+        # A proxy may echo the request with its headers.
         if isinstance(told, str):
             return redact(self.settings.token, told)
         if isinstance(told, list):
@@ -181,17 +181,17 @@ class Reader:
 _NO_ANSWER = {
     "unreachable": "the host cannot be reached ({reason}). Check the connection's host and the network",
     "tls": "the TLS connection failed ({reason}). Check the connection's host, or set ca_bundle in its extra",
-    "timeout": "no answer in time ({reason}). Try again later, or raise the connection's timeout",
-    "broken": "the connection broke off ({reason}). Try again later",
-    "too large": "the answer is too large ({reason}). Check that the connection's host is Toloka's API",
+    "timeout": "no response in time ({reason}). Try again later, or increase the connection's timeout",
+    "broken": "the connection was interrupted ({reason}). Try again later",
+    "too large": "the response is too large ({reason}). Check that the connection's host is Toloka's API",
 }
 
-#: A gateway or another web server has such pages too: only Toloka's own JSON makes them an answer about the object.
+#: Gateways and other web servers return 404 too: only Toloka's own JSON means that the object does not exist.
 _SAID_BY_TOLOKA_ALONE = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
-#: The conflicts that have a class of their own.
+#: Conflicts with their own class.
 _BY_CODE: dict[str | None, tuple[type[TolokaApiError], str]] = {
-    "POOL_LOCKED_BY_ANOTHER_OPERATION": (TolokaLockedError, "another operation is at work on it"),
-    "OPERATION_ALREADY_EXISTS": (TolokaLockedError, "another operation is at work on it"),
+    "POOL_LOCKED_BY_ANOTHER_OPERATION": (TolokaLockedError, "another operation is running on it"),
+    "OPERATION_ALREADY_EXISTS": (TolokaLockedError, "another operation is running on it"),
     "THERE_IS_REJECTED_ASSIGNMENT": (
         TolokaPostponedError,
         "it has rejected assignments, which Tolokers may appeal: it can be archived 9 days after the last rejection",
@@ -211,7 +211,7 @@ _BY_STATUS: dict[int, tuple[type[TolokaApiError], str]] = {
         TolokaNotFoundError,
         "not found. Check the id, and that it belongs to this account and environment",
     ),
-    409: (TolokaConflictError, "its state, or that of what belongs to it, does not allow this"),
+    409: (TolokaConflictError, "its state, or the state of an object that depends on it, does not allow this"),
     429: (TolokaRateLimitError, "too many requests"),
 }
 
@@ -228,19 +228,19 @@ def _come_back(answer: Response) -> str:
     asked = asked_wait(answer)
     if asked is None:
         return ""
-    return f". Come back after {datetime.fromtimestamp(answer.received + asked, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f". Try again after {datetime.fromtimestamp(answer.received + asked, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def asked_wait(answer: Response) -> float | None:
     """Return how long the server asks to wait, in seconds: by ``Retry-After``, else by the quota's interval.
 
-    :returns: None when it does not say, or says what makes no sense.
+    :returns: None: not specified, or invalid.
     """
     header = answer.headers.get("retry-after", "").strip()
     if header.isascii() and header.isdigit():
         seconds = float(header)
     else:
-        # Both times are the server's, whose clock may differ from this machine's.
+        # Both times are from the server's clock, which may differ from this machine's.
         date, now = http_date(header), http_date(answer.headers.get("date", ""))
         seconds = -1.0 if date is None else date - (answer.received if now is None else now)
     if 0 <= seconds <= _LONGEST_BELIEVED:
@@ -251,7 +251,7 @@ def asked_wait(answer: Response) -> float | None:
 
 
 def is_quota(answer: Response) -> bool:
-    """Return whether a 429 refuses one kind of call for a longer time, rather than the pace of all requests."""
+    """Return whether a 429 is about a quota for one kind of call, rather than the rate of all requests."""
     return _quota_interval(answer.body) in QUOTA_SECONDS
 
 
@@ -271,4 +271,4 @@ def _short(text: str) -> str:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -1,4 +1,4 @@
-"""How failed requests are retried: how often, and with which waits. Pure: no I/O, no clock."""
+"""The retry policy: how often, and with which waits. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 def full_jitter(seconds: float) -> float:
-    """Draw a wait between 0 and the given number of seconds, so that many clients do not come back at once.
+    """Draw a wait between 0 and the given number of seconds, so that clients do not retry simultaneously.
 
     :param seconds: the longest wait.
     """
@@ -17,16 +17,15 @@ def full_jitter(seconds: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How a failed request is sent again. All times in seconds.
+    """How failed requests are retried. All times are in seconds.
 
-    :param retries: how often at most. A request that Toloka refuses as one too many, saying when to come back, does
-        not count here, only in ``total_wait``.
-    :param first_wait: the longest first back-off; it doubles with each retry, and the jitter draws a part of it.
-    :param longest_wait: the cap on a single wait; a server that asks for more gets an error instead.
-    :param total_wait: the cap on the sum of the waits of one call.
+    :param retries: the maximum number. A 429 with ``Retry-After`` does not count here, only in ``total_wait``.
+    :param first_wait: the limit of the first wait; it doubles with each retry, and the jitter draws a part of it.
+    :param longest_wait: the limit of a single wait; if the server asks for more, the call fails.
+    :param total_wait: the limit of the sum of the waits of one call.
     :param list_lag: how long an object may be missing from the lists after it was created. An object whose creation
-        was not confirmed is looked for as long before it is created again.
-    :param jitter: draws the wait from the longest that it may be.
+        was not confirmed is searched for that long before it is created again.
+    :param jitter: draws the wait from its limit.
     """
 
     retries: int = 5
@@ -38,7 +37,7 @@ class RetryPolicy:
 
 
 class Patience:
-    """What is left of the retries and the waiting time of one call."""
+    """The remaining retries and waiting time of a call."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -47,22 +46,22 @@ class Patience:
 
     @property
     def retries(self) -> int:
-        """How many retries were granted so far."""
+        """The number of retries granted so far."""
         return self._retries
 
     def next_wait(self, asked: float | None, *, is_rate_limited: bool = False) -> float | None:
-        """Grant one more retry.
+        """Grant another retry, if any is left.
 
-        :param asked: how long the server asks to wait, in seconds; None: it does not say.
-        :param is_rate_limited: whether the request was refused as one too many, and so was not carried out.
-        :returns: how long to wait before the retry, in seconds; None when patience is at its end.
+        :param asked: how long the server asks to wait, in seconds; None: not specified.
+        :param is_rate_limited: whether the request was refused with 429, and was not executed.
+        :returns: how long to wait before the retry, in seconds; None: no retry is left.
         """
         policy = self._policy
         if asked is not None:
-            # The rate controller spreads requests that were refused together; they need less of a jitter.
+            # The rate controller spreads requests that were refused together, so they need less jitter.
             wait = asked + policy.jitter(policy.first_wait / 4 if is_rate_limited else policy.first_wait)
         else:
-            doublings = min(self._retries, 64)  # beyond, a float may not hold it
+            doublings = min(self._retries, 64)  # a larger value may overflow a float
             wait = policy.jitter(min(policy.first_wait * 2**doublings, policy.longest_wait))
         is_free = is_rate_limited and asked is not None
         is_too_long = asked is not None and asked > policy.longest_wait

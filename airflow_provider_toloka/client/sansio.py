@@ -1,7 +1,7 @@
-"""Flows: generators that describe what they want from the network, and return a typed result. No I/O.
+"""Flows: generators that yield requests and return a typed result. No I/O.
 
-A flow yields a :class:`Request` and receives the :class:`Response` or :class:`NoAnswer` that came of it; or it yields
-a :class:`Sleep` and receives the time after it, in seconds since the epoch. :func:`drive` and :func:`drive_async` run
+A flow yields a :class:`Request` and receives a :class:`Response` or :class:`NoAnswer`; or it yields a :class:`Sleep`
+and receives the time afterwards, in seconds since the epoch. :func:`drive` and :func:`drive_async` run
 flows over a transport; tests drive them by hand. Flows are built from flows with ``yield from``.
 """
 
@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Send this request once, without following redirects.
+    """A request to send once, without following redirects.
 
     :param path: the path below the API's base URL, such as ``/projects/1``.
     :param query: the query's parameters.
-    :param json: the body, as JSON values; None: there is no body.
-    :param content: the body as it is sent, where the caller has written the JSON itself.
+    :param json: the body, as JSON values; None: no body.
+    :param content: the encoded body, if the caller has written the JSON itself.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -45,14 +45,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Let this many seconds pass; 0 only asks for the time."""
+    """A pause in seconds; 0 only asks for the time."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back.
+    """A response.
 
     :param headers: with their names in lower case.
     :param received: when, in seconds since the epoch.
@@ -66,9 +66,9 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nothing readable came back; the request may have been carried out all the same.
+    """No readable response arrived; the request may have been executed anyway.
 
-    :param kind: ``unreachable`` (no connection), ``tls``, ``timeout``, ``broken`` (cut off), ``too large``.
+    :param kind: ``unreachable`` (no connection), ``tls``, ``timeout``, ``broken`` (interrupted), ``too large``.
     """
 
     kind: Literal["unreachable", "tls", "timeout", "broken", "too large"]
@@ -83,8 +83,8 @@ Flow: TypeAlias = Generator[Request | Sleep, Any, T]
 def drive(flow: Flow[T], send: Callable[[Request], Answer], sleep: Callable[[float], float]) -> T:
     """Run a flow to its end.
 
-    :param send: sends a request and returns what came of it.
-    :param sleep: lets seconds pass and returns the time after them, in seconds since the epoch.
+    :param send: sends a request and returns the result.
+    :param sleep: sleeps and returns the time afterwards, in seconds since the epoch.
     :returns: the flow's result.
     """
     try:

@@ -1,8 +1,8 @@
-"""Stamps that let an object be found again: which key it was created for. Pure.
+"""Store a key in a created object, to find it again. Pure.
 
-A project, pool or training has no idempotency key (API: ``POST /projects``, ``/pools``, ``/trainings``), so the key is
-written on it. Twice, because it is not known whether Toloka returns ``metadata``, and an object whose stamp is lost
-would be created again.
+Projects, pools and trainings have no idempotency key (API: ``POST /projects``, ``/pools``, ``/trainings``), so the key
+is stored in the object. It is stored twice, because it is not known whether Toloka returns ``metadata``, and an object
+whose key is lost would be created again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from airflow_provider_toloka._text import shown
 
-#: The field of ``metadata`` that holds the key.
+#: The field of ``metadata`` with the key.
 METADATA_FIELD = "airflow"
 
 _KEY = re.compile(r"[A-Za-z0-9_.:@/+-]{1,100}", re.ASCII)
-#: By kind, the text that only the requester sees and that holds the stamp too, and what stands before the stamp.
+#: By kind, the field with the second copy of the key, which only the requester sees, and the separator before the key.
 _STAMPED_TEXT: Mapping[str, tuple[str, str]] = {
     "project": ("private_comment", "\n"),
     "pool": ("private_comment", "\n"),
@@ -26,21 +26,21 @@ _STAMPED_TEXT: Mapping[str, tuple[str, str]] = {
 
 
 def check_key(key: object) -> str:
-    """Return a key that may be written on an object.
+    """Return a valid key.
 
     :param key: 1 to 100 of ``A-Z a-z 0-9 _ . : @ / + -``.
-    :raises ValueError: the key is anything else; empty or ``None``, also as a template renders them.
+    :raises ValueError: the key is anything else, or empty, such as the rendered text "None".
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key) or key == "None":
         raise ValueError(
             f"key should be 1 to 100 letters, digits or any of _ . : @ / + -, but is {shown(key)}. "
-            "If it comes from a template, check what that renders to."
+            "If it comes from a template, check its rendered value."
         )
     return key
 
 
 def stamped(kind: str, form: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the form with the key on it.
+    """Return the form with the key stored in it.
 
     :param kind: ``project``, ``pool`` or ``training``.
     :param form: the form.
@@ -56,7 +56,7 @@ def stamped(kind: str, form: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def bears(kind: str, json: Mapping[str, Any], key: str) -> bool:
-    """Return whether an object bears a key.
+    """Return whether an object contains a key.
 
     :param kind: ``project``, ``pool`` or ``training``.
     :param json: the object, as the API returns it.

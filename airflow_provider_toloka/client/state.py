@@ -1,7 +1,7 @@
-"""What this process knows about an account at Toloka beyond a single client: how fast to go, and what time it is there.
+"""The request rate and the clock of an account, shared by all clients in this process.
 
-Clients of the same account share one :class:`AccountState`, plain or async, one after the other or side by side. A new
-client therefore begins at the rate that the last one had reached.
+All clients of an account share one :class:`AccountState`, plain or async, sequential or concurrent. A new client
+therefore starts at the rate that the last one has reached.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_toloka.client.sansio import NoAnswer, Response
 if TYPE_CHECKING:
     from airflow_provider_toloka.client.config import Settings
 
-#: A process that deals with more accounts than this forgets those it has not used for the longest time.
+#: Beyond this number of accounts, the least recently used ones are dropped.
 _MOST_ACCOUNTS = 100
 _TOO_MANY_REQUESTS = 429
 
@@ -35,16 +35,16 @@ class AccountState:
     clock: ServerClock = field(default_factory=ServerClock)
 
     def learn(self, answer: Response | NoAnswer, *, sent: float, now: float) -> None:
-        """Learn from what came back.
+        """Update the rate and the clock after a request.
 
-        :param answer: the answer, or what happened in its place.
-        :param sent: when the request was sent, in seconds of a clock that does not jump.
-        :param now: the present time of the same clock.
+        :param answer: the response, or the failure.
+        :param sent: when the request was sent, in seconds of a monotonic clock.
+        :param now: the current time of the same clock.
         """
         if isinstance(answer, NoAnswer):
             return
         self.clock.learn(answer.headers, sent=answer.received - (now - sent), received=answer.received)
-        # A quota limits one kind of call; the others may go on at full speed.
+        # A quota limits one kind of call; the others may continue at full speed.
         if answer.status == _TOO_MANY_REQUESTS and not is_quota(answer):
             self.rate.refused(sent=sent, now=now, retry_after=asked_wait(answer))
         else:
@@ -64,9 +64,9 @@ _lock = threading.Lock()
 
 
 def account_state(settings: Settings) -> AccountState:
-    """Return what this process knows about the account of a connection.
+    """Return this process's state for a connection's account.
 
-    :param settings: the connection's.
+    :param settings: the connection's settings.
     """
     key = _Key(settings.base_url, settings.act_under_account_id, settings.max_requests_per_second, settings.token)
     with _lock:

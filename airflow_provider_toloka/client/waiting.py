@@ -1,4 +1,4 @@
-"""The rules of every wait: when it is over, what ends it early, how long it leaves Toloka alone. Pure: no clock."""
+"""The rules of all waits: deadlines, errors that end a wait, pauses during outages. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from airflow_provider_toloka.exceptions import (
     TolokaTlsError,
 )
 
-#: An id that is unknown this many times in a row does not exist: a single 404 after a submit is only a lag.
+#: An id that is unknown this many times in a row does not exist; a single 404 after a submit is only a delay.
 LOOKS_UNTIL_UNKNOWN = 3
-#: A wait polls again after this many seconds, however long Toloka asks to stay away: it may have changed its mind.
+#: A wait polls again after at most this many seconds, even if ``Retry-After`` is longer.
 LONGEST_PAUSE = 60.0
 #: An outage is logged again after this many seconds.
 NEWS_INTERVAL = 60.0
@@ -23,17 +23,17 @@ def time_left(deadline: float | None, now: float) -> float:
     """Return the seconds until a deadline; never below 0.
 
     :param deadline: in seconds since the epoch; None: there is none.
-    :param now: the time now, in seconds since the epoch.
+    :param now: the current time, in seconds since the epoch.
     """
     return math.inf if deadline is None else max(0.0, deadline - now)
 
 
 def ends_wait(error: TolokaApiError, *, times_unknown: int = 0, is_first: bool = False) -> bool:
-    """Return whether an error ends a wait: only a refused token, and what no later poll can find.
+    """Return whether an error ends a wait: a refused token, or an id that does not exist.
 
-    :param error: why a poll brought no news.
-    :param times_unknown: how many times in a row the id was unknown, this one included.
-    :param is_first: whether nothing was ever received in this wait; then a TLS failure is a wrong setting.
+    :param error: why a poll failed.
+    :param times_unknown: how many times in a row the id was unknown, including this time.
+    :param is_first: whether nothing was received in this wait yet; then a TLS failure is a wrong setting.
     """
     if isinstance(error, TolokaNotFoundError):
         return times_unknown >= LOOKS_UNTIL_UNKNOWN
@@ -41,18 +41,18 @@ def ends_wait(error: TolokaApiError, *, times_unknown: int = 0, is_first: bool =
 
 
 def time_away(trouble: TolokaApiError | None) -> float:
-    """Return for how long a wait leaves Toloka alone, in seconds.
+    """Return how long a wait pauses before the next request, in seconds.
 
-    :param trouble: why the last poll brought no news; None: it did.
+    :param trouble: why the last poll failed; None: it did not.
     """
     return min((trouble and trouble.retry_after) or 0.0, LONGEST_PAUSE)
 
 
 class Outage:
-    """Say in the log that polling fails: when that begins, once a minute while it lasts, and when it ends.
+    """Log an outage of polling: when it begins, once a minute while it lasts, and when it ends.
 
     :param subject: what fails, as the start of a sentence: ``Polling operation 1``.
-    :param interval: seconds between two lines while it lasts; default 60.
+    :param interval: seconds between two lines during the outage; default 60.
     """
 
     def __init__(self, subject: str, *, interval: float = NEWS_INTERVAL) -> None:
@@ -64,9 +64,9 @@ class Outage:
         self.error: TolokaApiError | None = None
 
     def failed(self, error: TolokaApiError, now: float) -> str | None:
-        """Take note of a poll that failed.
+        """Record a failed poll.
 
-        :param now: the time now, in seconds of any clock.
+        :param now: the current time, in seconds of any clock.
         :returns: the line to log; None: not yet.
         """
         is_new = self.error is None
@@ -79,9 +79,9 @@ class Outage:
         return self.line(now)
 
     def line(self, now: float) -> str | None:
-        """Return how things stand, for whoever joins; None: there is no outage.
+        """Return the current outage, for a caller that joins; None: there is none.
 
-        :param now: the time now, by the same clock.
+        :param now: the current time of the same clock.
         """
         if self.error is None:
             return None
@@ -90,10 +90,10 @@ class Outage:
         return f"{self._subject} {failed}; still waiting: {self.error}"
 
     def worked(self, now: float) -> str | None:
-        """Take note of a poll that worked.
+        """Record a successful poll.
 
-        :param now: the time now, by the same clock.
-        :returns: the line to log; None: the poll before worked as well.
+        :param now: the current time of the same clock.
+        :returns: the line to log; None: there was no outage.
         """
         if self.error is None:
             return None

@@ -1,4 +1,4 @@
-"""The work in a pool as frozen dataclasses made from the API's JSON: tasks, assignments, aggregated answers, skills."""
+"""Tasks, assignments, aggregated answers and skills as frozen dataclasses, created from the API's JSON."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Task:
     """A task of a pool or a training (API: ``GET /tasks``).
 
     :param id: the task's id.
-    :param pool_id: the pool or training that it is in.
-    :param input_values: what Tolokers are shown.
-    :param known_solutions: the right answers of a control or training task, as they came; empty: there are none.
-    :param overlap: how many Tolokers are to answer it; None: unlimited, or not given.
+    :param pool_id: its pool or training.
+    :param input_values: what Tolokers see.
+    :param known_solutions: the correct answers of a control or training task, unchanged; empty: there are none.
+    :param overlap: the number of Tolokers who should answer it; None: unlimited or unknown.
     :param created: when it was created.
     """
 
@@ -42,7 +42,7 @@ class Task:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(
             id=read_id(json),
             pool_id=read_id(json, "pool_id"),
@@ -59,19 +59,19 @@ class Assignment:
 
     :param id: the assignment's id.
     :param status: ``ACTIVE``, ``SUBMITTED``, ``ACCEPTED``, ``REJECTED``, ``SKIPPED`` or ``EXPIRED``.
-    :param pool_id: the pool that the suite is in.
+    :param pool_id: the suite's pool.
     :param task_suite_id: the suite's id.
     :param user_id: the Toloker's id.
     :param reward: what the Toloker gets, in US dollars.
-    :param tasks: the tasks, as they came.
-    :param solutions: the answers, as they came, in the order of the tasks; empty: there are none yet.
-    :param public_comment: what the Toloker was told on acceptance or rejection.
-    :param created: when the suite was given out.
+    :param tasks: the tasks, unchanged.
+    :param solutions: the answers, unchanged, in the order of the tasks; empty: there are none yet.
+    :param public_comment: the comment for the Toloker on acceptance or rejection.
+    :param created: when the suite was assigned.
     :param submitted: when it was answered.
     :param accepted: when the answers were accepted.
     :param rejected: when they were rejected.
     :param skipped: when the Toloker skipped the suite.
-    :param expired: when the Toloker's time was up.
+    :param expired: when the Toloker's time expired.
     """
 
     id: str
@@ -92,10 +92,10 @@ class Assignment:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         tasks, solutions = _objects(json, "tasks"), _objects(json, "solutions")
         if solutions and len(solutions) != len(tasks):
-            raise InvalidModelError("solutions", f"one answer to each of {len(tasks)} tasks", len(solutions))
+            raise InvalidModelError("solutions", f"one answer for each of {len(tasks)} tasks", len(solutions))
         return cls(
             id=read_id(json),
             status=read_word(json, "status"),
@@ -115,12 +115,12 @@ ASSIGNMENT_TIMES = ("created", "submitted", "accepted", "rejected", "skipped", "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AggregatedSolution:
-    """The answer that the answers of several Tolokers come to (API: ``GET /aggregated-solutions/{operation_id}``).
+    """An answer aggregated from several Tolokers' answers (API: ``GET /aggregated-solutions/{operation_id}``).
 
     :param task_id: the task's id.
-    :param pool_id: the pool that it is in.
+    :param pool_id: the task's pool.
     :param output_values: the answer.
-    :param confidence: how sure it is, from 0 to 1.
+    :param confidence: its confidence, from 0 to 1.
     """
 
     task_id: str
@@ -130,7 +130,7 @@ class AggregatedSolution:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(
             task_id=read_id(json, "task_id"),
             pool_id=read_text(json, "pool_id"),
@@ -154,7 +154,7 @@ class Skill:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the API's JSON."""
+        """Create it from the API's JSON."""
         return cls(id=read_id(json), name=read_text(json, "name") or "", created=read_time(json, "created"))
 
 

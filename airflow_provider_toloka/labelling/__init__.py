@@ -1,1 +1,1 @@
-"""Creating, filling and collecting: what labelling needs beyond single API calls. Takes a client, knows no Airflow."""
+"""Labelling beyond single API calls: create, fill and collect. Uses a client; independent of Airflow."""

@@ -1,4 +1,4 @@
-"""Assignments as rows: one for each task's answer. Pure."""
+"""Convert assignments to rows, one per task. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from airflow_provider_toloka.client.work import ASSIGNMENT_TIMES, Assignment
 
-#: The parts of a row that hold the project's own fields, and how flat formats name their columns.
+#: The parts of a row with the project's own fields, and the prefixes of their columns in flat formats.
 VALUES = {"input": "INPUT", "output": "OUTPUT", "golden": "GOLDEN"}
 
 
 def rows_of(assignment: Assignment, *, without_golden: bool = False) -> Iterator[dict[str, Any]]:
-    """Return the answers of an assignment.
+    """Return the rows of an assignment.
 
     :param assignment: the assignment.
-    :param without_golden: whether to leave out tasks with known solutions.
+    :param without_golden: whether to leave out control tasks.
     :returns: for each task ``assignment_id``, ``status``, ``user_id``, ``pool_id``, ``task_suite_id``, ``task_id``,
         ``input``, ``output`` (None: not answered), ``golden`` (the first known solution; None: there is none), and
         the assignment's times in UTC.

@@ -1,4 +1,4 @@
-"""Checks of a form's values: required fields, types and bounds, each problem with its path. Pure."""
+"""Validate a form's values: required fields, types and bounds; each problem has a path. Pure."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from airflow_provider_toloka._text import shown
 
 @dataclass
 class Report:
-    """What was found in a form.
+    """The findings of a validation.
 
-    :param problems: why it cannot be sent.
-    :param warnings: what is sent, but deserves a second look.
+    :param problems: errors, which prevent sending the form.
+    :param warnings: warnings, which do not.
     """
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def expect(self, path: str, expected: str, value: object) -> None:
-        """Note a value that should be another one."""
+        """Record an invalid value."""
         self.problems.append(f"{path} should be {expected}, but is {shown(value)}")
 
 
 class Check(Protocol):
-    """What one field may be."""
+    """The specification of a field."""
 
     def read(self, path: str, value: Any, report: Report) -> Any:
-        """Return the value as it is to be sent, and report what is wrong with it."""
+        """Return the value to send, and report its problems."""
 
 
 class Anything:
-    """Whatever the user says."""
+    """Any value."""
 
     def read(self, path: str, value: Any, report: Report) -> Any:  # noqa: ARG002, D102 - see Check
         return value
@@ -51,7 +51,7 @@ class Text:
 
 
 class Id:
-    """An id: a text, or a whole number, which is sent as a text."""
+    """An id: a text, or a whole number, which is sent as text."""
 
     def read(self, path: str, value: Any, report: Report) -> Any:  # noqa: D102 - see Check
         if type(value) is int:
@@ -71,7 +71,7 @@ class Truth:
 
 
 class Time:
-    """A time. A zone is converted to UTC, which Toloka writes without one; YAML gives datetimes."""
+    """A time, converted to UTC without a zone, as Toloka expects; YAML contains datetimes."""
 
     def read(self, path: str, value: Any, report: Report) -> Any:  # noqa: D102 - see Check
         try:
@@ -85,9 +85,9 @@ class Time:
 
 
 def write_time(time: datetime) -> str:
-    """Return a time as Toloka reads it: in UTC, without a zone.
+    """Format a time for Toloka: in UTC, without a zone.
 
-    :param time: a time; one without a zone is in UTC.
+    :param time: a time; without a zone, it is in UTC.
     """
     utc = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
     return utc.replace(tzinfo=None).isoformat(timespec="milliseconds")
@@ -95,7 +95,7 @@ def write_time(time: datetime) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words."""
+    """One of several words."""
 
     words: tuple[str, ...]
 
@@ -145,7 +145,7 @@ class ListOf:
 
 @dataclass(frozen=True, kw_only=True)
 class MapOf:
-    """An object whose keys are the user's own."""
+    """An object with arbitrary keys."""
 
     value: Check
 
@@ -158,7 +158,7 @@ class MapOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """An object with known fields; an unknown one is passed on with a warning."""
+    """An object with known fields; unknown fields are sent with a warning."""
 
     required: Mapping[str, Check] = field(default_factory=dict)
     optional: Mapping[str, Check] = field(default_factory=dict)
@@ -174,7 +174,7 @@ class Form:
         for name, one in value.items():
             check = self.required.get(name) or self.optional.get(name)
             if check is None:
-                report.warnings.append(f"{path}.{name} is not a field that Toloka's API describes; it is sent as it is")
-            # JSON's null is the same as no value.
+                report.warnings.append(f"{path}.{name} is not in Toloka's API description; it is sent unchanged")
+            # JSON's null means no value.
             read[name] = one if check is None or one is None else check.read(f"{path}.{name}", one, report)
         return read

@@ -1,4 +1,4 @@
-"""Tasks in chunks that one request may hold, in their order. Streaming: memory holds one chunk. Pure.
+"""Split tasks into chunks for one request each, in order. Streaming: keeps one chunk in memory. Pure.
 
 API: ``POST /tasks``. A request takes 1,048,576 bytes of ``input_values`` and 4,194,304 of ``output_values``.
 """
@@ -20,13 +20,13 @@ _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one request may hold.
+    """The limits of one request.
 
-    :param items: most tasks. Toloka's own client advises 10,000; fewer keep a request short.
-    :param input_bytes: most bytes of ``input_values``; what a chunk is filled up to.
-    :param output_bytes: most bytes of ``output_values``; what a chunk is filled up to.
-    :param one_input: most bytes of ``input_values`` that a single task may hold.
-    :param one_output: most bytes of ``output_values`` that a single task may hold.
+    :param items: the maximum number of tasks. Toloka's own client advises 10,000; fewer keep requests short.
+    :param input_bytes: the maximum bytes of ``input_values`` in a chunk.
+    :param output_bytes: the maximum bytes of ``output_values`` in a chunk.
+    :param one_input: the maximum bytes of ``input_values`` of a single task.
+    :param one_output: the maximum bytes of ``output_values`` of a single task.
     """
 
     items: int = 5_000
@@ -40,9 +40,9 @@ class Limits:
 class Chunk:
     """The tasks of one request.
 
-    :param number: which chunk, from 0.
-    :param first: number of its first task, from 0.
-    :param count: how many tasks it holds.
+    :param number: the chunk's number, from 0.
+    :param first: the number of its first task, from 0.
+    :param count: the number of its tasks.
     :param body: the request's body: a JSON array, compact, with sorted keys.
     :param digest: SHA-256 of the body.
     """
@@ -55,13 +55,13 @@ class Chunk:
 
 
 def chunks_of(tasks: Iterable[Any], pool_id: str, limits: Limits | None = None) -> Iterator[Chunk]:
-    """Put tasks into chunks.
+    """Split tasks into chunks.
 
-    The same tasks in the same order give the same chunks, so that a retry recognises what is uploaded.
+    The same tasks in the same order result in the same chunks, so that a retry recognizes what is uploaded.
 
     :param tasks: forms of tasks.
-    :param pool_id: pool or training that they go to; a task that names another one is refused.
-    :param limits: what one request may hold; default: Toloka's limits.
+    :param pool_id: the tasks' pool or training; a task with another ``pool_id`` is an error.
+    :param limits: the limits of one request; default: Toloka's limits.
     :raises ValueError: a task cannot be sent; the message has its number, from 0.
     """
     limits = limits or Limits()
@@ -89,7 +89,7 @@ def _chunk(number: int, first: int, parts: list[str]) -> Chunk:
 
 
 def _written(task: object, pool_id: str, path: str, limits: Limits) -> tuple[str, int, int]:
-    """Return a task's JSON, and how many bytes its ``input_values`` and its ``output_values`` take."""
+    """Return a task's JSON, and the sizes in bytes of its ``input_values`` and ``output_values``."""
     form = check_task(task, path)
     if form.get("pool_id") not in (None, pool_id):
         raise ValueError(f"{path}.pool_id is {shown(form['pool_id'])}, but the tasks are for {pool_id}.")
@@ -106,7 +106,7 @@ def _written(task: object, pool_id: str, path: str, limits: Limits) -> tuple[str
             for solution in form.get(name) or ()
         )
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be written as JSON: {error}.") from error
+        raise ValueError(f"{path} cannot be encoded as JSON: {error}.") from error
     _check_size(f"{path}.input_values", inputs, limits.one_input)
     _check_size(f"{path}'s output_values", outputs, limits.one_output)
     return f'{{"input_values":{values},{rest[1:]}', inputs, outputs
@@ -115,5 +115,5 @@ def _written(task: object, pool_id: str, path: str, limits: Limits) -> tuple[str
 def _check_size(what: str, size: int, most: int) -> None:
     if size > most:
         raise ValueError(
-            f"{what} is {size:,} bytes, but Toloka takes at most {most:,}. Send a URL instead of the data."
+            f"{what} is {size:,} bytes, but Toloka allows at most {most:,}. Send a URL instead of the data."
         )

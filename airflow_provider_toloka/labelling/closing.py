@@ -1,6 +1,6 @@
-"""What a closed pool means for who waits for it. Pure.
+"""Decide whether a wait for a pool is over. Pure.
 
-API: ``PoolViewV1.status`` and ``last_close_reason``. A pool that is CLOSED was perhaps never opened, or opens again.
+API: ``PoolViewV1.status`` and ``last_close_reason``. A CLOSED pool may never have been opened, or may open again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REASONS = (
 _REMEDIES = {
     "NOT_ENOUGH_BALANCE": "Top up the account, and open the pool again",
     "EXPIRED": "Not all tasks are done: set a later will_expire, and open the pool again",
-    "MANUAL": "Somebody closed it: open it again",
+    "MANUAL": "It was closed manually: open it again",
     "BLOCKED": "Toloka has blocked the account: ask Toloka's support",
     "ASSIGNMENTS_LIMIT_EXCEEDED": "Use another pool for the rest",
 }
@@ -32,11 +32,11 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a wait for a pool stands.
+    """The state of a wait for a pool.
 
-    :param is_over: whether there is nothing left to wait for.
+    :param is_over: whether the wait is over.
     :param problem: why the wait has failed; None: it has not.
-    :param note: how the pool stands, for a person.
+    :param note: a description of the pool's state.
     """
 
     is_over: bool
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def outcome(pool: Pool, reasons: Collection[str]) -> Outcome:
-    """Judge how a wait for a pool stands.
+    """Return the state of a wait for a pool.
 
     :param pool: the pool.
     :param reasons: the reasons for closing that the wait is for.
@@ -53,7 +53,7 @@ def outcome(pool: Pool, reasons: Collection[str]) -> Outcome:
     reason = pool.last_close_reason
     if pool.last_started is None:
         if pool.status == ARCHIVED:
-            note = f"Pool {pool.id} was archived, and never opened"
+            note = f"Pool {pool.id} was archived without having been opened"
             return Outcome(True, note, f"{note}. Open a pool before you wait for it.")
         return Outcome(False, f"Pool {pool.id} was never opened")
     if pool.status not in (CLOSED, ARCHIVED) or reason is None:
@@ -62,7 +62,7 @@ def outcome(pool: Pool, reasons: Collection[str]) -> Outcome:
     if reason in reasons:
         return Outcome(True, note)
     if reason == "FOR_UPDATE" and pool.status == CLOSED:
-        # API: it opens again by itself within 15 minutes.
+        # API: the pool opens again by itself within 15 minutes.
         return Outcome(False, f"{note}, and will open again")
     remedy = _REMEDIES.get(reason, "Open it again")
     wanted = ", ".join(reasons)
@@ -72,10 +72,10 @@ def outcome(pool: Pool, reasons: Collection[str]) -> Outcome:
 
 
 def check_reasons(reasons: object) -> tuple[str, ...]:
-    """Return the reasons for closing that a user gave.
+    """Return a parameter's reasons for closing.
 
-    :param reasons: a list of them, or one.
-    :raises ValueError: one is not known.
+    :param reasons: a list of reasons, or one.
+    :raises ValueError: a reason is unknown.
     """
     given = (reasons,) if isinstance(reasons, str) else tuple(reasons) if isinstance(reasons, Collection) else ()
     if not given or not set(given) <= set(REASONS):

@@ -1,7 +1,7 @@
-"""Toloka's forms for projects, pools, trainings and tasks, checked before anything is sent. Pure.
+"""Validate forms of projects, pools, trainings and tasks before they are sent. Pure.
 
-API: ``ProjectFormV1``, ``PoolFormV1``, ``TrainingFormV1``, ``TaskFormV1``. Where Toloka's own client is known to send
-what the API's description does not, the check is as lenient as the client.
+API: ``ProjectFormV1``, ``PoolFormV1``, ``TrainingFormV1``, ``TaskFormV1``. Where Toloka's own client differs from the
+API's description, both forms are accepted.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ POOL = Form(
         "auto_accept_solutions": _TRUTH,
         "auto_accept_period_day": Number(minimum=1, maximum=21, whole=True),
         "assignments_issuing_config": Form(optional={"issue_task_suites_in_creation_order": _TRUTH}),
-        # The description says text, its examples and Toloka's own client an object.
+        # A text in the description, an object in its examples and in Toloka's own client.
         "filter": Anything(),
         "quality_control": Form(
             optional={
@@ -210,10 +210,10 @@ _FORMS: Mapping[Kind, Form] = {"project": PROJECT, "pool": POOL, "training": TRA
 
 @dataclass(frozen=True)
 class Checked:
-    """A form that may be sent.
+    """A valid form.
 
     :param form: its JSON.
-    :param warnings: what deserves a second look, one sentence each.
+    :param warnings: warnings about it, one sentence each.
     """
 
     form: dict[str, Any]
@@ -221,35 +221,35 @@ class Checked:
 
 
 def check_form(kind: Kind, form: object) -> Checked:
-    """Check the form of a project, a pool or a training.
+    """Validate the form of a project, a pool or a training.
 
-    :param kind: what the form is for.
+    :param kind: the kind of the form.
     :param form: the form.
-    :returns: the form as it is to be sent: ids as texts, times in UTC.
-    :raises ValueError: a required field is missing, or a value is not what the API takes; the message has all of them,
-        each with its path, such as ``pool.defaults.default_overlap_for_new_task_suites``.
+    :returns: the form to send: ids as texts, times in UTC.
+    :raises ValueError: a required field is missing, or a value is invalid; the message lists all problems with their
+        paths, such as ``pool.defaults.default_overlap_for_new_task_suites``.
     """
     report = Report()
     read = _FORMS[kind].read(kind, form, report)
     if isinstance(read, dict):
         if METADATA_FIELD in (read.get("metadata") or {}):
             report.problems.append(
-                f"{kind}.metadata.{METADATA_FIELD} is where this package keeps its key; use another name"
+                f"{kind}.metadata.{METADATA_FIELD} is reserved for this package's key; use another name"
             )
         if kind == "pool":
             _check_traps(read, report)
     if report.problems:
-        raise ValueError(_told(f"The form of the {kind} cannot be sent", report.problems))
+        raise ValueError(_told(f"The form of the {kind} is invalid", report.problems))
     return Checked(read, tuple(report.warnings))
 
 
 def check_task(task: object, path: str) -> dict[str, Any]:
-    """Check the form of one task.
+    """Validate the form of a task.
 
     :param task: the form.
-    :param path: what to call it in messages, such as ``tasks[3]``.
-    :returns: the form as it is to be sent.
-    :raises ValueError: a required field is missing, or a value is not what the API takes.
+    :param path: its name in messages, such as ``tasks[3]``.
+    :returns: the form to send.
+    :raises ValueError: a required field is missing, or a value is invalid.
     """
     # Most tasks are this simple, and there may be millions.
     if type(task) is dict and len(task) == 1 and type(task.get("input_values")) is dict:
@@ -259,8 +259,8 @@ def check_task(task: object, path: str) -> dict[str, Any]:
     if report.problems:
         hint = ""
         if isinstance(task, Mapping) and "input_values" not in task:
-            hint = " A task's fields belong into input_values, as {'input_values': {'image': 'https://…'}}."
-        raise ValueError(_told("A task cannot be sent", report.problems) + hint)
+            hint = " Put the fields of a task into input_values, as {'input_values': {'image': 'https://…'}}."
+        raise ValueError(_told("A task is invalid", report.problems) + hint)
     return dict(read)
 
 
@@ -268,11 +268,11 @@ def _check_traps(pool: Mapping[str, Any], report: Report) -> None:
     reward = pool.get("reward_per_assignment")
     if isinstance(reward, (int, float)) and 0 < reward < LEAST_REWARD:
         report.problems.append(
-            f"pool.reward_per_assignment is {reward}, but Toloka's least reward is {LEAST_REWARD}; "
+            f"pool.reward_per_assignment is {reward}, but Toloka's minimum is {LEAST_REWARD}; "
             "0 is for control and training tasks only"
         )
     if reward == 0:
-        report.warnings.append("pool.reward_per_assignment is 0: the pool takes control and training tasks only")
+        report.warnings.append("pool.reward_per_assignment is 0: the pool accepts only control and training tasks")
     if pool.get("mixer_config") is None:
         report.warnings.append(
             "pool.mixer_config is missing: Toloka does not put uploaded tasks into suites, and cannot open the pool"

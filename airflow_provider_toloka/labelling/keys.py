@@ -1,4 +1,4 @@
-"""Keys that make creating safe to retry: what a task is to create bears the same key in every try. Pure."""
+"""Derive idempotency keys, which are the same in every try of a task. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _NAMESPACE = UUID("6d72608e-8fbd-5e08-a1a0-76e0cb736286")
 
 
 def task_key(*, base_url: str, account_id: str, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
-    """Return the key of what one task creates: the same over tries, clears and modes.
+    """Return the key of the object that a task creates, which is the same over retries, clears and modes.
 
-    Another run, and another mapped task, has another key. The number of the try is no part of it.
+    Every run and every mapped task has its own key. The key does not depend on the number of the try.
 
-    :param base_url: address of the API; sandbox and production are apart.
+    :param base_url: address of the API; sandbox and production have different keys.
     :param account_id: id of the requester that owns the objects.
     :param dag_id: id of the DAG.
     :param run_id: id of the DAG run.
@@ -24,12 +24,12 @@ def task_key(*, base_url: str, account_id: str, dag_id: str, run_id: str, task_i
 
 
 def upload_id(key: str, *, pool_id: str, chunk: int, digest: str, generation: int) -> str:
-    """Return the ``operation_id`` of one chunk of tasks (API: ``POST /tasks``).
+    """Return the ``operation_id`` of a chunk of tasks (API: ``POST /tasks``).
 
     :param key: key of the upload.
-    :param pool_id: pool or training that the tasks go to.
+    :param pool_id: the tasks' pool or training.
     :param chunk: number of the chunk.
     :param digest: digest of the chunk's content, so that corrected input is uploaded.
-    :param generation: 0; 1 more for each earlier upload of this chunk that failed, since Toloka remembers those too.
+    :param generation: the number of earlier failed uploads of this chunk, whose ids cannot be used again.
     """
     return str(uuid5(uuid5(_NAMESPACE, key), f"{pool_id}:{chunk}:{digest}:{generation}"))

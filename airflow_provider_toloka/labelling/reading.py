@@ -1,4 +1,4 @@
-"""Forms of tasks from a file: JSON Lines or CSV, read line by line. Takes anything with ``open``, knows no Airflow."""
+"""Read tasks from JSON Lines or CSV files line by line. Accepts any object with ``open``; independent of Airflow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 from airflow_provider_toloka._text import shown
 
-#: Columns as Toloka's own files name them.
+#: Column names in Toloka's own files.
 INPUT, GOLDEN, HINT = "INPUT:", "GOLDEN:", "HINT:text"
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -26,9 +26,9 @@ class Readable(Protocol):
 def read_tasks(path: Readable, types: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """Read the forms of tasks from a file, line by line.
 
-    :param path: a file whose name ends in ``.jsonl`` or ``.ndjson`` (a form on each line) or ``.csv``.
-    :param types: for CSV, by column (``INPUT:image``, ``GOLDEN:result``), the type that the project gives the field.
-    :raises ValueError: the name ends otherwise, or a line cannot be read; the message has its number.
+    :param path: a ``.jsonl`` or ``.ndjson`` file (one form per line) or a ``.csv`` file.
+    :param types: for CSV, the types of the project's fields by column (``INPUT:image``, ``GOLDEN:result``).
+    :raises ValueError: the extension is another one, or a line is invalid; the message has its number.
     """
     name = path.name.lower()
     if name.endswith((".jsonl", ".ndjson")):
@@ -53,7 +53,7 @@ def _read_json_lines(path: Readable) -> Iterator[dict[str, Any]]:
 
 
 def _read_csv(path: Readable, types: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    # A byte order mark is how spreadsheets begin.
+    # Files from spreadsheets start with a byte order mark.
     with path.open("r", encoding="utf-8-sig", newline="") as lines:
         rows = csv.reader(_lines_of(lines), strict=True)
         try:
@@ -68,23 +68,23 @@ def _read_csv(path: Readable, types: Mapping[str, str]) -> Iterator[dict[str, An
 
 
 def _lines_of(file: IO[str]) -> Iterator[str]:
-    """Return the lines of a file; Airflow 2 hands out files that cannot be iterated over."""
+    """Return the lines of a file; Airflow 2 returns files that cannot be iterated over."""
     return iter(file.readline, "")
 
 
 def _columns(name: str, header: list[str]) -> list[tuple[str, str]]:
-    """Return for each column what it belongs to, and its field; without any prefix all are fields of the input."""
+    """Return the part and the field of each column; without prefixes, all columns are input fields."""
     if not header:
         raise ValueError(f"{name} is empty; its first line should name the columns")
     if len(set(header)) < len(header):
-        raise ValueError("a column's name occurs twice")
+        raise ValueError("a column name occurs twice")
     if not any(":" in column for column in header):
         return [(INPUT, column) for column in header]
     columns = []
     for column in header:
         prefix, _, field = column.partition(":")
         if column != HINT and (f"{prefix}:" not in (INPUT, GOLDEN) or not field):
-            raise ValueError(f"column {shown(column)} should begin with {INPUT} or {GOLDEN}, or be {HINT}")
+            raise ValueError(f"column {shown(column)} should start with {INPUT} or {GOLDEN}, or be {HINT}")
         columns.append((HINT, "") if column == HINT else (f"{prefix}:", field))
     return columns
 

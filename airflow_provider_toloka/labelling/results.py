@@ -1,4 +1,4 @@
-"""Aggregated answers as rows, each with the input of its task. Pure."""
+"""Convert aggregated answers to rows, each with its task's input. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from airflow_provider_toloka.client.work import AggregatedSolution, Task
 def joined(results: Iterable[AggregatedSolution], tasks: Iterable[Task]) -> Iterator[dict[str, Any]]:
     """Return a row for each aggregated answer: ``task_id``, ``pool_id``, ``input``, ``output`` and ``confidence``.
 
-    Both come in the order of task ids, so little is held in memory; if the orders differ, more is, and nothing is lost.
+    Both are expected in the order of task ids, which needs little memory. Other orders need more, with the same result.
 
     :param results: the answers.
-    :param tasks: the tasks of the pool; an answer without its task has no input.
+    :param tasks: the tasks of the pool; an answer without a task has no input.
     """
     left = iter(tasks)
     passed: dict[str, Mapping[str, Any]] = {}

@@ -1,7 +1,7 @@
-"""Uploading tasks chunk by chunk, each once. Flows: no I/O.
+"""Upload tasks in chunks, each once. Flows: no I/O.
 
-API: ``POST /tasks``. The ``operation_id`` of a chunk follows from the upload's key and the chunk's content, so each try
-finds what an earlier one has sent. Toloka remembers failed uploads too: those are sent again under the next id.
+API: ``POST /tasks``. The ``operation_id`` of a chunk is derived from the upload's key and the chunk's content, so every
+try finds what earlier ones have sent. The id of a failed upload cannot be used again, so a retry uses the next id.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SHOWN = 10
 class Upload:
     """An upload of tasks.
 
-    :param key: what it is known by.
-    :param pool_id: the pool or training that the tasks go to.
-    :param allow_defaults: whether tasks without an overlap take the pool's default.
-    :param skip_invalid: whether valid tasks are added if others are not.
+    :param key: identifies the upload.
+    :param pool_id: the tasks' pool or training.
+    :param allow_defaults: whether tasks without an overlap get the pool's default.
+    :param skip_invalid: whether to add the valid tasks when others are invalid.
     """
 
     key: str
@@ -42,11 +42,11 @@ class Upload:
     skip_invalid: bool = False
 
     def send(self, api: TolokaApi, chunk: Chunk, *, may_repeat: bool) -> Flow[Operation]:
-        """Upload a chunk, unless that was done before.
+        """Upload a chunk, unless it was uploaded before.
 
-        :param may_repeat: whether an upload of it that failed before is repeated: in a new try only.
-        :returns: the operation, which may be finished, and then has succeeded.
-        :raises TolokaTasksRefusedError: Toloka does not accept its tasks, or has added only some of them.
+        :param may_repeat: whether to repeat an earlier upload that failed; only in a new try.
+        :returns: the operation; if it has finished, it has succeeded.
+        :raises TolokaTasksRefusedError: Toloka refuses tasks, or has added only some of them.
         :raises TolokaOperationFailedError: the upload failed, and is not repeated.
         """
         generation = 0
@@ -68,21 +68,21 @@ class Upload:
             error = yield from failure(api, operation, chunk)
             if is_new or not may_repeat or isinstance(error, TolokaTasksRefusedError):
                 raise error
-            log.warning("The upload of chunk %d failed in an earlier try, and is repeated: %s", chunk.number, error)
+            log.warning("The upload of chunk %d failed in an earlier try; repeating it: %s", chunk.number, error)
             generation += 1
 
 
 def counted(operation: Operation, name: str) -> int:
-    """Return a number of an upload's details, such as ``success_count``; 0: Toloka does not tell."""
+    """Return a number from an upload's details, such as ``success_count``; 0: unknown."""
     value = operation.details.get(name)
     return int(value) if isinstance(value, (int, float)) else 0
 
 
 def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOperationFailedError]:
-    """Return what a failed upload means.
+    """Return the error for a failed upload.
 
-    :param operation: the upload of the chunk, ended as ``FAIL``.
-    :returns: a ``TolokaTasksRefusedError`` where no repetition helps.
+    :param operation: the chunk's upload, which has ended as ``FAIL``.
+    :returns: a ``TolokaTasksRefusedError`` if a retry cannot help.
     """
     try:
         entries = yield from api.operations.get_log(operation.id)
@@ -102,14 +102,14 @@ def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOp
         total = counted(operation, "total_count") or chunk.count
         summary = (
             f"Toloka has added only {added} of {total} tasks of chunk {chunk.number} (tasks[{chunk.first}] and the "
-            f"{chunk.count - 1} after it). Tasks cannot be deleted: add the missing ones by hand, or use another pool."
+            f"{chunk.count - 1} after it). Tasks cannot be deleted: add the missing ones manually, or use another pool."
         )
         return TolokaTasksRefusedError(operation, summary=summary)
     return TolokaOperationFailedError(operation, [entry for entry in entries if not entry.get("success")])
 
 
 def _numbers(chunk: Chunk) -> dict[str, int]:
-    """Return the numbers of a chunk's tasks by their input: the log does not name them, but repeats it."""
+    """Return the numbers of a chunk's tasks by their input, which is all that the log contains of them."""
     numbers: dict[str, int] = {}
     for number, task in enumerate(json.loads(chunk.body), chunk.first):
         numbers.setdefault(_canonical(task.get("input_values")), number)
@@ -123,7 +123,7 @@ def _reason(entry: Mapping[str, Any], numbers: Mapping[str, int]) -> str:
     name = f"the task {shown(given)}" if number is None else f"tasks[{number}]"
     if not isinstance(told, Mapping):
         return f"{name} ({shown(told)})"
-    # API: ``code``, ``message``, ``payload``; its examples have the payload alone: a reason for each field.
+    # API: ``code``, ``message``, ``payload``; its examples have only the payload, with a reason for each field.
     fields = told.get("payload") if isinstance(told.get("code"), str) else told
     if isinstance(fields, Mapping) and fields:
         whys = [f"{field}: {_told(why)}" for field, why in list(fields.items())[:_SHOWN]]

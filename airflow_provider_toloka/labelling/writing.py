@@ -1,4 +1,4 @@
-"""Rows into a file, which appears whole or not at all: written aside, then moved into place. Knows no Airflow."""
+"""Write rows to a file atomically: under a temporary name, then moved into place. Independent of Airflow."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Writable(Protocol):
 
 
 def check_format(format_: object) -> Format:
-    """Return a format that rows can be written in.
+    """Return a valid format.
 
     :param format_: ``jsonl``, ``csv`` or ``parquet``.
-    :raises ValueError: the format is another one, or needs an extra that is not installed.
+    :raises ValueError: the format is unknown, or requires an extra that is not installed.
     """
     if format_ not in get_args(Format):
         raise ValueError(f"format should be one of {', '.join(get_args(Format))}, but is {shown(format_)}.")
@@ -51,9 +51,7 @@ def check_format(format_: object) -> Format:
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise ValueError(
-                'format="parquet" needs pyarrow: install airflow-provider-toloka with the extra "parquet".'
-            ) from None
+            raise ValueError('format="parquet" requires pyarrow: install airflow-provider-toloka[parquet].') from None
     return cast(Format, format_)
 
 
@@ -66,16 +64,16 @@ def write_rows(
     move: Callable[[Any, Any], object],
     aside: str = "part",
 ) -> int:
-    """Write rows into a file that appears when it is complete. A file of that name is replaced.
+    """Write rows to a file, which is created or replaced only when it is complete.
 
     :param rows: the rows, all with the same keys.
     :param path: the file.
-    :param format_: ``jsonl``: nested as the rows are. ``csv``, ``parquet``: flat; see ``values``.
-    :param values: by key, the prefix of the columns that a nested object becomes when it is made flat.
-    :param move: puts the finished file, the first argument, in the place of the second.
-    :param aside: ends the name of the unfinished file. The same for each try, so that a retry replaces what a killed
-        one has left.
-    :returns: how many rows.
+    :param format_: ``jsonl``: nested, as the rows are. ``csv``, ``parquet``: flat; see ``values``.
+    :param values: by key, the prefix of the columns of a nested object in flat formats.
+    :param move: moves a file, the first argument, to the place of the second.
+    :param aside: the suffix of the temporary name. It is the same in each try, so that a retry replaces the file of a
+        killed try.
+    :returns: the number of rows.
     """
     with contextlib.suppress(NotImplementedError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +130,7 @@ _WRITERS: Mapping[Format, Callable[[Iterable[Row], IO[bytes], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class _Flat:
-    """Rows made flat, in a temporary file: all must be seen to know the columns.
+    """Flat rows in a temporary file: the columns are known only after the last row.
 
     :param columns: by name, the kind of each column.
     """
@@ -171,7 +169,7 @@ def _flattened(rows: Iterable[Row], values: Mapping[str, str]) -> Iterator[_Flat
 
 
 def _joined(before: str | None, value: object) -> str:
-    """Return the kind of column that holds this value too; ``""``: nothing was in it yet."""
+    """Return the kind of a column after adding a value; ``""``: the column is empty so far."""
     if value is None:
         return before or ""
     kind = (
@@ -205,7 +203,7 @@ def _cell(value: object) -> object:
 
 
 class _Buffered:
-    """Collects text for a file of bytes, which Airflow wraps so that each write costs more than the row."""
+    """Buffers text for a binary file, because each write to Airflow's wrapper costs more than a row."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -1,1 +1,1 @@
-"""Waiting for many operations with few requests."""
+"""Wait for many operations with few requests."""

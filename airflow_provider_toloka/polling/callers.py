@@ -1,4 +1,4 @@
-"""Telling those who wait of changes and of outages, each in its own log. No network."""
+"""Notify waits of changes and outages, each in its own log. No network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 #: A line for a log, with its level; the method ``log`` of a logger is one.
 Report: TypeAlias = Callable[[int, str], object]
 
-#: So many callers are told before the others on the event loop have their turn.
+#: The number of callers to notify before yielding to the event loop.
 _AT_ONCE = 20
 
 
 class Caller:
-    """One who waits, called in the context it came in: Airflow's triggerer tells by that whose log a line belongs in.
+    """The callbacks of a wait, called in its own context, by which Airflow's triggerer finds the log of a line.
 
     :param on_change: called with an operation when its status or progress has changed.
-    :param on_outage: called with the level and the line; None: the line goes to this module's log, once for all
-        such callers.
+    :param on_outage: called with the level and the line; None: the line is logged once in this module's log,
+        for all such callers.
     """
 
     def __init__(self, on_change: Callable[[Operation], object] = log_change, on_outage: Report | None = None) -> None:
@@ -35,26 +35,26 @@ class Caller:
 
     @property
     def has_own_log(self) -> bool:
-        """Whether an outage is told to this caller by itself."""
+        """Whether this caller has its own callback for outages."""
         return self._on_outage is not None
 
     def change(self, operation: Operation) -> None:
-        """Tell of a change."""
+        """Report a change."""
         self._call(self._on_change, operation)
 
     def outage(self, level: int, line: str) -> None:
-        """Tell of an outage."""
+        """Report an outage."""
         self._call(self._on_outage or log.log, level, line)
 
     def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         try:
             self._context.run(callback, *arguments)
-        except Exception:  # one caller's callback concerns nobody else
+        except Exception:  # a failing callback must not affect other callers
             log.exception("A callback of a wait failed; still waiting")
 
 
 class Callers:
-    """All who wait for what one list tells."""
+    """The callers that wait for the results of a list."""
 
     def __init__(self) -> None:
         self._callers: dict[Caller, None] = {}
@@ -63,7 +63,7 @@ class Callers:
     def add(self, caller: Caller, line: str | None) -> None:
         """Add a caller.
 
-        :param line: the outage that it comes into; None: there is none.
+        :param line: the current outage; None: there is none.
         """
         if line and caller.has_own_log:
             caller.outage(logging.WARNING, line)
@@ -74,12 +74,12 @@ class Callers:
         self._callers.pop(caller, None)
 
     def put(self, level: int, line: str | None) -> None:
-        """Let :meth:`work` tell all of them; None: there is nothing to tell."""
+        """Let :meth:`work` notify all callers; None: there is nothing to report."""
         if line:
             self._lines.put_nowait((level, line))
 
     async def work(self) -> None:
-        """Tell all callers each line, without holding up the event loop."""
+        """Report each line to all callers, without blocking the event loop."""
         while True:
             level, line = await self._lines.get()
             for number, caller in enumerate(unique(self._callers)):
@@ -90,6 +90,6 @@ class Callers:
 
 
 def unique(callers: Iterable[Caller]) -> list[Caller]:
-    """Return the callers, but only one of those who share the log of this module."""
+    """Return the callers, but only one of those that share this module's log."""
     shared = [caller for caller in callers if not caller.has_own_log][:1]
     return [*shared, *(caller for caller in callers if caller.has_own_log)]

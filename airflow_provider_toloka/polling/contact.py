@@ -1,4 +1,4 @@
-"""What is known of Toloka's being there, for all parts of a poller. No I/O."""
+"""The reachability of Toloka, shared by the parts of a poller. No I/O."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticat
 
 
 class Contact:
-    """Whether requests bring news.
+    """Whether requests succeed.
 
     :param fail_all: called with an error that ends every wait.
     """
 
     def __init__(self, fail_all: Callable[[Exception], None]) -> None:
         self._fail_all = fail_all
-        #: Whether anything was ever received.
+        #: Whether any response was received.
         self.has_heard = False
-        #: Why the last request brought no news; None: it did.
+        #: Why the last request failed; None: it did not.
         self.trouble: TolokaApiError | None = None
-        #: When Toloka refused the token last, in the event loop's time; None: never.
+        #: When Toloka last refused the token, in the event loop's time; None: never.
         self.refused_at: float | None = None
-        #: The outage of the list, which concerns all who wait.
+        #: The outage of the list, which affects all waits.
         self.of_list = Outage("Listing Toloka's finished operations")
 
     def heard(self) -> None:
-        """Take note of an answer."""
+        """Record a response."""
         self.trouble = None
         self.has_heard = True
 

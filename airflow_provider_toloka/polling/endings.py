@@ -1,4 +1,4 @@
-"""When a wait for several operations is over. No I/O."""
+"""Decide when a wait for several operations is over. No I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow_provider_toloka.polling.wait import Wait
 
 @dataclass(frozen=True)
 class Outcome:
-    """How operations stood when a wait for them was over.
+    """The operations at the end of a wait.
 
-    :param operations: by id, what is known of each operation, finished or not; None: it was never seen.
+    :param operations: by id, each operation in its last known state; None: it was never seen.
     :param errors: by id, why an operation cannot be waited for.
-    :param trouble: why the last poll brought no news; None: it did.
+    :param trouble: why the last poll failed; None: it did not.
     """
 
     operations: Mapping[str, Operation | None]
@@ -26,7 +26,7 @@ class Outcome:
 
     @property
     def unfinished(self) -> list[str]:
-        """The ids of the operations that have not finished, and may still do so."""
+        """The ids of the unfinished operations."""
         return [
             id_
             for id_, operation in self.operations.items()
@@ -35,15 +35,15 @@ class Outcome:
 
 
 class Ending:
-    """The end of a wait: a group of operations has ended, and those that end soon after it have had the time to.
+    """The end of a wait: the first group of operations has ended, and others had some time to end as well.
 
-    A group has ended when all its operations have finished, or one of them cannot be waited for, or one has failed.
+    A group has ended when all its operations have finished, or one of them has failed or cannot be waited for.
 
     :param waits: by id, the waits for the operations.
     :param groups: the ids of each group.
-    :param fail_fast: whether one that has failed ends its group.
-    :param gather: seconds to go on after the first group has ended.
-    :param empty_after: after how many seconds a group of no operations ends.
+    :param fail_fast: whether a failed operation ends its group.
+    :param gather: seconds to continue after the first group has ended.
+    :param empty_after: after how many seconds a group without operations ends.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Ending:
             wait.finished.add_done_callback(callback)
 
     def after(self, seconds: float) -> None:
-        """Let the wait be over after so many seconds."""
+        """End the wait after this many seconds."""
         self._after(seconds, self.is_over.set)
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         for timer in self._timers:
             timer.cancel()
         for wait, callback in self._callbacks:
             wait.finished.remove_done_callback(callback)
 
     def _after(self, seconds: float, callback: Callable[[], object]) -> None:
-        # Cheaper than asyncio.timeout, and there may be ten thousand.
+        # Cheaper than asyncio.timeout; there may be ten thousand waits.
         self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), callback))
 
     def _callback(self, operation_id: str) -> Callable[[asyncio.Future[Operation]], None]:
@@ -95,7 +95,7 @@ class Ending:
     def _ended(self, operation_id: str, future: asyncio.Future[Operation]) -> None:
         error = None if future.cancelled() else future.exception()
         if error and not isinstance(error, TolokaNotFoundError):
-            # This concerns all of them.
+            # This affects all operations.
             self.is_over.set()
             return
         ends_group = future.cancelled() or bool(error) or (self._fail_fast and future.result().failed)

@@ -1,4 +1,4 @@
-"""The list of the operations that have finished lately (API: ``GET /operations``), read so that none is missed."""
+"""Read the list of recently finished operations without gaps (API: ``GET /operations``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_toloka.polling.subscription import OVERLAP
 
 
 class FinishedOperations:
-    """Reads the list from where the last reading ended, and from where those need it who joined since.
+    """Reads the list from the end of the last reading, or from an earlier time that a new wait needs.
 
     All times are Toloka's.
 
@@ -21,24 +21,24 @@ class FinishedOperations:
 
     def __init__(self, client: AsyncTolokaClient) -> None:
         self._client = client
-        #: Up to here, the list was read.
+        #: The list was read up to this time.
         self._mark: datetime | None = None
-        #: From here, the next reading has to begin, whatever was read before.
+        #: The next reading has to begin at this time, regardless of what was read before.
         self._since: datetime | None = None
 
     def include(self, start: datetime) -> None:
-        """Let the next reading begin there at the latest."""
+        """Let the next reading begin at this time at the latest."""
         self._since = min(self._since, start) if self._since else start
 
     def restart(self, start: datetime) -> None:
-        """Forget what was read, and let the next reading begin there."""
+        """Discard the position, and let the next reading begin at this time."""
         self._mark, self._since = None, start
 
     async def read(self, more: Iterable[datetime] = ()) -> AsyncIterator[list[Operation]]:
-        """Read what has finished since the last reading, page by page.
+        """Read the operations that have finished since the last reading, page by page.
 
-        :param more: further times at which it has to begin at the latest.
-        :raises TolokaApiError: a request failed; the next reading begins at the same place.
+        :param more: further times at which the reading has to begin at the latest.
+        :raises TolokaApiError: a request failed; the next reading begins at the same time.
         """
         starts = [time for time in (self._mark and self._mark - OVERLAP, self._since, *more) if time]
         if not starts:
@@ -55,9 +55,9 @@ class FinishedOperations:
             last = operations[-1].finished if operations else None
             if last is None:
                 if self._mark is None:
-                    # Toloka has not told a later time yet at which the next reading could begin.
+                    # No later time from Toloka is known yet at which the next reading could begin.
                     self.include(start)
                 return
             self._mark = max(self._mark, last) if self._mark else last
-            # A page may be full of one and the same millisecond: the rotation finds what lies beyond it.
+            # A page may be full of operations from one millisecond; the rotation finds the rest.
             start = last if last > start else last + timedelta(milliseconds=1)

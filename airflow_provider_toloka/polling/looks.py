@@ -1,4 +1,4 @@
-"""Reading operations one by one (API: ``GET /operations/{id}``): few of them, those that are late, and all in turn."""
+"""Read operations by id (API: ``GET /operations/{id}``): when there are few, when they are late, and in rotation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from airflow_provider_toloka.polling.wait import Wait
 
 ROTATION_SECONDS = 60.0
 ROTATION_PER_SECOND = 5.0
-#: The same while the list fails and operations can be read.
+#: The same while the list fails and reading by id works.
 QUICK_ROTATION_SECONDS = 5.0
 QUICK_ROTATION_PER_SECOND = 20.0
-#: An id that is unknown is read again after so many seconds, and counts as unknown once in them.
+#: An unknown id is read again after this many seconds, and counts as unknown once in this time.
 UNKNOWN_PAUSE = 2.0
-#: So many operations are read side by side when the time of a wait is over.
+#: How many operations are read concurrently at the deadline of a wait.
 AT_ONCE = 20
 
 
@@ -32,20 +32,20 @@ class Looks:
     """Reads operations by their ids.
 
     :param client: an entered client of the account.
-    :param contact: what is known of Toloka's being there.
+    :param contact: the reachability of Toloka.
     """
 
     def __init__(self, client: AsyncTolokaClient, contact: Contact) -> None:
         self._client = client
         self._contact = contact
         self._rotation = Rotation()
-        #: Whether the last look failed for a reason that others would meet, too.
+        #: Whether the last read failed for a reason that affects other reads, too.
         self._is_out = False
 
     def join(self, wait: Wait, *, is_urgent: bool) -> None:
-        """Let a wait have its turn in the rotation.
+        """Add a wait to the rotation.
 
-        :param is_urgent: whether at once; else when its operation was not read for a minute.
+        :param is_urgent: whether to read its operation immediately; else when it was not read for a minute.
         """
         self._rotation.put(wait, self._clock() - (ROTATION_SECONDS if is_urgent else 0))
 
@@ -54,7 +54,7 @@ class Looks:
         self._rotation.forget_finished()
 
     async def rotate(self) -> None:
-        """Read operations, each at most once a minute, all together a few a second; faster if only the list fails."""
+        """Read operations, each at most once a minute, a few per second in total; faster if only the list fails."""
         while True:
             is_quick = self._contact.of_list.error is not None and not self._is_out
             await asyncio.sleep(1 / (QUICK_ROTATION_PER_SECOND if is_quick else ROTATION_PER_SECOND))
@@ -65,7 +65,7 @@ class Looks:
                 await asyncio.sleep(max(time_away(self._contact.trouble), QUICK_ROTATION_SECONDS * self._is_out))
 
     async def look_at_last(self, waits: Sequence[Wait]) -> None:
-        """Read each operation once more, some at a time, until Toloka is out of reach."""
+        """Read each operation once more, some concurrently, unless Toloka becomes unreachable."""
         for start in range(0, len(waits), AT_ONCE):
             await asyncio.gather(*map(self.look, waits[start : start + AT_ONCE]))
             if self._is_out:

@@ -1,7 +1,7 @@
-"""One poller for all waits for pools of a connection: a list of what is closed serves them all. No changes at Toloka.
+"""Poll pools for all waits of a connection with one list of closed pools. Changes nothing at Toloka.
 
-API: ``GET /pools`` with ``status`` and ``last_started_gte``. A pool that is waited for was opened, so it is in the list
-of what was opened since the first of them and is closed now. A pool that the list shows is read once more by its id.
+API: ``GET /pools`` with ``status`` and ``last_started_gte``. The list contains the pools that were opened since the
+earliest awaited pool and are closed now. A pool in the list is read again by its id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundErr
 
 log = logging.getLogger(__name__)
 
-#: How far Toloka's clock and this machine's may be apart: the list begins so long before a wait for a pool that opens.
+#: The largest difference between Toloka's clock and this machine's: the list begins this long before a wait.
 _CLOCKS_APART = timedelta(minutes=10)
 
 
@@ -29,8 +29,8 @@ _CLOCKS_APART = timedelta(minutes=10)
 class _Wait:
     """A wait for one pool.
 
-    :param since: the pool was opened then or later, in Toloka's time.
-    :param is_over: decides whether a pool is what the wait is for.
+    :param since: the pool was opened at this time or later, in Toloka's time.
+    :param is_over: decides from a pool whether the wait is over.
     :param due: when it is to be polled, by the event loop's clock.
     """
 
@@ -48,9 +48,9 @@ class PoolPoller:
     """Waits for any number of pools of one account. An async context manager.
 
     :param client: an entered client of the account.
-    :param seconds_per_request: the least seconds that a request takes of the poller's time.
+    :param seconds_per_request: the minimum time per request, in seconds.
     :param few: up to this many waits, each pool is read by its id.
-    :param archived_every: each so many lists of closed pools, one of archived ones is read.
+    :param archived_every: after this many lists of closed pools, one of archived pools is read.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PoolPoller:
         self._joined = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._walks = 0
-        #: Why the last request brought no news; None: it did.
+        #: Why the last request failed; None: it did not.
         self.trouble: TolokaApiError | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,11 +92,11 @@ class PoolPoller:
         """Wait until a pool is closed as wanted, or the time is over.
 
         :param pool_id: the pool's id.
-        :param last_started: when it was opened, in Toloka's time; None: it was not yet.
-        :param interval: seconds between two polls; the first one is after so many.
-        :param seconds: how long to wait; None: without end.
-        :param is_over: decides whether a pool is what is waited for.
-        :returns: the pool as it was last seen; None: it was never seen.
+        :param last_started: when it was opened, in Toloka's time; None: not yet.
+        :param interval: seconds between two polls, and before the first one.
+        :param seconds: how long to wait; None: no limit.
+        :param is_over: decides from a pool whether the wait is over.
+        :returns: the pool in its last known state; None: it was never seen.
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
         loop = asyncio.get_running_loop()
@@ -145,12 +145,12 @@ class PoolPoller:
                 for wait in self._all():
                     wait.over.set_exception(error)
                 continue
-            # Whoever becomes due meanwhile shares the next list.
+            # Waits that become due in the meantime share the next list.
             pause = max(requests * self._seconds_per_request - (clock() - started), time_away(self.trouble))
             await asyncio.sleep(max(0.0, pause))
 
     async def _poll(self, waits: list[_Wait], now: float) -> int:
-        """Poll for the waits that are due; return how many requests it took."""
+        """Poll for the waits that are due; return the number of requests."""
         if len(self._waits) <= self._few:
             due = [wait for wait in waits if wait.due <= now]
             for wait in due:
@@ -170,7 +170,7 @@ class PoolPoller:
         return requests
 
     async def _list(self, status: str, since: datetime) -> tuple[int, set[str]]:
-        """Read the list of pools in a state; return how many requests it took, and which waits' pools are in it."""
+        """Read the list of pools with a status; return the number of requests, and the waits for its pools."""
         listing = self.client.api.pools.listing(status=status, last_started_gte=since)
         listing = replace(listing, keep=lambda json: json.get("id") in self._waits)
         requests, shown, last_id = 0, set[str](), None
@@ -206,4 +206,4 @@ class PoolPoller:
 
     def _note(self, trouble: TolokaApiError) -> None:
         self.trouble = trouble
-        log.warning("Could not poll pools, %d waits; still waiting: %s", len(self._waits), trouble)
+        log.warning("Could not poll the pools of %d waits; still waiting: %s", len(self._waits), trouble)

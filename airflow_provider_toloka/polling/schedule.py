@@ -1,4 +1,4 @@
-"""Which waits are due for a look, and when. Pure: no I/O, no clock."""
+"""The schedule of polls. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow_provider_toloka.polling.wait import Wait
 
 log = logging.getLogger(__name__)
 
-#: Waits with an interval of so many seconds or more fall in with the lists that are read for others.
+#: Waits with an interval of at least this many seconds use the lists that are read for other waits.
 SHARED_INTERVAL = 1.0
 
 
 class Due(NamedTuple):
-    """When a wait is to be looked at, and after what interval; ``number`` breaks ties."""
+    """When a wait is due, and after which interval; ``number`` breaks ties."""
 
     time: float
     number: int
@@ -28,7 +28,7 @@ class Due(NamedTuple):
 
 
 class Schedule:
-    """The waits by the time of their next look. Those that have finished drop out by themselves."""
+    """The waits by the time of their next poll. Finished waits are dropped."""
 
     def __init__(self) -> None:
         self._heap: list[Due] = []
@@ -43,25 +43,25 @@ class Schedule:
         return self._heap[0].time if self._heap else None
 
     def add(self, wait: Wait, intervals: Iterator[float], start: float, now: float) -> None:
-        """Let a wait be looked at when its next interval has passed.
+        """Schedule a wait's next poll after its next interval.
 
-        :param intervals: gives the seconds between the looks.
+        :param intervals: yields the seconds between polls.
         :param start: when the interval begins.
-        :param now: the time now: what is late is looked at once, not as often as it was due.
+        :param now: the current time: a late wait is polled once, not as often as it was due.
         """
         if wait.finished.done():
             return
         try:
             interval = next(intervals)
-        except Exception:  # one caller's intervals concern nobody else
+        except Exception:  # failing intervals must not affect other callers
             log.exception("The intervals of a wait for operation %s failed", wait.operation_id)
             interval, intervals = LONGEST_PAUSE, itertools.repeat(LONGEST_PAUSE)
         self._push(max(start + interval, now), wait, interval, intervals)
 
     def take(self, now: float, listed: float) -> list[Due]:
-        """Take the waits that are due, but for those that a list has just served, whoever it was read for.
+        """Remove and return the waits that are due, except for those that a recent list has already served.
 
-        :param now: the time now.
+        :param now: the current time.
         :param listed: when the last list was read.
         """
         due = []
@@ -76,7 +76,7 @@ class Schedule:
         return due
 
     def forget_finished(self) -> None:
-        """Drop the waits that have finished."""
+        """Drop finished waits."""
         self._heap = [one for one in self._heap if not one.wait.finished.done()]
         heapq.heapify(self._heap)
 

@@ -1,4 +1,4 @@
-"""Hearing of every operation that finishes on an account, whoever started it. No I/O, no clock."""
+"""Receive every operation that finishes on an account, no matter who started it. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Self
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.polling.wait import Wait
 
-#: An operation may show in the list a little after its finish: each list begins so long before the end of the last.
+#: An operation may appear in the list with a delay: each list begins this long before the end of the last one.
 OVERLAP = timedelta(seconds=1)
 
 
 class Cursor:
-    """Up to where one has heard of the operations of an account, so that each is told once.
+    """The position in an account's operations, so that each is reported once.
 
-    :param finished: everything that finished up to then is known, in Toloka's time.
-    :param ids: the operations that are known of the last moments before.
+    :param finished: all operations that finished up to this time, in Toloka's time, have been reported.
+    :param ids: the reported operations of the last moments.
     """
 
     def __init__(self, finished: datetime, ids: Iterable[str] = ()) -> None:
@@ -27,22 +27,22 @@ class Cursor:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from :meth:`to_json`'s value."""
+        """Create it from :meth:`to_json`'s value."""
         return cls(datetime.fromisoformat(json["finished"]), json["ids"])
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {"finished": self._finished.isoformat(), "ids": list(self._known)}
 
     @property
     def since(self) -> datetime:
-        """From where the list has to be read."""
+        """The time from which the list has to be read."""
         return self._finished - OVERLAP
 
     def is_new(self, operation: Operation) -> bool:
-        """Tell whether one has not heard of an operation yet; from then on, one has.
+        """Return whether an operation is new, and record it.
 
-        :param operation: a finished operation; they come in the order of their finish.
+        :param operation: a finished operation; they arrive in the order in which they finished.
         """
         time = operation.finished
         if time is None or time < self.since or operation.id in self._known:
@@ -55,9 +55,9 @@ class Cursor:
 
 
 class Listener(Wait):
-    """Hears of every operation of the list; a wait without an end.
+    """Receives every operation in the list, without end.
 
-    :param since: from where the list has to be read for it, in Toloka's time.
+    :param since: the time from which the list has to be read, in Toloka's time.
     """
 
     def __init__(self, since: datetime) -> None:
@@ -68,15 +68,15 @@ class Listener(Wait):
         self.finished.add_done_callback(lambda _: self._changed.set())
 
     def hear(self, operations: Iterable[Operation]) -> None:
-        """Be told of a page of the list."""
+        """Receive a page of the list."""
         self._heard += operations
         self._changed.set()
 
     async def news(self) -> list[Operation]:
-        """Wait until more of the list was read.
+        """Wait for the next part of the list.
 
-        :returns: the operations in it, in the order of their finish; some may have come before.
-        :raises Exception: what no waiting mends.
+        :returns: its operations, in the order in which they finished; some may have been returned before.
+        :raises Exception: an error that ends every wait.
         """
         await self._changed.wait()
         self._changed.clear()

@@ -1,4 +1,4 @@
-"""One operation that is waited for, however many wait for it. No I/O, no clock."""
+"""A wait for one operation, shared by its callers. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from airflow_provider_toloka.polling.callers import Caller, unique
 
 @dataclass(eq=False, slots=True)
 class Wait:
-    """What is waited for, what is known of it, and who waits."""
+    """An operation, its last known state, and the callers that wait for it."""
 
     operation_id: str
     finished: asyncio.Future[Operation]
     callers: list[Caller] = field(default_factory=list)
-    #: What is known of the operation; None: it was never seen.
+    #: The operation in its last known state; None: it was never seen.
     last: Operation | None = None
     times_unknown: int = 0
-    #: When the id was unknown for the last time that counts.
+    #: When an unknown id was last counted.
     unknown_at: float = -math.inf
-    #: Why the operation could not be read by its id the last time; None: it could.
+    #: Why the last read by id failed; None: it did not.
     trouble: TolokaApiError | None = None
-    #: What those who wait were told of that.
+    #: The outage as reported to the callers.
     outage: Outage | None = None
-    #: Its place in the rotation.
+    #: Its position in the rotation.
     turn: int = 0
 
     @property
     def error(self) -> BaseException | None:
-        """What ended the wait; None: it goes on, or the operation has finished."""
+        """The error that ended the wait; None: it continues, or the operation has finished."""
         return self.finished.exception() if self.finished.done() and not self.finished.cancelled() else None
 
     def take_news(self, operation: Operation, now: float) -> None:
-        """Take what was read of the operation, and tell those who wait of a change."""
+        """Update the operation, and report a change to the callers."""
         if self.finished.done():
             return
         self.times_unknown = 0
@@ -53,9 +53,9 @@ class Wait:
             self.finished.set_result(operation)
 
     def take_trouble(self, error: TolokaApiError, now: float, *, is_known: bool) -> None:
-        """Take note of a read that failed.
+        """Record a failed read.
 
-        :param is_known: whether those who wait hear of it anyway.
+        :param is_known: whether the callers are informed anyway.
         """
         self.trouble = error
         if is_known:
@@ -70,9 +70,9 @@ class Wait:
             self.finished.set_exception(error)
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         if not self.finished.cancel() and not self.finished.cancelled():
-            # Retrieved, so that asyncio does not complain of an error that nobody asked for.
+            # Retrieved, so that asyncio does not complain about an unretrieved error.
             self.finished.exception()
 
     def _tell(self, level: int, line: str) -> None:

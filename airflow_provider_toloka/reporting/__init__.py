@@ -1,4 +1,4 @@
-"""Reports of what was found on an account and what became of it, log lines, and the text of an approval.
+"""Reports on the projects of an account and their outcomes, log lines, and texts for approvals.
 
 Pure: no HTTP and no Airflow; ``write_report`` loads Airflow's object storage when it is given a URI.
 """

@@ -1,4 +1,4 @@
-"""The histogram of idle time as an inline SVG picture, styled by the page. Pure."""
+"""Draw the histogram of idle time as an inline SVG, styled by the page. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from airflow_provider_toloka.reporting.words import age, counted, date
 _WIDTH, _HEIGHT = 960, 225
 _LEFT, _RIGHT, _TOP, _BOTTOM = 10, 10, 44, 46
 _GAP = 3.0
-#: A bar of one project beside one of thousands is still seen.
+#: A bar of one project is visible next to one of thousands.
 _LOWEST = 2.0
 
 
-#: Bars of selected projects are told from the others without colour, too.
+#: Bars of selected projects are distinguishable without colour.
 _HATCHED = (
     '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect class="chosen" width="6" height="6"/><rect class="stripe" width="2" height="6"/></pattern></defs>'
@@ -23,7 +23,7 @@ _HATCHED = (
 
 
 def chart(report: Report) -> str:
-    """Return the picture, and in words what it shows.
+    """Return the picture with its description.
 
     :param report: the report.
     """

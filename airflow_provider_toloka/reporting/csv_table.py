@@ -1,4 +1,4 @@
-"""The report as CSV: one line a project, safe to open in a spreadsheet. Pure."""
+"""Render a report as CSV: one row per project, safe to open in a spreadsheet. Pure."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ COLUMNS = (
     "dag_id",
     "run_id",
 )
-#: A spreadsheet takes a cell that begins with one of these for a formula, also in its full-width form.
+#: Spreadsheets treat cells that start with one of these, also in full-width form, as formulas.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%")
 
 
 def csv_table(report: Report) -> str:
     """Return the report as CSV with a header line; lines end with CR LF (RFC 4180).
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Text that a spreadsheet would treat as a formula is prefixed with an apostrophe.
 
     :param report: the report.
     """

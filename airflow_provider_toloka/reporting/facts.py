@@ -1,4 +1,4 @@
-"""What a report says as a whole, for every form of it. Pure; all texts are plain, and still to be escaped."""
+"""The general facts of a report, for every format. Pure; all texts are plain, and have to be escaped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider_toloka.reporting.words import age, moment
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """Return what there is to say of a report as a whole: names and values, as plain text.
+    """Return the general facts of a report as plain text: names and values.
 
     :param report: the report.
     """
@@ -16,11 +16,11 @@ def facts(report: Report) -> list[tuple[str, str]]:
     told: list[tuple[str, object]] = [
         ("Account", " ".join(filter(None, (report.account, f"({report.account_id})" if report.account_id else "")))),
         ("Environment", report.environment),
-        ("Mode", "dry run: nothing was changed" if report.dry_run else ""),
+        ("Mode", "preview: nothing was changed" if report.dry_run else ""),
         ("Stale when idle since before", moment(report.before) if report.before else ""),
         ("Threshold", age(report.inactive_for) if report.inactive_for else ""),
-        ("Ages as of", moment(report.as_of)),
-        ("Report made", moment(report.created)),
+        ("Reference time", moment(report.as_of)),
+        ("Report created", moment(report.created)),
     ]
     if run:
         index = run.map_index is not None and run.map_index >= 0
@@ -40,7 +40,7 @@ def title_of(report: Report) -> str:
 
     :param report: the report.
     """
-    return f"{'Dry run: stale' if report.dry_run else 'Stale'} projects of {account_of(report)}"
+    return f"{'Preview: stale' if report.dry_run else 'Stale'} projects of {account_of(report)}"
 
 
 def account_of(report: Report) -> str:
@@ -53,7 +53,7 @@ def account_of(report: Report) -> str:
 
 
 def web_address(url: str | None) -> str:
-    """Return an address if it is one of the web, else nothing: a report links nowhere else.
+    """Return an address if it is a web address, else an empty text: reports link to web pages only.
 
     :param url: an address; None: none.
     """

@@ -1,4 +1,4 @@
-"""How many of an account's active projects have been idle for how long: bars whose edges meet the threshold. Pure."""
+"""Count an account's active projects by idle time; the edge of a bar is at the threshold. Pure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from airflow_provider_toloka.reporting.report import Outcome, Report, days
 
 MOST_BARS = 18
-#: How many bars fit below the threshold; the first that gives whole days is taken.
+#: The possible numbers of bars below the threshold; the first with bars of whole days is used.
 _PARTS = (6, 5, 4, 7, 8, 3, 2, 1)
 _NICE_DAYS = (1, 2, 5, 7, 10, 14, 15, 30, 60, 90, 180, 365)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """The projects that have been idle for some range of days.
+    """The projects with an idle time in a range of days.
 
-    :param start: the fewest days.
-    :param end: the days at which the next bar starts; None: this is the last one, and open-ended.
-    :param selected: how many of them were selected for archiving.
-    :param left_alone: how many were not.
+    :param start: the start of the range.
+    :param end: the start of the next bar; None: this is the last bar, without an end.
+    :param selected: the number of projects selected for archiving.
+    :param left_alone: the number of other projects.
     """
 
     start: float
@@ -30,7 +30,7 @@ class Bar:
 
     @property
     def count(self) -> int:
-        """How many projects there are in all."""
+        """The total number of projects."""
         return self.selected + self.left_alone
 
     @property
@@ -44,8 +44,8 @@ class Histogram:
     """An account's active projects by idle time.
 
     :param bars: from the shortest idle time to the longest, without gaps.
-    :param threshold: the place of the bar that begins at the age at which a project is stale; None: age did not matter.
-    :param unknown: how many active projects have no known activity.
+    :param threshold: the index of the first bar of stale projects; None: activity does not matter.
+    :param unknown: the number of active projects without a known activity.
     """
 
     bars: tuple[Bar, ...]
@@ -61,7 +61,7 @@ class Histogram:
 def idle_time(report: Report, *, most_bars: int = MOST_BARS) -> Histogram:
     """Count the account's active projects by idle time.
 
-    Projects that were archived before are left out; those that this run archived are counted.
+    Projects that were archived before are left out; projects that this run archived are counted.
 
     :param report: the report.
     :param most_bars: the highest number of bars, at least 2; default 18.
@@ -75,7 +75,7 @@ def idle_time(report: Report, *, most_bars: int = MOST_BARS) -> Histogram:
     threshold = days(report.inactive_for) if report.inactive_for else None
     longest = max((idle_days for idle_days, _ in idle), default=0.0)
     width = _width(threshold, longest, most_bars)
-    # A project that is idle for exactly the threshold belongs to the bar that begins there.
+    # A project that has been idle for exactly the threshold belongs to the bar that starts there.
     number = min(most_bars, max(int(longest / width) + 1, 1 if threshold is None else round(threshold / width) + 1))
     selected, left_alone = [0] * number, [0] * number
     for idle_days, is_selected in idle:
@@ -100,7 +100,7 @@ def _width(threshold: float | None, longest: float, most_bars: int) -> float:
         needed = max(longest, 1.0) / most_bars
         return next((float(nice) for nice in _NICE_DAYS if nice > needed), math.ceil(needed))
     parts = [number for number in _PARTS if number < most_bars]
-    # Wide bars, where the threshold is short and projects have been idle for years.
+    # Wide bars, if the threshold is short and projects have been idle for years.
     fitting = [number for number in parts if longest * number / threshold < most_bars] or [parts[-1]]
     whole = [number for number in fitting if (threshold / number).is_integer()]
     return threshold / (whole or fitting)[0]

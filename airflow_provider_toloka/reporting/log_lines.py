@@ -1,6 +1,6 @@
-"""The lines of a task's log: the rule first, one line a project, the outcome last. Pure functions that return text.
+"""The lines of a task's log: the rule first, one line per project, the outcome last. Pure functions that return text.
 
-No line has an address or a request id: these are in the report, in the result, and in the log at DEBUG.
+Addresses and request ids are in the report, in the result, and in the log at DEBUG only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedPr
 from airflow_provider_toloka.reporting.words import age, brief, counted, cut, date, duration, holdings
 
 MOST_ROWS = 50
-#: From so many rows on, the table is folded into a group of the log.
+#: From this many rows on, the table is folded into a group of the log.
 GROUPED_ROWS = 15
 _LONGEST_REASON = 100
 _WIDEST_REASON = 60
@@ -30,15 +30,15 @@ def account_line(
     inactive_for: timedelta | None = None,
     name_pattern: str | None = None,
 ) -> str:
-    """Return the first line: the account, and what the rule selects.
+    """Return the first line: the account, and how many projects are selected.
 
-    :param account: the account's name; None: not known.
+    :param account: the account's name; None: unknown.
     :param environment: such as ``production``.
-    :param projects: how many active projects the account has, or how many were asked for.
+    :param projects: the number of the account's active projects, or of the requested ones.
     :param selected: how many of them are selected.
-    :param before: the time since which they have been idle; default None: age does not matter.
+    :param before: the time since which they have been idle; default None: activity does not matter.
     :param inactive_for: the same as a duration; default None.
-    :param name_pattern: the glob that their names match; default None: names do not matter.
+    :param name_pattern: the glob that their names match; default None: all names.
     """
     who = f"Account {shown(account)} ({environment})" if account else f"Account ({environment})"
     if before is None:
@@ -46,7 +46,7 @@ def account_line(
     else:
         rule = f"{selected:,} idle since before {date(before)}" + (f" ({age(inactive_for)})" if inactive_for else "")
     if name_pattern is not None:
-        rule += f", with a name like {shown(name_pattern)}"
+        rule += f", with a name that matches {shown(name_pattern)}"
     return f"{who}: {counted(projects, 'project')}, {rule}"
 
 
@@ -70,7 +70,7 @@ def last_line(projects: Iterable[ReportedProject], *, seconds: float | None = No
     """Return the last line: the outcome.
 
     :param projects: the report's entries.
-    :param seconds: how long the task took; it is said of a single project; default None.
+    :param seconds: the duration of the task, shown for a single project; default None.
     """
     by_outcome: dict[Outcome, list[ReportedProject]] = {outcome: [] for outcome in Outcome}
     for project in projects:
@@ -100,7 +100,7 @@ def archived_line(project_id: str, name: str | None, *, seconds: float | None = 
 
     :param project_id: the project's id.
     :param name: its name; None: not known.
-    :param seconds: how long it took; default None: not said.
+    :param seconds: the duration; default None: not shown.
     """
     return f"Archived {_project(project_id, name)}" + ("" if seconds is None else f" in {duration(seconds)}")
 
@@ -116,24 +116,24 @@ def already_line(project_id: str, name: str | None) -> str:
 
 
 def preview_line(projects: Collection[ReportedProject]) -> str:
-    """Return the outcome of a dry run: ``DRY RUN: 13 projects would be archived, with ...; nothing was changed``.
+    """Return the outcome of a preview: ``PREVIEW: 13 projects would be archived, with ...; nothing was changed``.
 
-    :param projects: those that would be archived.
+    :param projects: the projects that would be archived.
     """
     held = holdings(sum(one.pools for one in projects), sum(one.trainings for one in projects))
     return (
-        f"DRY RUN: {counted(len(projects), 'project')} would be archived{f', with {held}' if held else ''}; "
+        f"PREVIEW: {counted(len(projects), 'project')} would be archived{f', with {held}' if held else ''}; "
         "nothing was changed"
     )
 
 
 def progress_line(*, done: int, total: int, failed: int = 0, seconds_left: float | None = None) -> str:
-    """Return how far a batch is, over all deferrals: ``Archived 11 of 25 projects; 1 failed; about 40 s left``.
+    """Return the progress of a batch, over all deferrals: ``Archived 11 of 25 projects; 1 failed; about 40 s left``.
 
-    :param done: how many projects are archived.
-    :param total: how many were selected.
-    :param failed: how many failed; default 0.
-    :param seconds_left: an estimate; default None: not known.
+    :param done: the number of archived projects.
+    :param total: the number of selected projects.
+    :param failed: the number of failed projects; default 0.
+    :param seconds_left: an estimate; default None: unknown.
     """
     told = [f"Archived {done:,} of {counted(total, 'project')}"]
     if failed:
@@ -144,17 +144,17 @@ def progress_line(*, done: int, total: int, failed: int = 0, seconds_left: float
 
 
 def rows(projects: Iterable[ReportedProject], *, most: int = MOST_ROWS, rest: str = "the report") -> list[str]:
-    """Return one line for each project: id, outcome, reason, and the name last, because it may be cut.
+    """Return one line per project: id, outcome, reason, and the name last, because it may be truncated.
 
-    :param projects: the entries to show, in the order to show them.
+    :param projects: the entries, in the order of the lines.
     :param most: the highest number of rows; default 50.
-    :param rest: where the other rows are, for the last line; default ``the report``.
+    :param rest: where to find the other rows, for the last line; default ``the report``.
     """
     every = list(projects)
     shown_ones = every[:most]
     table = [(one.id, _what(one), _reason(one)) for one in shown_ones]
     widths = [max((len(row[column]) for row in table), default=0) for column in range(3)]
-    # One long reason must not push all names out of sight.
+    # A long reason must not push all names out of view.
     widths[2] = min(widths[2], _WIDEST_REASON)
     lines = []
     for one, cells in zip(shown_ones, table, strict=True):
@@ -168,7 +168,7 @@ def rows(projects: Iterable[ReportedProject], *, most: int = MOST_ROWS, rest: st
 def grouped(title: str, lines: Sequence[str], *, at_least: int = GROUPED_ROWS) -> list[str]:
     """Return lines below a title, folded into a group of Airflow's log when there are many.
 
-    :param title: what the lines are.
+    :param title: the title.
     :param lines: the lines.
     :param at_least: from how many lines on they are folded; default 15.
     """
@@ -178,10 +178,10 @@ def grouped(title: str, lines: Sequence[str], *, at_least: int = GROUPED_ROWS) -
 
 
 def failure(projects: Sequence[ReportedProject], *, of: int, most: int = MOST_ROWS) -> str:
-    """Return the message of a task that could not archive some projects; each remedy stands on its own line, once.
+    """Return the message of a task that could not archive some projects; each remedy is shown once, on its own line.
 
-    :param projects: those that failed.
-    :param of: how many projects were selected.
+    :param projects: the failed projects.
+    :param of: the number of selected projects.
     :param most: the highest number of rows; default 50.
     """
     lines = [f"{len(projects):,} of {counted(of, 'project')} could not be archived:"]
@@ -199,13 +199,13 @@ def selection_warnings(
     excluded: int = 0,
     unknown_exclusions: Sequence[str] = (),
 ) -> list[str]:
-    """Return a line for a name pattern that matches nothing, and one for exclusions that exclude nothing.
+    """Return warnings about a name pattern without matches, and about exclusions without effect.
 
-    :param projects: how many active projects the account has.
-    :param not_matching: how many of them do not match the pattern, whatever their age; default 0.
-    :param name_pattern: the pattern; default None: none was given.
-    :param excluded: how many were excluded by id before the pattern was tried; default 0.
-    :param unknown_exclusions: the excluded ids that are no active project of the account; default: none.
+    :param projects: the number of the account's active projects.
+    :param not_matching: how many of them do not match the pattern; default 0.
+    :param name_pattern: the pattern; default None: no pattern.
+    :param excluded: how many were excluded by id before; default 0.
+    :param unknown_exclusions: the excluded ids that do not belong to an active project; default: none.
     """
     warnings = []
     if name_pattern is not None and not_matching and not_matching + excluded >= projects:

@@ -1,4 +1,4 @@
-"""Markdown for people: the report as a page, and the subject and body of an approval. Names are escaped. Pure."""
+"""Render a report, and the subject and body of an approval, as Markdown with escaped names. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from airflow_provider_toloka.reporting.facts import account_of, facts, title_of,
 from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedProject, days
 from airflow_provider_toloka.reporting.words import age, counted, date, flat, holdings, moment
 
-#: An approver reads so many rows; the rest is in the report.
+#: The number of rows for an approver; the rest is in the report.
 APPROVAL_ROWS = 30
-_NO_RETURN = "An archived project can still be read, but it cannot be brought back."
+_NO_RETURN = "An archived project can be read, but not restored."
 _ACTIVE_CHARACTERS = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~&$:@])")
 _ACTIVE_IN_ADDRESSES = re.compile(r"[\s()<>\[\]|\\\"'`]")
 
 
 def escaped(text: str) -> str:
-    """Return a text as Markdown that shows exactly this text, on one line, also in a table.
+    """Escape a text, so that Markdown shows exactly this text on one line, also in a table.
 
     :param text: any text, such as a project's name.
     """
@@ -27,7 +27,7 @@ def escaped(text: str) -> str:
 
 
 def approval_subject(report: Report) -> str:
-    """Return the question for an approver, with number, account and environment. It is plain text.
+    """Return the question for an approver as plain text, with the number, account and environment.
 
     :param report: what would be archived.
     """
@@ -35,15 +35,15 @@ def approval_subject(report: Report) -> str:
 
 
 def approval_body(report: Report, *, most: int = APPROVAL_ROWS, rest: str = "") -> str:
-    """Return what an approver should read, as Markdown: a table of the projects, the longest idle first.
+    """Return the text for an approver as Markdown: a table of the projects, the longest idle first.
 
     :param report: what would be archived.
     :param most: the highest number of rows; default 30.
-    :param rest: where all projects are listed, such as an address; default: not said.
+    :param rest: where all projects are listed, such as an address; default: not shown.
     """
     asked = _asked(report)
     if not asked:
-        return f"No project of {escaped(account_of(report))} is to be archived."
+        return f"No project of {escaped(account_of(report))} would be archived."
     held = holdings(sum(one.pools for one in asked), sum(one.trainings for one in asked))
     rule = f" idle for more than {age(report.inactive_for)}" if report.inactive_for else ""
     lines = [

@@ -1,4 +1,4 @@
-"""The report as an HTML page that stands alone: it loads nothing, and runs only the script it contains. Pure."""
+"""Render a report as a self-contained HTML page, which loads nothing and runs only its own script. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_toloka.reporting.facts import facts, title_of, web_address
 from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedProject, days
 from airflow_provider_toloka.reporting.words import counted, date, flat, holdings, moment
 
-#: A sign beside each outcome's word, for readers without colour.
+#: A sign next to each outcome, for readers without colour.
 _SIGNS = {
     Outcome.FAILED: "✗",
     Outcome.POSTPONED: "→",
@@ -25,7 +25,7 @@ _SIGNS = {
     Outcome.SKIPPED: "-",
     Outcome.IN_USE: "▶",
 }
-#: The heads of the table's columns, and whether they hold numbers.
+#: The headers of the table's columns, and whether they contain numbers.
 _COLUMNS = (
     ("Outcome", False),
     ("Id", False),
@@ -34,7 +34,7 @@ _COLUMNS = (
     ("Idle days", True),
     ("Pools", True),
     ("Trainings", True),
-    ("Why, and what to do", False),
+    ("Reason and remedy", False),
     ("Finished (UTC)", False),
 )
 
@@ -70,8 +70,8 @@ def page(report: Report) -> str:
 def _mode(report: Report) -> str:
     told = f"As of {moment(report.as_of)}."
     if report.dry_run:
-        told += " A dry run: nothing was changed."
-    return f"<p>{_text(told)} An archived project can still be read, but it cannot be brought back.</p>\n"
+        told += " A preview: nothing was changed."
+    return f"<p>{_text(told)} An archived project can be read, but not restored.</p>\n"
 
 
 def _summary(report: Report) -> str:
@@ -105,7 +105,7 @@ def _table(report: Report) -> str:
     total = counted(len(report.projects), "project")
     return (
         '<section aria-labelledby="projects"><h2 id="projects">Projects</h2>\n'
-        # The script shows the controls: without it they could do nothing.
+        # The script shows the controls, which do not work without it.
         '<form id="controls" hidden><label>Search <input type="search" id="search"></label> '
         f'<label>Outcome <select id="outcome"><option value="">all</option>{options}</select></label> '
         f'<output id="shown" aria-live="polite">{total}</output></form>\n'

@@ -1,4 +1,4 @@
-"""A report as data: what became of each project, merged over a task's tries, to and from plain JSON. Pure."""
+"""A report as data: the outcome of each project, merged over a task's tries, to and from plain JSON. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _A_DAY = 86_400
 
 
 class Outcome(StrEnum):
-    """What became of a project; members are in the order in which a report lists them."""
+    """The outcome of a project; members are in the order of a report."""
 
     FAILED = "failed"
     POSTPONED = "postponed"
@@ -40,7 +40,7 @@ _LABELS = {
     Outcome.IN_USE: "in use",
 }
 _RANKS = {outcome: rank for rank, outcome in enumerate(Outcome)}
-#: Outcomes of the projects that were selected for archiving.
+#: The outcomes of projects that were selected for archiving.
 SELECTED = frozenset({Outcome.FAILED, Outcome.POSTPONED, Outcome.ARCHIVED, Outcome.WOULD_ARCHIVE})
 
 
@@ -49,17 +49,17 @@ class ReportedProject:
     """One project of a report.
 
     :param id: the project's id.
-    :param outcome: what became of it.
-    :param name: its public name; default None: not known.
+    :param outcome: its outcome.
+    :param name: its public name; default None: unknown.
     :param reason: why, on one line and without the project's name; default: empty.
-    :param remedy: what a person can do about it; default: empty, nothing to do.
-    :param last_activity: when it was last used; default None: not known.
-    :param pools: how many of its pools were not archived before; default 0.
-    :param trainings: how many of its trainings were not archived before; default 0.
+    :param remedy: what to do about it; default: empty.
+    :param last_activity: when it was last used; default None: unknown.
+    :param pools: the number of its pools that were not archived before; default 0.
+    :param trainings: the number of its trainings that were not archived before; default 0.
     :param url: its page on Toloka's site; default None: no link.
-    :param operation_id: the operation that archived it, or was meant to; default None.
+    :param operation_id: the operation that archived it, or failed to; default None.
     :param finished: when that operation finished; default None.
-    :param postponed_until: when it can be archived; default None: not known, or not postponed.
+    :param postponed_until: when it can be archived; default None: unknown, or not postponed.
     :param try_number: the task's try in which this happened; default None.
     """
 
@@ -79,7 +79,7 @@ class ReportedProject:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Make it from the JSON of ``to_json``; unknown keys are ignored, absent ones get their default."""
+        """Create it from the JSON of ``to_json``; unknown keys are ignored, missing ones get their default."""
         known = {name: json[name] for name in _FIELDS if json.get(name) is not None}
         known |= {name: _read_time(known[name]) for name in _TIMES & known.keys()}
         return cls(**known | {"id": str(json["id"]), "outcome": Outcome(json["outcome"])})
@@ -90,9 +90,9 @@ class ReportedProject:
         return json | {"outcome": self.outcome.value} | {name: _time(json[name]) for name in _TIMES}
 
     def idle(self, as_of: datetime) -> timedelta | None:
-        """Return how long the project has not been used; None: not known.
+        """Return how long the project has been idle; None: unknown.
 
-        :param as_of: the time that the age is counted from.
+        :param as_of: the reference time.
         """
         return None if self.last_activity is None else max(timedelta(), _between(self.last_activity, as_of))
 
@@ -108,16 +108,16 @@ _TIMES = {"last_activity", "finished", "postponed_until"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunInfo:
-    """The Airflow task that made the report.
+    """The Airflow task that created the report.
 
     :param dag_id: its DAG.
     :param run_id: the DAG run.
     :param task_id: the task.
-    :param try_number: the last try that is in the report; default None: not known.
+    :param try_number: the last try in the report; default None: unknown.
     :param map_index: the index of a mapped task; default None: not mapped.
     :param url: the page of the task instance; default None.
-    :param triggered_by: who triggered the run, where Airflow tells; default None.
-    :param approved_by: who approved it, where Airflow tells; default None.
+    :param triggered_by: who triggered the run, if Airflow knows; default None.
+    :param approved_by: who approved it, if Airflow knows; default None.
     """
 
     dag_id: str
@@ -141,17 +141,17 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was found on an account, and what became of it.
+    """The projects that were found on an account, and their outcomes.
 
-    :param environment: ``production``, ``sandbox``, or the host of another Toloka.
-    :param as_of: the time that ages are counted from.
-    :param created: when the report was made.
-    :param account: the account's name; default None: not known.
-    :param account_id: the account's id; default None: not known.
-    :param before: projects without any activity since this time are stale; default None: age did not matter.
-    :param dry_run: whether nothing was to be changed; default False.
+    :param environment: ``production``, ``sandbox``, or the host of another server.
+    :param as_of: the reference time for idle times.
+    :param created: when the report was created.
+    :param account: the account's name; default None: unknown.
+    :param account_id: the account's id; default None: unknown.
+    :param before: projects without activity since this time are stale; default None: activity does not matter.
+    :param dry_run: whether this is a preview; default False.
     :param parameters: the task's parameters, as JSON values; default: none.
-    :param run: the Airflow task that made it; default None: made outside Airflow.
+    :param run: the Airflow task that created it; default None: created outside Airflow.
     :param projects: the projects of the account; at most one entry for each id.
     """
 
@@ -168,12 +168,12 @@ class Report:
 
     @property
     def inactive_for(self) -> timedelta | None:
-        """The threshold: how long a stale project has not been used; None: age did not matter."""
+        """The threshold: how long a stale project has been idle; None: activity does not matter."""
         return None if self.before is None else _between(self.before, self.as_of)
 
     @property
     def counts(self) -> dict[Outcome, int]:
-        """How many projects had each outcome, without those that no project had."""
+        """The number of projects by outcome, without outcomes that no project has."""
         found = Counter(project.outcome for project in self.projects)
         return {outcome: found[outcome] for outcome in Outcome if found[outcome]}
 
@@ -190,13 +190,13 @@ class Report:
         return [project for project in self.projects if project.is_selected]
 
     def ordered(self) -> list[ReportedProject]:
-        """Return the projects as a reader wants them: failures first, then the longest idle."""
+        """Return the projects in the order of a report: failures first, then the longest idle."""
         return sorted(self.projects, key=lambda one: (_RANKS[one.outcome], _time(one.last_activity) or "", one.id))
 
     def updated(self, projects: Iterable[ReportedProject]) -> Report:
         """Return the report with newer entries, each of which replaces the one with its id.
 
-        What a newer entry does not know (name, activity, counts, link) is kept from the older one.
+        Values that a newer entry does not have (name, activity, counts, link) are kept from the older one.
 
         :param projects: the newer entries.
         """
@@ -207,11 +207,11 @@ class Report:
         return replace(self, projects=tuple(entries.values()))
 
     def after(self, earlier: Iterable[ReportedProject]) -> Report:
-        """Return the report with the record of the task's former tries merged in.
+        """Return the report merged with the record of the task's earlier tries.
 
-        This try's entry wins, but a project that a former try archived stays "archived", with that try's operation.
+        This try's entry wins, but a project that an earlier try archived stays "archived", with that try's operation.
 
-        :param earlier: the entries of the former tries.
+        :param earlier: the entries of the earlier tries.
         """
         before = replace(self, projects=()).updated(earlier)
         return before.updated(self.projects)
@@ -264,13 +264,13 @@ def days(idle: timedelta) -> float:
 
 
 def _between(earlier: datetime, later: datetime) -> timedelta:
-    # pendulum's times differ by an interval of its own, which cannot be divided as a timedelta can.
+    # The difference of pendulum's times is its own interval class, which cannot be divided like a timedelta.
     return timedelta(seconds=(later - earlier).total_seconds())
 
 
 def _merged(older: ReportedProject, newer: ReportedProject) -> ReportedProject:
     if older.outcome is Outcome.ARCHIVED and newer.outcome is not Outcome.ARCHIVED:
-        # Archiving cannot be undone: whatever was seen later (an old list, "already archived") is no news.
+        # Archiving cannot be undone: later observations (an old list, "already archived") do not change the outcome.
         return older
     kept: dict[str, Any] = {
         name: getattr(older, name)

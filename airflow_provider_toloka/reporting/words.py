@@ -1,4 +1,4 @@
-"""How reports, log lines and approvals word numbers, times and names. Pure."""
+"""Format numbers, times and names for reports, log lines and approvals. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _URL = re.compile(r"\b[a-z]+://\S+", re.IGNORECASE)
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 pool``, ``2 pools``, ``20,000 projects``.
 
-    :param number: how many.
+    :param number: the number.
     :param noun: the singular; the plural ends with an "s".
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def holdings(pools: int, trainings: int) -> str:
-    """Return what projects hold: ``25 pools``, ``2 trainings``, ``21 pools and trainings``; empty: nothing.
+    """Return the contents of projects: ``25 pools``, ``2 trainings``, ``21 pools and trainings``; empty: nothing.
 
-    :param pools: how many pools.
-    :param trainings: how many trainings.
+    :param pools: the number of pools.
+    :param trainings: the number of trainings.
     """
     if pools and trainings:
         return f"{pools + trainings:,} pools and trainings"
@@ -76,10 +76,10 @@ def duration(seconds: float) -> str:
 
 
 def cut(name: str, longest: int = LONGEST_NAME) -> str:
-    """Return a name on one line, of at most so many characters; the last one is "…" when something is missing.
+    """Return a name on one line, truncated with "…" if it is too long.
 
     :param name: the name.
-    :param longest: the highest number of characters; default 40.
+    :param longest: the maximum number of characters; default 40.
     """
     line = one_line(name)
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
@@ -94,7 +94,7 @@ def flat(text: str) -> str:
 
 
 def brief(reason: str) -> str:
-    """Return a reason for a line of a log: without addresses, request ids and the like, which the report has.
+    """Return a reason for a line of a log, without addresses, request ids and the like, which the report contains.
 
     :param reason: such as the text of an error.
     """

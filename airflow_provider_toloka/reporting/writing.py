@@ -1,4 +1,4 @@
-"""Where a report goes: a local file, or anywhere Airflow's object storage reaches. The ending chooses the form."""
+"""Write a report to a local file or Airflow's object storage. The extension selects the format."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from airflow_provider_toloka.reporting.report import Report
 
 
 def render_html(report: Report) -> str:
-    """Return the report as a page that stands alone.
+    """Return the report as a self-contained page.
 
     :param report: the report.
     """
-    # Its style and script are read from files, which only a page needs.
+    # Imported here, because only this format reads the style sheet and the script.
     from airflow_provider_toloka.reporting.page import page
 
     return page(report)
@@ -37,7 +37,7 @@ def render_json(report: Report) -> str:
     return json.dumps(report.to_json(), ensure_ascii=False, indent=1) + "\n"
 
 
-#: Excel reads a CSV file as UTF-8 only when it begins with a byte order mark.
+#: Excel reads a CSV file as UTF-8 only if it starts with a byte order mark.
 _ENCODINGS = {".csv": "utf-8-sig"}
 RENDERERS: dict[str, Callable[[Report], str]] = {
     ".html": render_html,
@@ -48,11 +48,11 @@ RENDERERS: dict[str, Callable[[Report], str]] = {
 
 
 def check_report_path(path: Any) -> str:
-    """Return the form of a report, ``.html``, ``.csv``, ``.json`` or ``.md``, as its path's ending chooses it.
+    """Return the extension of a report's path: ``.html``, ``.csv``, ``.json`` or ``.md``.
 
-    :param path: a path or URI, as text or as an object; None or an empty text: no report is wanted.
-    :returns: the form; empty: no report is wanted.
-    :raises ValueError: the ending is another one.
+    :param path: a path or URI, as text or as an object; None or an empty text: no report.
+    :returns: the extension; empty: no report.
+    :raises ValueError: the extension is another one.
     """
     if path is None or path == "":
         return ""
@@ -70,23 +70,23 @@ def render(report: Report, ending: str) -> bytes:
 
     :param report: the report.
     :param ending: ``.html``, ``.csv``, ``.json`` or ``.md``.
-    :raises ValueError: the ending is another one.
+    :raises ValueError: the extension is another one.
     """
     text = RENDERERS[check_report_path(f"report{ending}")](report)
-    # Half of a surrogate pair, which JSON can hold, has no bytes in UTF-8.
+    # A lone surrogate, which JSON allows, cannot be encoded as UTF-8.
     return text.encode(_ENCODINGS.get(ending, "utf-8"), errors="backslashreplace")
 
 
 def write_report(report: Report, path: Any) -> str:
-    """Write a report, and return where it is.
+    """Write a report; return its location.
 
-    A local file is written aside and moved into place, so that no reader sees half of it; missing folders are made.
+    A local file is replaced only when the new one is complete. Missing folders are created.
 
     :param report: the report.
     :param path: a local path, a URI such as ``s3://conn_id@bucket/stale.html``, or an ``ObjectStoragePath``. The
-        ending chooses the form: ``.html``, ``.csv``, ``.json`` or ``.md``.
+        extension selects the format: ``.html``, ``.csv``, ``.json`` or ``.md``.
     :returns: the path or URI, as text.
-    :raises ValueError: the ending is another one.
+    :raises ValueError: the extension is another one.
     :raises OSError: the file cannot be written.
     """
     content = render(report, check_report_path(path) or "none")
@@ -109,7 +109,7 @@ def _local(path: Any) -> Path | None:
 
 
 def _object_storage_path(uri: str) -> Any:
-    # Only here: this package works without Airflow, and its own paths know Airflow's connections.
+    # Imported here, because this package works without Airflow; these paths use Airflow's connections.
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return ObjectStoragePath(uri)
@@ -118,7 +118,7 @@ def _object_storage_path(uri: str) -> Any:
 def _write_aside(path: Path, content: bytes) -> None:
     path = path.expanduser().resolve()
     if path.exists() and not path.is_file():
-        path.write_bytes(content)  # such as /dev/stdout, which nothing can be moved to
+        path.write_bytes(content)  # such as /dev/stdout, to which no file can be moved
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")

@@ -145,7 +145,7 @@ def test_an_effect_that_shows_late_is_looked_at_again(
     [
         ("require_archived", "  pools='archive_closed' archives those that are closed,\n  pools='close_and_archive' "),
         ("archive_closed", "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work."),
-        ("close_and_archive", "run the task again when the reason has gone"),
+        ("close_and_archive", "Clear the task when the cause is fixed"),
     ],
 )
 def test_the_reason_is_told_with_its_remedy(rule: PoolsRule, remedy: str) -> None:

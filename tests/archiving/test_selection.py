@@ -137,7 +137,7 @@ def test_of_those_asked_for_by_id_it_says_why_one_is_not_selected() -> None:
         "3": "pool 10 'Live' is open",
         "4": "training 11 '' was in use at 2026-06-11 00:00:00 UTC, not before 2026-01-02 00:00:00 UTC",
         "5": "it is excluded",
-        "6": "its name 'Other' does not fit 'A survey'",
+        "6": "its name 'Other' does not match 'A survey'",
     }
 
 

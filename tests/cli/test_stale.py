@@ -97,7 +97,7 @@ def test_a_pattern_that_matches_nothing_is_warned_about(capsys: pytest.CaptureFi
     assert stale("--name-pattern", "^Forgotten.*", "--exit-code") == 0
     out, err = capsys.readouterr()
     assert err == "Warning: 0 of 32 projects: 32 do not match '^Forgotten.*' (a glob, case-sensitive)\n"
-    assert "with a name like '^Forgotten.*'" in out.splitlines()[0]
+    assert "with a name that matches '^Forgotten.*'" in out.splitlines()[0]
     assert out.splitlines()[-1] == "0 projects are stale; nothing was changed"
 
 
@@ -122,9 +122,9 @@ def test_a_script_can_ask_whether_there_are_any() -> None:
         (("--csv", "stale.pdf"), {}, 2, "should end with .html, .csv, .json or .md"),
         (("--html", "/proc/no/stale.html"), {}, 5, "Could not write /proc/no/stale.html"),
         ((), {"TOLOKA_TOKEN": ""}, 2, "Set TOLOKA_TOKEN"),
-        ((), {"TOLOKA_TOKEN": "two words"}, 2, "TOLOKA_TOKEN holds a blank"),
+        ((), {"TOLOKA_TOKEN": "two words"}, 2, "TOLOKA_TOKEN contains a blank"),
         ((), {"TOLOKA_TOKEN": "unknown"}, 3, "Check TOLOKA_TOKEN"),
-        ((), {"TOLOKA_URL": "http://example.com"}, 2, "TOLOKA_URL 'example.com' is spoken to over plain http"),
+        ((), {"TOLOKA_URL": "http://example.com"}, 2, "TOLOKA_URL 'example.com' uses plain http"),
         (("--conn-id", "none_such"), {}, 2, "Could not read the Airflow connection 'none_such'"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_lost_answer_is_found_out_by_looking() -> None:
 
 def test_a_quota_of_an_hour_is_left_to_airflow() -> None:
     quota = error(429, "TOO_MANY_REQUESTS", retry_after="3600")
-    with pytest.raises(TolokaRateLimitError, match="Come back after"):
+    with pytest.raises(TolokaRateLimitError, match="Try again after"):
         start([ok(POOL), page(), page(), page(), quota])
 
 

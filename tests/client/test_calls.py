@@ -144,7 +144,7 @@ def test_a_filter_by_id_holds_on_every_page() -> None:
     ids=["empty", "the same again"],
 )
 def test_a_page_that_does_not_lead_on_is_an_error(pages: list[Answer]) -> None:
-    with pytest.raises(TolokaInvalidAnswerError, match=r"says that there is more, but does not lead on"):
+    with pytest.raises(TolokaInvalidAnswerError, match=r"promises more, but contains no new id"):
         Driver(pages).run(read_all(api().projects.listing()))
 
 

@@ -147,7 +147,7 @@ def test_no_depth_of_nesting_gets_through(status: int) -> None:
         (404, TolokaNotFoundError, "Check the id, and that it belongs to this account and environment"),
         (405, TolokaRequestError, "Toloka does not accept the request"),
         (408, TolokaUnavailableError, "Try again later"),
-        (409, TolokaConflictError, "its state, or that of what belongs to it, does not allow this"),
+        (409, TolokaConflictError, "its state, or the state of an object that depends on it, does not allow this"),
         (413, TolokaRequestError, "Toloka does not accept the request"),
         (429, TolokaRateLimitError, "too many requests"),
         (500, TolokaUnavailableError, "Try again later"),
@@ -199,9 +199,9 @@ def test_facts_of_the_wrong_kind_are_shown_as_text() -> None:
     [
         ("unreachable", "the host cannot be reached (a reason). Check the connection's host and the network."),
         ("tls", "the TLS connection failed (a reason). Check the connection's host, or set ca_bundle in its extra."),
-        ("timeout", "no answer in time (a reason). Try again later, or raise the connection's timeout."),
-        ("broken", "the connection broke off (a reason). Try again later."),
-        ("too large", "the answer is too large (a reason). Check that the connection's host is Toloka's API."),
+        ("timeout", "no response in time (a reason). Try again later, or increase the connection's timeout."),
+        ("broken", "the connection was interrupted (a reason). Try again later."),
+        ("too large", "the response is too large (a reason). Check that the connection's host is Toloka's API."),
     ],
 )
 def test_no_answer_says_why_and_what_to_do(kind: Any, advice: str) -> None:
@@ -323,4 +323,4 @@ def test_a_date_in_retry_after_is_the_time_until_then(date: datetime) -> None:
     date = date.replace(microsecond=0, tzinfo=UTC)
     error = READER.error(answer(429, retry_after=f"{date:%a, %d %b %Y %H:%M:%S} GMT"))
     assert error.retry_after == date.timestamp() - NOW
-    assert f"Come back after {date:%Y-%m-%d %H:%M:%S} UTC" in str(error)
+    assert f"Try again after {date:%Y-%m-%d %H:%M:%S} UTC" in str(error)

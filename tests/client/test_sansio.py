@@ -145,7 +145,7 @@ def test_retry_after_is_heeded_when_it_makes_sense(
 )
 def test_a_longer_wait_than_the_policy_allows_is_an_error_that_says_when(header: str, when: str) -> None:
     driver = Driver([error(429, retry_after=header)])
-    with pytest.raises(TolokaRateLimitError, match=f"Come back after {when} UTC"):
+    with pytest.raises(TolokaRateLimitError, match=f"Try again after {when} UTC"):
         driver.run(api().projects.get("1"))
     assert driver.sleeps == []
 
@@ -159,7 +159,7 @@ def test_a_quota_per_minute_is_waited_for() -> None:
 @pytest.mark.parametrize(("interval", "seconds"), [("HOUR", 3600), ("DAY", 86400)])
 def test_a_longer_quota_is_an_error_at_once(interval: str, seconds: int) -> None:
     driver = Driver([quota(interval)])
-    with pytest.raises(TolokaRateLimitError, match="Come back after 2023-11-1") as caught:
+    with pytest.raises(TolokaRateLimitError, match="Try again after 2023-11-1") as caught:
         driver.run(api().projects.get("1"))
     assert caught.value.retry_after == seconds
     assert driver.sleeps == []

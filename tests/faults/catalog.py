@@ -94,11 +94,11 @@ _RATE = [
         "429, `Retry-After` a year",
         {"status": 429, "headers": {"Retry-After": "31536000"}},
         kind="too long",
-        remedy="Come back after",
+        remedy="Try again after",
     ),
-    _rate("429, quota of the minute", _quota("MIN"), asked=60.0, remedy="Come back after"),
-    _rate("429, quota of the hour", _quota("HOUR"), kind="too long", remedy="Come back after"),
-    _rate("429, quota of the day", _quota("DAY"), kind="too long", remedy="Come back after"),
+    _rate("429, quota of the minute", _quota("MIN"), asked=60.0, remedy="Try again after"),
+    _rate("429, quota of the hour", _quota("HOUR"), kind="too long", remedy="Try again after"),
+    _rate("429, quota of the day", _quota("DAY"), kind="too long", remedy="Try again after"),
 ]
 
 _service = _group("The service is out", kind="passes", remedy="Toloka is not available. Try again later")
@@ -112,7 +112,7 @@ _SERVICE = [
     )
 ]
 
-_broken = _group("The connection breaks", kind="passes", remedy="the connection broke off")
+_broken = _group("The connection breaks", kind="passes", remedy="the connection was interrupted")
 _CONNECTION = [
     _broken(
         "connection refused",
@@ -135,7 +135,7 @@ _CONNECTION = [
 ]
 
 _slow = _group("Too slow, too large", kind="passes", timeout=1.0, remedy="raise the connection's timeout")
-_large = _group("Too slow, too large", kind="passes", remedy="the answer is too large")
+_large = _group("Too slow, too large", kind="passes", remedy="the response is too large")
 _SIZE = [
     _slow("no answer", {"delay": misbehaving.LONGEST}),
     _slow("headers byte by byte", misbehaving.dribble_headers),

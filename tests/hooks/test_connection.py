@@ -49,11 +49,11 @@ def test_the_test_button_names_an_account_without_a_name(emulator: TolokaEmulato
         ({"status": 404}, "not found. Check the id"),
         ({"status": 503}, "Toloka is not available. Try again later"),
         ({"status": 429}, "too many requests"),
-        ({"body": "<html>Welcome"}, "the answer is no JSON. Check that the connection's host is Toloka's API"),
+        ({"body": "<html>Welcome"}, "the response is not JSON. Check that the connection's host is Toloka's API"),
         ({"body": {"name": "another API"}}, "Check that the connection's host is Toloka's API"),
         ({"status": 302, "headers": {"Location": "/login"}}, "is a redirect to '/login', which is not followed"),
-        ({"disconnect": "before"}, "the connection broke off"),
-        ({"delay": 30}, "no answer in time (1 s). Try again later, or raise the connection's timeout"),
+        ({"disconnect": "before"}, "the connection was interrupted"),
+        ({"delay": 30}, "no response in time (1 s). Try again later, or increase the connection's timeout"),
     ],
     ids=str,
 )
@@ -96,11 +96,11 @@ def test_the_test_button_says_that_the_certificate_is_wrong(connect: Connect, tm
 
 
 WRONG = [
-    ({"password": ""}, "The connection has no API token. Put it into the field 'API token' (password)."),
+    ({"password": ""}, "The connection has no API token. Enter it in the field 'API token' (password)."),
     ({"extra": {"environment": "test"}}, "The connection's environment is 'test'; it should be production or sandbox."),
-    ({"host": "ftp://toloka.test"}, "The connection's host gives a URL that starts with 'ftp'"),
+    ({"host": "ftp://toloka.test"}, "The connection's host is a URL with the scheme 'ftp'"),
     ({"host": f"https://{TOKEN}@toloka.test"}, "without a user, a query or a fragment"),
-    ({"host": "http://toloka.test"}, "is spoken to over plain http"),
+    ({"host": "http://toloka.test"}, "uses plain http"),
     ({"extra": {"timeout": 0}}, "The connection's timeout is 0; it should be a number above 0."),
     ({"extra": {"retries": "many"}}, "The connection's retries is 'many'; it should be a whole number, 0 or above."),
     ({"extra": {"ca_bundle": "/none.pem"}}, "The connection's ca_bundle is '/none.pem'; it should be the path of a"),

@@ -43,11 +43,11 @@ def test_a_wanted_reason_ends_the_wait(status: str, reason: str) -> None:
     ("seen", "problem"),
     [
         (pool("CLOSED", "NOT_ENOUGH_BALANCE"), "Pool 7 was closed as NOT_ENOUGH_BALANCE, not as COMPLETED. Top up"),
-        (pool("CLOSED", "MANUAL"), "Somebody closed it"),
+        (pool("CLOSED", "MANUAL"), "It was closed manually"),
         (pool("CLOSED", "EXPIRED"), "set a later will_expire"),
         (pool("ARCHIVED", "FOR_UPDATE"), "was closed as FOR_UPDATE"),
         (pool("CLOSED", "SOMETHING_NEW"), "was closed as SOMETHING_NEW"),
-        (pool("ARCHIVED", None, None), "Pool 7 was archived, and never opened"),
+        (pool("ARCHIVED", None, None), "Pool 7 was archived without having been opened"),
     ],
 )
 def test_another_reason_is_a_problem(seen: Pool, problem: str) -> None:

@@ -61,7 +61,7 @@ def test_a_good_form_passes_as_it_is(kind: Kind) -> None:
 )
 def test_what_is_required_is_asked_for_by_its_path(kind: Kind, path: str) -> None:
     for form in (spoilt(FORMS[kind], path), spoilt(FORMS[kind], path, None)):
-        with pytest.raises(ValueError, match=rf"The form of the {kind} cannot be sent: {kind}\.{path} is required"):
+        with pytest.raises(ValueError, match=rf"The form of the {kind} is invalid: {kind}\.{path} is required"):
             check_form(kind, form)
 
 
@@ -143,14 +143,14 @@ def test_a_time_is_sent_in_utc(time: object) -> None:
 
 
 def test_a_reward_below_the_least_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"pool\.reward_per_assignment is 0\.004, but Toloka's least reward is 0\.005"):
+    with pytest.raises(ValueError, match=r"pool\.reward_per_assignment is 0\.004, but Toloka's minimum is 0\.005"):
         check_form("pool", spoilt(POOL, "reward_per_assignment", 0.004))
     assert check_form("pool", spoilt(POOL, "reward_per_assignment", 0.005)).warnings == ()
 
 
 def test_a_reward_of_nothing_is_warned_of() -> None:
     (warning,) = check_form("pool", spoilt(POOL, "reward_per_assignment", 0)).warnings
-    assert "control and training tasks only" in warning
+    assert "only control and training tasks" in warning
 
 
 def test_a_pool_without_mixer_config_is_warned_of() -> None:
@@ -167,7 +167,7 @@ def test_the_keys_own_field_is_refused(kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("task", "problem"),
     [
-        ({"image": "u"}, r"tasks\[7\]\.input_values is required.*belong into input_values"),
+        ({"image": "u"}, r"tasks\[7\]\.input_values is required.*into input_values"),
         ({"input_values": "u"}, r"tasks\[7\]\.input_values should be an object"),
         ({"input_values": {}, "overlap": 0}, r"tasks\[7\]\.overlap should be a whole number from 1 to 30,000"),
         (

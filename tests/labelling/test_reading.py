@@ -78,9 +78,9 @@ def test_cells_have_the_types_of_the_project(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("", r"line 0 of tasks\.csv: tasks\.csv is empty"),
-        ("a,a\n", "line 1 of tasks.csv: a column's name occurs twice"),
-        ("INPUT:a,b\n", "line 1 of tasks.csv: column 'b' should begin with INPUT: or GOLDEN:"),
-        ("INPUT:\n", "column 'INPUT:' should begin"),
+        ("a,a\n", "line 1 of tasks.csv: a column name occurs twice"),
+        ("INPUT:a,b\n", "line 1 of tasks.csv: column 'b' should start with INPUT: or GOLDEN:"),
+        ("INPUT:\n", "column 'INPUT:' should start"),
         ("a,b\n1\n", "line 2 of tasks.csv: the line has 1 cells, but the header has 2"),
         ('a\n"x\n', "line 2 of tasks.csv: unexpected end of data"),
         ("n\n7\nseven\n", "line 3 of tasks.csv: n should be of type integer, but is 'seven'"),

@@ -133,5 +133,5 @@ def test_another_format_is_refused(format_: object) -> None:
 
 def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ValueError, match='the extra "parquet"'):
+    with pytest.raises(ValueError, match=r"airflow-provider-toloka\[parquet\]"):
         check_format("parquet")

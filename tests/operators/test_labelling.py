@@ -166,7 +166,7 @@ def test_a_training_and_a_pool_that_requires_it(toloka: TolokaEmulator) -> None:
         ({"expires_in": "1d"}, "expires_in and pool.will_expire are both given"),
         ({"expires_in": 0}, "expires_in should be a duration above 0"),
         ({"pool_form": {**POOL_FORM, "project_id": "2"}}, "pool.project_id is '2', but project_id is '1'"),
-        ({"pool_form": {**POOL_FORM, "reward_per_assignment": 0.001}}, "least reward"),
+        ({"pool_form": {**POOL_FORM, "reward_per_assignment": 0.001}}, "minimum is"),
     ],
 )
 def test_a_wrong_pool_fails_at_once(toloka: TolokaEmulator, more: Any, problem: str) -> None:
@@ -222,7 +222,7 @@ def test_invalid_tasks_are_skipped_on_request(pool_id: str) -> None:
         ("", "tasks should be a list of dicts"),
         ("[{'input_values': {}}]", "render_template_as_native_obj"),
         ({"input_values": {}}, "tasks should be a list of dicts"),
-        ([{"image": "x"}], "belong into input_values"),
+        ([{"image": "x"}], "into input_values"),
         ("/no/such/file.txt", "ends in .jsonl"),
     ],
 )
@@ -306,8 +306,8 @@ def test_a_retry_returns_to_the_aggregation_that_was_started(
         (TolokaExportAssignmentsOperator, {"status": "DONE"}, "status should be one or more of"),
         (TolokaExportAssignmentsOperator, {"status": []}, "status should be one or more of"),
         (TolokaExportAssignmentsOperator, {"format": "xml"}, "format should be one of"),
-        (TolokaExportAssignmentsOperator, {"path": "None"}, "path came to nothing"),
-        (TolokaAggregateOperator, {"path": "", "fields": ["result"], "method": "DAWID_SKENE"}, "path came to nothing"),
+        (TolokaExportAssignmentsOperator, {"path": "None"}, "path is empty"),
+        (TolokaAggregateOperator, {"path": "", "fields": ["result"], "method": "DAWID_SKENE"}, "path is empty"),
         (TolokaAggregateOperator, {"fields": [], "method": "DAWID_SKENE"}, "fields should be a list"),
     ],
 )

@@ -34,7 +34,7 @@ from airflow_provider_toloka.reporting.markdown import escaped
 from airflow_provider_toloka.reporting.writing import _object_storage_path
 from tests.reporting.accounts import NASTY, NOW, project, report
 
-NO_RETURN = "An archived project can still be read, but it cannot be brought back."
+NO_RETURN = "An archived project can be read, but not restored."
 ENDINGS = [".html", ".csv", ".json", ".md"]
 EVERY = report(
     *(project(str(place), outcome, name=NASTY, reason=NASTY, remedy=NASTY) for place, outcome in enumerate(Outcome)),
@@ -134,7 +134,7 @@ def test_the_chart_has_the_threshold_and_tells_its_numbers_in_words() -> None:
 def test_a_report_of_nothing_is_a_page_too() -> None:
     text = html(report(before=None, run=None, dry_run=True)).text
     assert "No project was found." in text
-    assert "A dry run: nothing was changed." in text
+    assert "A preview: nothing was changed." in text
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -273,7 +273,7 @@ def test_an_approver_sees_the_names_as_they_are() -> None:
 
 
 def test_nothing_to_archive_is_told() -> None:
-    assert approval_body(report()) == r"No project of account 'Acme' \(production\) is to be archived."
+    assert approval_body(report()) == r"No project of account 'Acme' \(production\) would be archived."
 
 
 # Where they go

@@ -149,9 +149,9 @@ def test_soft_fail_skips(toloka: TolokaEmulator, mode: dict[str, Any], case: str
         ({"operation_id": "999"}, "DOES_NOT_EXIST"),
         ({"operation_id": "1/2"}, "operation_id"),
         ({"operation_id": ["1", ""]}, "operation_id"),
-        ({"operation_id": None}, "operation_id came to nothing"),
-        ({"operation_id": "{{ none }}"}, "operation_id came to nothing"),
-        ({"operation_id": ["1", None]}, "operation_id came to nothing"),
+        ({"operation_id": None}, "operation_id is empty"),
+        ({"operation_id": "{{ none }}"}, "operation_id is empty"),
+        ({"operation_id": ["1", None]}, "operation_id is empty"),
     ],
 )
 def test_what_no_retry_mends_fails_at_the_first_try(mode: dict[str, Any], arguments: dict[str, Any], told: str) -> None:

@@ -1,7 +1,7 @@
-"""Toloka's API as flows: each endpoint once. No I/O.
+"""Toloka's API as flows, one per endpoint. No I/O.
 
-A call that changes something looks first, and does only what is missing. When the answer to it is lost, it looks again
-before it is sent again, so nothing is submitted twice.
+A call that changes something reads the current state first, and submits only what is missing. When a response is lost,
+it reads the state again before it retries, so nothing is submitted twice.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from airflow_provider_toloka.exceptions import TolokaApiError
 
 
 class TolokaApi:
-    """The calls of the API as flows, by what they are about.
+    """The calls of the API as flows, grouped by resource.
 
-    :param settings: the connection's.
-    :param retry: how failed requests are sent again; default: as often as the settings say.
+    :param settings: the connection's settings.
+    :param retry: the retry policy; default: as in the settings.
     """
 
     def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
@@ -50,10 +50,10 @@ class TolokaApi:
         self._has_asked_time = False
 
     def now(self) -> Flow[datetime]:
-        """Return the time at Toloka; ask for it, once, as long as no answer has told it."""
+        """Return Toloka's time; request it if no response has contained it yet."""
         if not self.calls.clock.is_known and not self._has_asked_time:
             self._has_asked_time = True
-            # Any answer will do, an error as well.
+            # Any response will do, even an error.
             with suppress(TolokaApiError):
                 yield from self.calls.get("/requester", "read the time", retry=False)
         return self.calls.clock.now()

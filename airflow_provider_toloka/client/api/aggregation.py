@@ -1,4 +1,4 @@
-"""The calls about aggregated answers (API: "Aggregated solutions"). No I/O."""
+"""Calls for aggregated answers (API: "Aggregated solutions"). No I/O."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Method: TypeAlias = Literal["DAWID_SKENE", "WEIGHTED_DYNAMIC_OVERLAP"]
 METHODS: tuple[Method, ...] = ("DAWID_SKENE", "WEIGHTED_DYNAMIC_OVERLAP")
 AGGREGATE = "SOLUTION.AGGREGATE"
 
-#: API: 5 pages a minute, 30 an hour, 200 a day. The API's description names no limit of this list; where the usual
-#: one holds, that is taken.
+#: API: 5 pages per minute, 30 per hour, 200 per day. The API's description has no page limit for this list; if the
+#: usual limit applies, it is used.
 _LARGE_PAGE = 10_000
 
 
 class Aggregation:
-    """The calls about aggregated answers.
+    """Calls for aggregated answers.
 
-    :param calls: how the API is called.
+    :param calls: the basic calls of the API.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -49,11 +49,11 @@ class Aggregation:
     ) -> Flow[Operation]:
         """Aggregate the accepted answers of a closed pool (API: ``POST /aggregated-solutions/aggregate-by-pool``).
 
-        :param fields: fields of the output.
-        :param method: how.
-        :param skill_id: the skill that weighs the answers; for ``WEIGHTED_DYNAMIC_OVERLAP``.
-        :param since: an aggregation of the same kind that was submitted after this time, and since the pool closed, is
-            returned instead of a new one; None: only one that is under way is.
+        :param fields: the output fields to aggregate.
+        :param method: the aggregation method.
+        :param skill_id: the skill that weights the answers; for ``WEIGHTED_DYNAMIC_OVERLAP``.
+        :param since: an aggregation of the same kind that was submitted after this time, and after the pool closed, is
+            returned instead of a new one; None: only an unfinished one is.
         :returns: the operation, which may have been submitted before, or be finished.
         """
         form = _form(pool_id, fields, method, skill_id)
@@ -101,7 +101,7 @@ class Aggregation:
         return Listing(read)
 
     def _find(self, form: Mapping[str, Any], since: datetime | None) -> Flow[Operation | None]:
-        """Find the latest aggregation of the same kind that is under way, or has succeeded since a time."""
+        """Return the latest aggregation of the same kind that is unfinished, or has succeeded since a time."""
         looks: list[dict[str, str | datetime]] = [{"status": PENDING}, {"status": RUNNING}]
         if since is not None:
             looks.append({"status": SUCCESS, "submitted_gte": since})
@@ -136,7 +136,7 @@ def _form(pool_id: str, fields: Any, method: str, skill_id: str | None) -> dict[
 
 
 def _does(operation: Operation, form: Mapping[str, Any]) -> bool:
-    """Return whether an operation is the aggregation that a form asks for; each method names the fields otherwise."""
+    """Return whether an operation matches a form; the methods name the fields differently."""
     told = operation.parameters
     named = told.get("aggregated_output_fields") or told.get("aggregated_fields") or ()
     fields = {one.get("name") if isinstance(one, Mapping) else one for one in named}

@@ -1,4 +1,4 @@
-"""The calls about assignments (API: "Assignments"). No I/O."""
+"""Calls for assignments (API: "Assignments"). No I/O."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from airflow_provider_toloka.client.sansio import Flow, Request, Response
 from airflow_provider_toloka.client.work import ACCEPTED, REJECTED, SUBMITTED, Assignment
 from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
 
-#: API: "To accept or reject": the states that an assignment can come from.
+#: API: "To accept or reject": the states in which this is possible.
 _FROM = {ACCEPTED: (SUBMITTED, REJECTED), REJECTED: (SUBMITTED,)}
 _LONGEST_COMMENT = 2048
 
 
 class Assignments:
-    """The calls about assignments.
+    """Calls for assignments.
 
-    :param calls: how the API is called.
+    :param calls: the basic calls of the API.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -50,8 +50,8 @@ class Assignments:
         """Accept or reject an assignment, which moves money (API: ``PATCH /assignments/{id}``).
 
         :param status: ``ACCEPTED`` or ``REJECTED``.
-        :param public_comment: what the Toloker is told.
-        :returns: the assignment; one that was in this state before is not changed.
+        :param public_comment: the comment for the Toloker.
+        :returns: the assignment; if it already has this status, it is not changed.
         """
         assignment_id = check_id("assignment_id", assignment_id)
         if public_comment is not None and len(public_comment) > _LONGEST_COMMENT:

@@ -1,4 +1,4 @@
-"""How the API is called: send until answered, read one object, walk a list. No I/O.
+"""Basic calls of the API: send a request with retries, read an object, read a list. No I/O.
 
 API: "Filtering requests", "Sorting responses".
 """
@@ -23,9 +23,9 @@ from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaR
 
 log = logging.getLogger(__name__)
 
-#: API: "Filtering requests": the most that a page holds.
+#: API: "Filtering requests": the maximum size of a page.
 PAGE_LIMIT = 300
-#: A wait, in seconds, that nobody needs to read about.
+#: Shorter waits after a 429, in seconds, are logged at DEBUG.
 _BRIEF = 5.0
 
 T = TypeVar("T")
@@ -36,8 +36,8 @@ Keep: TypeAlias = Callable[[Mapping[str, Any]], bool]
 class Page(Generic[T]):
     """One page of a list.
 
-    :param items: what is on it.
-    :param last_id: where the next page starts; None: this is the last one.
+    :param items: the items on the page.
+    :param last_id: where the next page starts; None: this is the last page.
     """
 
     items: list[T]
@@ -48,15 +48,15 @@ class Page(Generic[T]):
 class Listing(Generic[T]):
     """A list of the API, read page by page in the order of ids.
 
-    :param read: makes the flow that reads a page.
-    :param keep: decides, from its JSON, whether an item is of use; those that are not cost nothing more.
+    :param read: returns the flow that reads a page.
+    :param keep: decides from an item's JSON whether it is needed; other items are not parsed.
     """
 
     read: Callable[[str | None, Keep | None], Flow[Page[T]]]
     keep: Keep | None = None
 
     def page(self, after: str | None) -> Flow[Page[T]]:
-        """Read the page after an id; None: the first one."""
+        """Read the page after an id; None: the first page."""
         return self.read(after, self.keep)
 
     def all(self) -> Flow[list[T]]:
@@ -72,20 +72,20 @@ class Listing(Generic[T]):
 
 
 class Calls:
-    """The ways to call the API that its endpoints are made of.
+    """The basic calls that the endpoints are built from.
 
-    :param settings: the connection's.
-    :param retry: how failed requests are sent again; default: as often as the settings say.
+    :param settings: the connection's settings.
+    :param retry: the retry policy; default: as in the settings.
     """
 
     def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
         self.settings = settings
         self.retry = retry or RetryPolicy(retries=settings.retries)
-        #: Toloka's time; compare it, never this machine's, with the times in Toloka's answers.
+        #: Toloka's time. Compare it, and not this machine's time, with the times in responses.
         self.clock = account_state(settings).clock
 
     def reader(self, subject: str) -> Reader:
-        """Return the reader of the answers to a call.
+        """Return the reader for the responses to a call.
 
         :param subject: what the call does, for errors: ``read project 12``.
         """
@@ -99,12 +99,12 @@ class Calls:
         accepted: Collection[int] = (HTTPStatus.OK,),
         retry: bool = True,
     ) -> Flow[tuple[Reader, Response]]:
-        """Send a request that may be repeated without harm, until it is answered.
+        """Send an idempotent request, with retries.
 
-        :param request: what to send.
-        :param subject: what it does, for errors.
-        :param accepted: the statuses of the answers that are results.
-        :param retry: whether a failed request is sent again.
+        :param request: the request.
+        :param subject: what the request does, for errors.
+        :param accepted: the HTTP statuses of results.
+        :param retry: whether to retry a failed request.
         """
         reader = self.reader(subject)
         patience = Patience(self.retry)
@@ -117,13 +117,13 @@ class Calls:
     def get(
         self, path: str, subject: str, *, query: Mapping[str, str] | None = None, retry: bool = True
     ) -> Flow[tuple[Reader, Response]]:
-        """Send a GET request until it is answered; see :meth:`send`."""
+        """Send a GET request, with retries; see :meth:`send`."""
         return (yield from self.send(Request("GET", path, query or {}), subject, retry=retry))
 
     def get_one(self, resource: Resource, object_id: str, *, retry: bool = True) -> Flow[Any]:
-        """Read one object by its id.
+        """Read an object by its id.
 
-        :returns: the resource's model.
+        :returns: an instance of the resource's model.
         """
         object_id = check_id(resource.id_param, object_id)
         subject = f"read {resource.kind} {object_id}"
@@ -138,9 +138,9 @@ class Calls:
         return reader.model(answer, make_asked)
 
     def list_all(self, resource: Resource, filters: Mapping[str, str | datetime]) -> Listing[Any]:
-        """Read a list from its beginning to its end.
+        """Return a list of the API.
 
-        :raises ValueError: a filter that the list does not have.
+        :raises ValueError: the list has no such filter.
         """
         ends = ("gt", "gte", "lt", "lte")
         known = {*resource.filters, *(f"{name}_{end}" for name in ("id", *resource.ranges) for end in ends)}
@@ -160,8 +160,8 @@ class Calls:
             items, has_more = reader.page(answer, resource.model.from_json, keep)
             if has_more and (not items or items[-1].id == after):
                 raise TolokaInvalidAnswerError(
-                    f"Could not list {resource.path} at Toloka ({self.settings.where}): a page says that there is "
-                    "more, but does not lead on. Try again later.",
+                    f"Could not list {resource.path} at Toloka ({self.settings.where}): a page promises "
+                    "more, but contains no new id. Try again later.",
                     status=answer.status,
                 )
             return Page(items, items[-1].id if has_more else None)
@@ -169,9 +169,9 @@ class Calls:
         return Listing(read)
 
     def pause(self, reader: Reader, answer: Answer, patience: Patience | None) -> Flow[None]:
-        """Wait until a failed request may be sent again.
+        """Wait before a retry of a failed request.
 
-        :raises TolokaApiError: it should not be.
+        :raises TolokaApiError: the request should not be retried.
         """
         error = reader.error(answer)
         if patience is None or not error.is_transient:
@@ -180,16 +180,16 @@ class Calls:
         wait = patience.next_wait(error.retry_after, is_rate_limited=is_rate_limited)
         if wait is None:
             raise error
-        # Short refusals are expected while several processes share an account, and too frequent for a warning each.
+        # Short refusals are expected while several processes share an account, and too frequent for warnings.
         level = logging.DEBUG if is_rate_limited and wait < _BRIEF else logging.WARNING
         log.log(level, "Trying again in %.1f s (retry %d of %d): %s", wait, patience.retries, self.retry.retries, error)
         yield Sleep(wait)
 
 
 def write_filter(value: str | datetime) -> str:
-    """Write a filter's value as the API reads it: times in UTC, without a zone.
+    """Format a filter's value for the API: times in UTC, without a zone.
 
-    :param value: a text, or a time; one without a zone is in UTC.
+    :param value: a text or a time; without a zone, it is in UTC.
     """
     if not isinstance(value, datetime):
         return str(value)

@@ -1,4 +1,4 @@
-"""Changes that are never submitted twice: look, submit what is missing, look again when the answer is lost. No I/O."""
+"""Submit changes once: read the state, submit what is missing, read it again when a response is lost. No I/O."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from airflow_provider_toloka.client.retry import Patience
 from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
 from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
 
-#: How far Toloka's clock may be from where this machine takes it to be.
+#: The largest expected error of the estimate of Toloka's clock.
 CLOCKS_APART = timedelta(minutes=10)
 
 
 class Changes:
     """Brings objects into wanted states.
 
-    :param calls: how the API is called.
+    :param calls: the basic calls of the API.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -36,13 +36,13 @@ class Changes:
         look_first: bool = True,
         done_when: Callable[[Any], bool] | None = None,
     ) -> Flow[Operation | None]:
-        """Bring an object into a wanted state, submitting an operation only if none does so already.
+        """Bring an object into a wanted state; submit an operation only if none does so already.
 
-        :param change: what to do.
-        :param object_id: to which object.
-        :param look_first: False when the caller has just looked.
-        :param done_when: decides whether nothing is left to do to the object; default: by the change's wanted states.
-        :returns: the operation, which may run since before, or be finished; None: nothing is left to do.
+        :param change: the change.
+        :param object_id: the object's id.
+        :param look_first: whether to read the state first; False if the caller has just read it.
+        :param done_when: decides whether an object is in the wanted state; default: by the change's wanted states.
+        :returns: the operation, which may have been running before, or be finished; None: nothing is left to do.
         """
         resource = change.resource
         object_id = check_id(resource.id_param, object_id)
@@ -54,7 +54,7 @@ class Changes:
             if look_first:
                 is_done, operation = yield from self._look(change, object_id, done_when)
                 if is_done and sent is not None:
-                    # The answer was lost, and the operation has finished since.
+                    # The response was lost, and the operation has finished since.
                     since = datetime.fromtimestamp(self._calls.clock.at(sent), UTC) - CLOCKS_APART
                     filters: dict[str, str | datetime] = {"type": change.operation_type, "submitted_gte": since}
                     operation = yield from self.find(change, object_id, filters)
@@ -70,22 +70,22 @@ class Changes:
                     return None
                 yield from self._calls.pause(reader, answer, patience)
             except (TolokaConflictError, TolokaInvalidAnswerError):
-                # Somebody else may have been faster, or it was carried out and only the answer was spoilt on its way:
-                # then all is well.
+                # Somebody else may have made the change, or it was made and only the response was damaged:
+                # in both cases, it is done.
                 is_done, operation = yield from self._look(change, object_id, done_when)
                 if is_done or operation:
                     return operation
                 raise
-            # It may have been carried out although no answer came; a refusal for too many requests is a clear one.
+            # Without a response, the change may have been made; a 429 means that it was not.
             look_first = not (isinstance(answer, Response) and answer.status == HTTPStatus.TOO_MANY_REQUESTS)
 
     def _look(
         self, change: Change, object_id: str, done_when: Callable[[Any], bool] | None
     ) -> Flow[tuple[bool, Operation | None]]:
-        """See whether a change is done, or being done.
+        """Check whether a change is done, or in progress.
 
-        Operations come first, in the order of their lives, and the object last: so none slips through by moving on
-        between two looks, and an object that is not done has no operation that could still make it so.
+        Operations are read first, pending before running, and the object last. In this order, no operation is missed
+        by moving on between two requests, and an object that is not done has no operation that could still change it.
         """
         for status in (PENDING, RUNNING):
             operation = yield from self.find(change, object_id, {"status": status})
@@ -95,7 +95,7 @@ class Changes:
         return (done_when(found) if done_when else found.status in change.wanted), None
 
     def find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
-        """Find the latest operation that brings, or has brought, a change about."""
+        """Return the latest operation that makes, or has made, a change."""
         found = None
         for operation in (yield from self._calls.list_all(OPERATION, filters).all()):
             is_ours = operation.type == change.operation_type and change.resource.works_on(operation, object_id)

@@ -1,7 +1,7 @@
-"""Creating without an idempotency key: look, create what is missing, look again when the answer is lost. No I/O.
+"""Create objects once, without idempotency keys: search, create if missing, search after a lost response. No I/O.
 
-API: ``POST /projects``, ``/pools``, ``/trainings``, ``/skills``. Lists lag behind: a look right after a lost answer
-does not prove that nothing was created.
+API: ``POST /projects``, ``/pools``, ``/trainings``, ``/skills``. Lists are updated with a delay: an empty search right
+after a lost response does not prove that nothing was created.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
 
 
 class Creation:
-    """Creates what is not there yet.
+    """Creates missing objects.
 
-    :param calls: how the API is called.
+    :param calls: the basic calls of the API.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -44,14 +44,14 @@ class Creation:
         filters: Mapping[str, str],
         was_tried: bool = False,
     ) -> Flow[Any]:
-        """Return the object that is wanted, and create it if there is none.
+        """Return the wanted object; create it if it does not exist.
 
-        :param resource: what to create.
-        :param form: its form.
-        :param is_wanted: decides, from its JSON, whether an object is the wanted one.
-        :param filters: narrow the list that is searched; they must not leave out a wanted object.
-        :param was_tried: whether an earlier try may have sent the form; then the list is given time to catch up.
-        :returns: the object, read into the resource's model. Of several, the one with the lowest id.
+        :param resource: the kind of object.
+        :param form: the form of the object.
+        :param is_wanted: decides from an object's JSON whether it is the wanted one.
+        :param filters: narrow the search; they must not exclude a wanted object.
+        :param was_tried: whether an earlier try may have sent the form; if so, allow for the delay of the lists.
+        :returns: the object, as an instance of the resource's model; of several, the one with the lowest id.
         """
         found = yield from self._look(resource, is_wanted, filters)
         if found is None and was_tried:
@@ -60,7 +60,7 @@ class Creation:
             log.info("Found %s %s; nothing is created", resource.kind, found.id)
             return found
         created = yield from self._create(resource, form, is_wanted, filters)
-        # Another run of the same task may have been between its look and its request too: all return the same one.
+        # Another run of the task may have created one between our search and our request: all return the same one.
         found = yield from self._look(resource, is_wanted, filters)
         return created if found is None else min(created, found, key=_by_id)
 
@@ -83,7 +83,7 @@ class Creation:
                     return created
                 yield from self._calls.pause(reader, answer, patience)
             except TolokaInvalidAnswerError as error:
-                # It may have been carried out, and only the answer been spoilt on its way.
+                # It may have been created, and only the response been damaged.
                 found = yield from self._keep_looking(resource, is_wanted, filters)
                 if found is None:
                     raise error from None
@@ -96,12 +96,12 @@ class Creation:
     def _keep_looking(
         self, resource: Resource, is_wanted: Callable[[Mapping[str, Any]], bool], filters: Mapping[str, str]
     ) -> Flow[Any]:
-        """Look again and again, until the lists have had time to catch up."""
+        """Search repeatedly, until the lists have had time to update."""
         found = yield from self._look(resource, is_wanted, filters)
         for pause in pauses(self._calls.retry.list_lag):
             if found is not None:
                 break
-            log.info("Looking for the %s that may have been created, again in %.0f s", resource.kind, pause)
+            log.info("Searching for the %s that may have been created, again in %.0f s", resource.kind, pause)
             yield Sleep(pause)
             found = yield from self._look(resource, is_wanted, filters)
         return found
@@ -128,7 +128,7 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """An item of the list; only the wanted ones are read into a model."""
+    """An item of the list; only wanted items have a model."""
 
     id: str
     model: Any
@@ -145,9 +145,9 @@ class _Reader:
 
 
 def pauses(seconds: float) -> Iterator[float]:
-    """Return growing pauses that take so many seconds as a whole.
+    """Return increasing pauses with a given sum.
 
-    :param seconds: how long.
+    :param seconds: the sum, in seconds.
     """
     intervals = backing_off(_FIRST_PAUSE, _LONGEST_PAUSE)
     while seconds > 0:
@@ -157,12 +157,12 @@ def pauses(seconds: float) -> Iterator[float]:
 
 
 def _by_id(found: Any) -> tuple[int, str]:
-    """Sort ids of digits by their number."""
+    """Return a key that sorts numeric ids by value."""
     return len(found.id), found.id
 
 
 def _may_be_done(answer: Answer) -> bool:
-    """Return whether a request that failed may have been carried out all the same."""
+    """Return whether a failed request may still have been executed."""
     if isinstance(answer, NoAnswer):
         return answer.kind not in ("unreachable", "tls")
     return answer.status != HTTPStatus.TOO_MANY_REQUESTS

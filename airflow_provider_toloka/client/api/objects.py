@@ -1,6 +1,6 @@
-"""The calls about projects, pools and trainings (API: "Projects", "Pools", "Trainings"). No I/O.
+"""Calls for projects, pools and trainings (API: "Projects", "Pools", "Trainings"). No I/O.
 
-What the calls do for a user is documented once, in ``TolokaClient``.
+``TolokaClient`` documents the calls for users.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Objects(Generic[Model]):
         return (yield from self._changes.make(self.archiving, object_id))
 
     def ensure(self, form: Mapping[str, Any], *, key: str, was_tried: bool = False) -> Flow[Model]:
-        """Return the one that bears a key, and create it if there is none (API: ``POST /{path}``).
+        """Return the object with a key; create it if it does not exist (API: ``POST /{path}``).
 
         :param was_tried: whether an earlier try may have sent the form.
         """
@@ -73,7 +73,7 @@ class _Objects(Generic[Model]):
         return found
 
     def _where(self, form: Mapping[str, Any]) -> dict[str, str]:
-        """Return the filters of the list that the one created from a form is in."""
+        """Return list filters that match an object created from a form."""
         return {"project_id": check_id("project_id", form.get("project_id"))}
 
 
@@ -91,7 +91,7 @@ class _Closable(_Objects[Model]):
 
 
 class Projects(_Objects[Project]):
-    """The calls about projects."""
+    """Calls for projects."""
 
     resource = PROJECT
     archiving = ARCHIVE_PROJECT
@@ -99,7 +99,7 @@ class Projects(_Objects[Project]):
     def field_types(self, project_id: str) -> Flow[dict[str, str]]:
         """Read the types of a project's fields (API: ``GET /projects/{id}``, ``task_spec``).
 
-        :returns: by column, as Toloka's files name them: ``INPUT:image``, ``GOLDEN:result``.
+        :returns: by column name of Toloka's files: ``INPUT:image``, ``GOLDEN:result``.
         """
         project_id = check_id("project_id", project_id)
         reader, answer = yield from self._calls.get(f"/{PROJECT.path}/{project_id}", f"read project {project_id}")
@@ -121,7 +121,7 @@ class Projects(_Objects[Project]):
 
 
 class Pools(_Closable[Pool]):
-    """The calls about pools."""
+    """Calls for pools."""
 
     resource = POOL
     archiving = ARCHIVE_POOL
@@ -130,7 +130,7 @@ class Pools(_Closable[Pool]):
 
 
 class Trainings(_Closable[Training]):
-    """The calls about trainings."""
+    """Calls for trainings."""
 
     resource = TRAINING
     archiving = ARCHIVE_TRAINING

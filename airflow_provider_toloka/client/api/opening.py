@@ -1,7 +1,7 @@
-"""Opening a pool or a training, once. No I/O.
+"""Open a pool or a training once. No I/O.
 
-API: ``POST /pools/{id}/open``, ``/trainings/{id}/open``. A small pool may complete and close before a retry looks
-at it; opening it again because it "is not open" would pay twice. What counts is therefore whether it was opened.
+API: ``POST /pools/{id}/open``, ``/trainings/{id}/open``. A small pool may complete and close before a retry reads it;
+opening it again because it "is not open" would pay twice. A pool therefore counts as done if it was opened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_toloka.client.resources import Change
 from airflow_provider_toloka.client.sansio import Flow, Response
 from airflow_provider_toloka.exceptions import TolokaConflictError
 
-#: How exactly two clocks can be compared by the header ``Date``.
+#: The precision of comparing two clocks by the ``Date`` header.
 _INEXACT = timedelta(seconds=5)
 
 _REMEDIES = {
@@ -33,9 +33,9 @@ def open_it(
 ) -> Flow[Operation | None]:
     """Open a pool or a training.
 
-    :param opened_since: one that was opened after this time, by this machine's clock, is not opened again, even if it
-        has closed since; None: only one that is open is not.
-    :returns: the operation, which may have been submitted before, or be finished; None: it was open before.
+    :param opened_since: an object that was opened after this time, by this machine's clock, is not opened again, even
+        if it has closed since; None: only an open one is not.
+    :returns: the operation, which may have been submitted before, or be finished; None: it was already open.
     :raises TolokaConflictError: it cannot be opened; the message has the remedy.
     """
     resource = change.resource
@@ -47,7 +47,7 @@ def open_it(
     def is_done(one: Pool | Training) -> bool:
         if one.status == ARCHIVED:
             raise TolokaConflictError(
-                f"Could not open {resource.kind} {object_id}: it is ARCHIVED, and cannot be brought back. "
+                f"Could not open {resource.kind} {object_id}: it is ARCHIVED, and cannot be restored. "
                 f"Create another {resource.kind}."
             )
         was_opened = since is not None and one.last_started is not None and one.last_started >= since
@@ -62,9 +62,9 @@ def open_it(
 
 
 def by_their_clock(time: datetime, answer: Response) -> datetime:
-    """Return a time of this machine's clock as Toloka's clock showed it, or a little earlier.
+    """Convert a time of this machine's clock to Toloka's clock, rounded down.
 
-    :param answer: an answer of Toloka's, which has its clock's time in the header ``Date``.
+    :param answer: a response with Toloka's time in its ``Date`` header.
     """
     try:
         theirs = parsedate_to_datetime(answer.headers.get("date", ""))
@@ -75,7 +75,7 @@ def by_their_clock(time: datetime, answer: Response) -> datetime:
 
 
 def _explained(error: TolokaConflictError) -> TolokaConflictError:
-    """Return the error with the remedy, where there is one."""
+    """Return the error with its remedy, if one is known."""
     remedy = _REMEDIES.get(error.code or "")
     if remedy is None:
         return error

@@ -1,4 +1,4 @@
-"""The calls about operations (API: "Operations"). No I/O."""
+"""Calls for operations (API: "Operations"). No I/O."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Operations:
-    """The calls about operations.
+    """Calls for operations.
 
-    :param calls: how the API is called.
+    :param calls: the basic calls of the API.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -29,7 +29,7 @@ class Operations:
     def get(self, operation_id: str, *, retry: bool = True) -> Flow[Operation]:
         """Read an operation (API: ``GET /operations/{id}``).
 
-        :param retry: whether a failed request is sent again; False is for those who poll anyway.
+        :param retry: whether to retry a failed request; False for callers that poll anyway.
         """
         operation: Operation = yield from self._calls.get_one(OPERATION, operation_id, retry=retry)
         return operation
@@ -41,7 +41,7 @@ class Operations:
     def get_log(self, operation_id: str) -> Flow[list[dict[str, Any]]]:
         """Read an operation's log (API: ``GET /operations/{id}/log``).
 
-        Toloka keeps one for a month, and for batch operations only.
+        Toloka keeps the logs of batch operations for a month, and has none for other operations.
 
         :returns: entries of ``type``, ``success``, ``input``, ``output``.
         """
@@ -50,9 +50,9 @@ class Operations:
         return reader.models(answer, storable)
 
     def list_finished(self, finished_gte: datetime) -> Flow[tuple[list[Operation], bool]]:
-        """Read one page of the operations that finished at a time or after it, in the order of their finish.
+        """Read a page of the operations that finished at or after a time, in the order in which they finished.
 
-        Without retries, since its callers poll anyway (API: ``GET /operations``).
+        The request is not retried, because the callers poll anyway (API: ``GET /operations``).
 
         :param finished_gte: the time, in Toloka's clock.
         :returns: the operations, and whether there are more.
@@ -65,7 +65,7 @@ class Operations:
         return reader.page(answer, Operation.from_json)
 
     def require_success(self, operations: Sequence[Operation]) -> Flow[None]:
-        """Raise for the first of the operations that failed, with its log if Toloka keeps one.
+        """Raise for the first failed operation, with its log if Toloka keeps one.
 
         :param operations: finished operations.
         :raises TolokaOperationFailedError: one of them ended as ``FAIL``.

@@ -1,4 +1,4 @@
-"""The calls about skills (API: "Skills"). No I/O."""
+"""Calls for skills (API: "Skills"). No I/O."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from airflow_provider_toloka.client.work import Skill
 
 
 class Skills:
-    """The calls about skills.
+    """Calls for skills.
 
-    :param calls: how the API is called.
-    :param creation: creates what is not there yet.
+    :param calls: the basic calls of the API.
+    :param creation: creates missing objects.
     """
 
     def __init__(self, calls: Calls, creation: Creation) -> None:
@@ -29,7 +29,7 @@ class Skills:
         return self._calls.list_all(SKILL, filters)
 
     def find_or_create(self, name: str, more: Mapping[str, Any]) -> Flow[Skill]:
-        """Return the skill of a name, and create it if there is none (API: ``POST /skills``)."""
+        """Return the skill with a name; create it if it does not exist (API: ``POST /skills``)."""
         if name.strip() in ("", "None"):
             raise ValueError(f"name should be the name of a skill, but is {name!r}.")
         found: Skill = yield from self._creation.ensure(

@@ -1,4 +1,4 @@
-"""The calls about tasks (API: "Tasks"). No I/O."""
+"""Calls for tasks (API: "Tasks"). No I/O."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ALREADY_EXISTS = "OPERATION_ALREADY_EXISTS"
 
 
 class Tasks:
-    """The calls about tasks.
+    """Calls for tasks.
 
-    :param calls: how the API is called.
-    :param operations: the calls about operations.
+    :param calls: the basic calls of the API.
+    :param operations: the calls for operations.
     """
 
     def __init__(self, calls: Calls, operations: Operations) -> None:
@@ -48,7 +48,7 @@ class Tasks:
         """Add tasks in one request, once for each operation id (API: ``POST /tasks``).
 
         :param tasks: forms of tasks, each with its ``pool_id``; or their JSON.
-        :param operation_id: a UUID. What it was used for before is not done again.
+        :param operation_id: a UUID. Toloka executes each id once.
         :returns: the operation, which may have been submitted before, or be finished.
         """
         operation_id = check_id("operation_id", operation_id)
@@ -70,7 +70,7 @@ class Tasks:
             try:
                 if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
                     return reader.model(answer, Operation.from_json)
-                # The operation id makes it harmless to send the request again.
+                # The operation id makes the request idempotent.
                 yield from self._calls.pause(reader, answer, patience)
             except TolokaInvalidAnswerError:
                 return (yield from self._known(operation_id))
@@ -80,14 +80,14 @@ class Tasks:
                 return (yield from self._known(operation_id))
 
     def find_upload(self, operation_id: str) -> Flow[Operation | None]:
-        """Read the operation of an earlier request; None: Toloka knows of none."""
+        """Return the operation of an earlier request; None: there is none."""
         try:
             return (yield from self._operations.get(operation_id))
         except TolokaNotFoundError:
             return None
 
     def _known(self, operation_id: str) -> Flow[Operation]:
-        """Read an operation that exists, though it may be seen a little later only."""
+        """Read an operation that exists, but may become visible with a delay."""
         for pause in pauses(self._calls.retry.list_lag):
             operation = yield from self.find_upload(operation_id)
             if operation is not None:

@@ -1,6 +1,6 @@
-"""Waiting for one or a few operations (API: "Tracking operations"). No I/O.
+"""Wait for one or a few operations (API: "Tracking operations"). No I/O.
 
-Many waits share the poller of ``polling/``, which follows the same rules (``client/waiting.py``).
+Large numbers of waits share the poller in ``polling/``, which follows the same rules (``client/waiting.py``).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def log_change(operation: Operation) -> None:
 
 
 class Watch:
-    """What is known of the operations that a wait is for.
+    """The operations of a wait, in their last known state.
 
-    :param operations: their calls.
+    :param operations: the calls for operations.
     :param operation_ids: the operations' ids.
     :param on_change: called with an operation when its status or progress has changed.
     :raises ValueError: an id cannot be one.
@@ -48,7 +48,7 @@ class Watch:
         self._times_unknown: Counter[str] = Counter()
         self.seen: dict[str, Operation | None] = dict.fromkeys(check_id("operation_id", id_) for id_ in operation_ids)
         self._outage = Outage("Polling Toloka's operations")
-        #: Why the last poll brought no news; None: it did.
+        #: Why the last poll failed; None: it did not.
         self.trouble: TolokaApiError | None = None
 
     @property
@@ -60,7 +60,7 @@ class Watch:
         return len(known) == len(self.seen) and all(operation.is_finished for operation in known)
 
     def poll(self) -> Flow[None]:
-        """Read each operation that has not finished, until one has failed, or the API is out of reach.
+        """Poll each unfinished operation, until one has failed or the API is unreachable.
 
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
@@ -99,18 +99,18 @@ class Watch:
 class Waits:
     """Waits for operations.
 
-    :param operations: their calls.
+    :param operations: the calls for operations.
     """
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
 
     def watch(self, operation_ids: Sequence[str], on_change: Callable[[Operation], None] = log_change) -> Watch:
-        """Return the watch of some operations, to be polled by hand."""
+        """Return a watch of operations, to be polled by the caller."""
         return Watch(self._operations, operation_ids, on_change)
 
     def look(self, watch: Watch) -> Flow[None]:
-        """Poll once; an id that is unknown is looked for a few times more before that is believed.
+        """Poll once; an unknown id is tried a few more times before it counts as not found.
 
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
@@ -151,11 +151,11 @@ class Waits:
         """Poll operations until all have finished, or one has failed.
 
         :param operation_ids: the operations' ids.
-        :param intervals: seconds between two polls, one after the other.
-        :param deadline: when to give up, in seconds since the epoch; None: never.
+        :param intervals: the seconds between successive polls.
+        :param deadline: when to stop, in seconds since the epoch; None: never.
         :param limit: the argument that set the deadline, for the message.
         :param on_change: called with an operation when its status or progress has changed.
-        :returns: by id, what is known of each operation; if one has failed, some may not be in it.
+        :returns: by id, each operation in its last known state; if one has failed, others may be missing.
         :raises ValueError: an id cannot be one.
         :raises TolokaTimeoutError: the deadline has passed.
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
@@ -172,10 +172,10 @@ class Waits:
 
 
 def timeout_message(operations: Mapping[str, Operation | None], trouble: object = None, limit: str = "timeout") -> str:
-    """Return the message of a wait that is over before its operations are.
+    """Return the message of a wait that has timed out.
 
-    :param operations: by id, what is known of the operations waited for; None: it was never seen.
-    :param trouble: why the last poll brought no news, for a person; None: it did.
+    :param operations: by id, each operation in its last known state; None: it was never seen.
+    :param trouble: why the last poll failed; None: it did not.
     :param limit: the argument that set the deadline.
     """
     late = [

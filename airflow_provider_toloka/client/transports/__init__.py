@@ -1,1 +1,1 @@
-"""What carries flows over the network."""
+"""Transports, which send the requests of flows."""

@@ -1,4 +1,4 @@
-"""Sends requests over ``aiohttp``, many at once. No rules of the API stand here."""
+"""Send requests with ``aiohttp``, many concurrently. Contains no rules of the API."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from airflow_provider_toloka.client.transports.route import (
     reason,
 )
 
-#: Enough for 300 requests a second when one takes up to half a second.
+#: Enough for 300 requests per second that take up to half a second each.
 CONNECTIONS = 150
 
 
 class AiohttpTransport:
-    """Sends requests over ``aiohttp``, many at once, as fast as the account's limit allows. An async context manager.
+    """Sends requests with ``aiohttp``, many concurrently, within the account's limit. An async context manager.
 
-    :param settings: the connection's.
-    :param state: the account's rate and clock; default: those that all clients of the account share.
-    :param largest_body: how large an answer's body may be, in bytes.
+    :param settings: the connection's settings.
+    :param state: the account's rate and clock; default: the ones that all clients of the account share.
+    :param largest_body: the maximum size of a response's body, in bytes.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession
         self._route: Route
         self._unreachable: tuple[type[Exception], ...] = (aiohttp.ClientConnectorError,)
-        #: How many requests were sent.
+        #: The number of requests sent.
         self.requests = 0
 
     async def __aenter__(self) -> Self:
@@ -55,11 +55,11 @@ class AiohttpTransport:
             socks = import_module("aiohttp_socks")
             self._unreachable += (socks.ProxyError, socks.ProxyConnectionError)
         self._session = aiohttp.ClientSession(
-            # No redirect is followed: these headers reach the connection's own host only.
+            # Redirects are not followed, so only the connection's own host gets these headers.
             headers={**self._settings.headers, **self._settings.account_headers},
             timeout=aiohttp.ClientTimeout(total=None),
             connector=_connector(self._route),
-            # Not ``trust_env``: that looks for a proxy, and into ~/.netrc, in a thread, anew for each request.
+            # Not ``trust_env``: it searches for a proxy and reads ~/.netrc in a thread, for every request.
             proxy=None if self._route.is_socks else self._route.proxy,
             max_line_size=LARGEST_HEADER,
             max_field_size=LARGEST_HEADER,
@@ -75,16 +75,16 @@ class AiohttpTransport:
         return self.state.rate.rate
 
     async def sleep(self, seconds: float) -> float:
-        """Let seconds pass; return the time after them."""
+        """Sleep; return the time afterwards."""
         await asyncio.sleep(seconds)
         return time.time()
 
     async def send(self, request: Request) -> Response | NoAnswer:
-        """Send a request in its turn; return what came of it."""
-        # The rate may be shared with other event loops and threads: one clock for all of them.
+        """Send a request when the rate allows it; return the result."""
+        # Other event loops and threads may share the rate, so they use one clock.
         clock = time.monotonic
         async with self._slots:
-            async with self._turns:  # in the order in which they came
+            async with self._turns:  # in order of arrival
                 while wait := self.state.rate.acquire(clock()):  # noqa: ASYNC110 - time is what it waits for
                     await asyncio.sleep(min(wait, LONGEST_NAP))
             sent = clock()
@@ -126,10 +126,10 @@ class AiohttpTransport:
         except self._unreachable as error:
             return no_answer("unreachable", reason(error))
         except aiohttp.ClientHttpProxyError as error:
-            # Its own text holds the proxy's URL.
+            # Its own text contains the proxy's URL.
             return no_answer("unreachable", f"Tunnel connection failed: {error.status} {error.message}")
         except aiohttp.ServerDisconnectedError:
-            return no_answer("broken", "the server disconnected")  # its own text may be the repr of half an answer
+            return no_answer("broken", "the server disconnected")  # its own text may be the repr of a partial response
         except (aiohttp.ClientError, OSError) as error:
             return no_answer("broken", reason(error))
 
@@ -139,7 +139,7 @@ def _connector(route: Route) -> aiohttp.TCPConnector:
     if not route.is_socks:
         return aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls)
     proxy = urlsplit(route.proxy or "")
-    # As in requests, the last letter says that the proxy looks the host's name up.
+    # As in requests, the last letter means that the proxy resolves the host name.
     is_remote = proxy.scheme.endswith(("h", "a"))
     url = urlunsplit(proxy._replace(scheme=proxy.scheme[: len("socks5")]))
     connector: aiohttp.TCPConnector = import_module("aiohttp_socks").ProxyConnector.from_url(

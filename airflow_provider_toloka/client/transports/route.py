@@ -1,4 +1,4 @@
-"""How the API's host is reached: through which proxy, and trusting whose certificates. The same for both transports.
+"""The route to the API's host: the proxy and the trusted certificates, for both transports.
 
 The proxy is the one that the ``requests`` library finds in the environment: ``HTTPS_PROXY``, ``HTTP_PROXY``,
 ``ALL_PROXY`` and ``NO_PROXY``. The trusted certificates are the connection's ``ca_bundle``, else those of the first of
@@ -24,24 +24,24 @@ from airflow_provider_toloka.client.sansio import NoAnswer
 
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
-#: A request that waits for its turn asks again after this many seconds: the rate may have risen meanwhile.
+#: A waiting request asks again after at most this many seconds, because the rate may have risen.
 LONGEST_NAP = 0.25
-#: Limits of an answer. A page of 300 pools may come to a few megabytes, everything else to some kilobytes.
+#: Limits of a response. A page of 300 pools may have a few megabytes, everything else has some kilobytes.
 LARGEST_BODY = 10_000_000
-#: http.client's own limits, which cannot be changed; aiohttp is given the same. It counts the empty line as a header.
+#: http.client's own limits, which cannot be changed; aiohttp gets the same. It counts the empty line as a header.
 LARGEST_HEADER = 65_536
 MOST_HEADERS = 99
 
 
 @dataclass(frozen=True)
 class Route:
-    """How requests get to the API.
+    """The route of requests to the API.
 
     :param url: the API's base URL.
     :param proxy: the proxy's URL, with its credentials; None: requests are sent to the host itself.
     :param bundle: the file or folder with the certificates of the trusted authorities; None: certifi's and
         the system's.
-    :param trusted: what these certificates are called in messages.
+    :param trusted: a description of these certificates for messages.
     """
 
     url: str
@@ -79,7 +79,7 @@ class Route:
         return self.proxy is not None and self.proxy.startswith("socks")
 
     def no_answer(self, kind: Any, reason: str) -> NoAnswer:
-        """Return why there is no answer, with what the reader may have to change: the proxy, the certificates."""
+        """Return why there is no response, with the proxy and the certificates, which may be the cause."""
         told = [reason]
         if kind == "tls":
             told.append(f"trusted certificates: {self.trusted}")
@@ -89,15 +89,15 @@ class Route:
 
 
 def find_route(settings: Settings) -> Route:
-    """Return how requests get to the API of a connection, judged by the environment of this process.
+    """Return the route to a connection's API, depending on this process's environment.
 
-    :param settings: the connection's.
-    :raises ValueError: the environment asks for what cannot be done; the message says what to change.
+    :param settings: the connection's settings.
+    :raises ValueError: the environment is invalid; the message says what to change.
     """
     bundle, trusted = _find_bundle(settings)
     route = Route(settings.base_url, _find_proxy(settings.base_url), bundle, trusted)
     if route.needs_tls:
-        _ = route.tls  # read now, so that both transports fail in the same way if it cannot be
+        _ = route.tls  # read now, so that both transports fail in the same way if it is invalid
     return route
 
 
@@ -130,13 +130,13 @@ def _find_proxy(url: str) -> str | None:
 
 
 def _require_socks(proxy: str, url: str) -> None:
-    # Both, so that no half of a program works where the other half does not.
+    # Check both, so that plain and async code work or fail together.
     try:
         for module in ("socks", "aiohttp_socks"):
             import_module(module)
     except ImportError:
         raise ValueError(
-            f"The environment names the SOCKS proxy {proxy} for {url}, and what that takes is not installed. "
+            f"The environment names the SOCKS proxy {proxy} for {url}, but SOCKS support is not installed. "
             "Install airflow-provider-toloka[socks], or exempt the host in NO_PROXY."
         ) from None
 
@@ -148,9 +148,9 @@ def _shown(proxy: SplitResult) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the innermost reason of a library's error, in one line: the operating system's, or the TLS library's.
+    """Return the innermost cause of a library's error on one line: the operating system's or the TLS library's.
 
-    :param error: what the library raised.
+    :param error: the library's error.
     """
     inner = error.__cause__ or next((arg for arg in error.args if isinstance(arg, BaseException)), None)
     if inner is not None:

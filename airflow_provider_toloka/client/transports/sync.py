@@ -1,4 +1,4 @@
-"""Sends requests over ``requests``. No rules of the API stand here."""
+"""Send requests with ``requests``. Contains no rules of the API."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from airflow_provider_toloka.client.transports.route import LARGEST_BODY, LONGES
 
 _CHUNK = 65_536
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-#: Answers that have no body, whatever their headers say.
+#: Statuses of responses without a body, whatever their headers say.
 _WITHOUT_BODY = (204, 304)
-#: How many positional arguments of ``Session.request`` come before its timeout.
+#: The number of positional arguments of ``Session.request`` before its timeout.
 _BEFORE_TIMEOUT = 8
 
 
 class _AccountAuth(AuthBase):
-    """Says whose request it is, to the connection's own origin only; an entry of ``~/.netrc`` does not replace that."""
+    """Adds the credentials for the connection's own origin only; ``~/.netrc`` does not replace them."""
 
     def __init__(self, settings: Settings) -> None:
         self._origin = _origin(settings.base_url)
@@ -47,9 +47,9 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 class _Session(requests.Session):
-    """Follows no redirect, since the token is for one host, and does not wait for ever.
+    """Does not follow redirects, because the token is for one host, and has a default timeout.
 
-    :param timeout: the timeout of requests that are made without one, in seconds.
+    :param timeout: the default timeout of a request, in seconds.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -65,13 +65,13 @@ class _Session(requests.Session):
         return super().send(request, **{"timeout": self._timeout, **kwargs})
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - the library's signature
-        # Left to itself, requests looks into redirects even when it is not to follow them: it reads the whole body,
-        # however large, and raises for an address that makes no sense.
+        # By default, requests processes redirects even if it does not follow them: it reads the whole body, of any
+        # size, and raises for an invalid address.
         return None
 
 
 class _Adapter(HTTPAdapter):
-    """Trusts the route's certificates and no others, and tells the deadline of an answer which socket it is about."""
+    """Trusts only the route's certificates, and reports each response's socket to its deadline."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
@@ -80,7 +80,7 @@ class _Adapter(HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
-        del verify  # the library has looked for a bundle in the environment, by a rule of its own
+        del verify  # the library has searched the environment for a bundle, with its own rules
         host, pool = super().build_connection_pool_key_attributes(request, True, cert)
         if host["scheme"] == "https":
             pool["ssl_context"] = self._route.tls
@@ -92,7 +92,7 @@ class _Adapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, **kwargs)
 
     def cert_verify(self, *args: Any) -> None:
-        """Add nothing to what the context trusts: the library would add its own bundle."""
+        """Add no certificates to the context; the library would add its own bundle."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
@@ -102,9 +102,9 @@ class _Adapter(HTTPAdapter):
 
 
 class _Deadline:
-    """Ends an answer when its time is over; the library has a timeout for each single read, however many there are.
+    """Ends a response at its deadline; the library's timeout is for each single read.
 
-    :param seconds: how long the answer may take.
+    :param seconds: how long the response may take.
     """
 
     current: ContextVar[_Deadline | None] = ContextVar("current", default=None)
@@ -125,15 +125,15 @@ class _Deadline:
         self.current.reset(self._before)
 
     def watch(self, connected: Any) -> None:
-        """Take note of the socket that the answer comes from."""
-        self._socket = getattr(connected, "socket", connected)  # TLS within a proxy's TLS wraps it
+        """Record the socket of the response."""
+        self._socket = getattr(connected, "socket", connected)  # wrapped in TLS within a proxy's TLS
         if self.is_over:
             self._end()
 
     def _end(self) -> None:
         self.is_over = True
         if self._socket is not None:
-            # Not a TLS socket's own shutdown, which another thread's read does not survive.
+            # Not the TLS socket's own shutdown, which crashes a read in another thread.
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
@@ -148,10 +148,10 @@ class _WatchedConnection:
 
 
 def open_session(settings: Settings, route: Route) -> requests.Session:
-    """Return a session that acts as the connection's account, and follows no redirects.
+    """Return a session with the connection's credentials that does not follow redirects.
 
-    :param settings: the connection's.
-    :param route: how the host is reached.
+    :param settings: the connection's settings.
+    :param route: the route to the host.
     """
     session = _Session(settings.timeout)
     session.headers.update(settings.headers)
@@ -162,11 +162,11 @@ def open_session(settings: Settings, route: Route) -> requests.Session:
 
 
 class RequestsTransport:
-    """Sends requests over ``requests``, one at a time, as fast as the account's limit allows.
+    """Sends requests with ``requests``, one at a time, within the account's limit.
 
-    :param settings: the connection's.
-    :param state: the account's rate and clock; default: those that all clients of the account share.
-    :param largest_body: how large an answer's body may be, in bytes.
+    :param settings: the connection's settings.
+    :param state: the account's rate and clock; default: the ones that all clients of the account share.
+    :param largest_body: the maximum size of a response's body, in bytes.
     """
 
     def __init__(
@@ -177,19 +177,19 @@ class RequestsTransport:
         self._largest_body = largest_body
         self._route: Route | None = None
         self._session: requests.Session | None = None
-        #: How many requests were sent.
+        #: The number of requests sent.
         self.requests = 0
 
     @property
     def session(self) -> requests.Session:
-        """The session, opened at the first use."""
+        """The session, opened on first use."""
         if self._session is None:
             self._session = open_session(self._settings, self.route)
         return self._session
 
     @property
     def route(self) -> Route:
-        """How the host is reached, found out at the first use."""
+        """The route to the host, determined on first use."""
         if self._route is None:
             self._route = find_route(self._settings)
         return self._route
@@ -201,12 +201,12 @@ class RequestsTransport:
             self._session = self._route = None
 
     def sleep(self, seconds: float) -> float:
-        """Let seconds pass; return the time after them."""
+        """Sleep; return the time afterwards."""
         time.sleep(seconds)
         return time.time()
 
     def send(self, request: Request) -> Response | NoAnswer:
-        """Send a request in its turn; return what came of it."""
+        """Send a request when the rate allows it; return the result."""
         clock = time.monotonic
         while wait := self.state.rate.acquire(clock()):
             time.sleep(min(wait, LONGEST_NAP))
@@ -232,7 +232,7 @@ class RequestsTransport:
                 self._settings.base_url + request.target,
                 data=body,
                 headers={} if body is None else {"Content-Type": "application/json"},
-                # What connecting takes is not left for the answer.
+                # The time for connecting counts towards the deadline.
                 timeout=urllib3.Timeout(total=timeout),  # type: ignore[arg-type]
                 allow_redirects=False,
                 stream=True,
@@ -243,7 +243,7 @@ class RequestsTransport:
                     if len(content) > self._largest_body:
                         return no_answer("too large", f"more than {self._largest_body} bytes")
                 if not content and _is_cut_off(answer):
-                    return no_answer("broken", "the headers are cut off")
+                    return no_answer("broken", "the headers are incomplete")
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, bytes(content), time.time())
         except requests.exceptions.SSLError as error:
@@ -252,7 +252,7 @@ class RequestsTransport:
             return no_answer("timeout", f"{timeout:g} s")
         except requests.exceptions.ConnectionError as error:
             cause = error.args[0] if error.args else None
-            # requests has one class for "no connection" and for "the connection broke off".
+            # requests has one class for "no connection" and for "the connection was interrupted".
             is_broken = isinstance(cause, urllib3.exceptions.ProtocolError)
             if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
                 return no_answer("timeout", f"{timeout:g} s")
@@ -262,6 +262,6 @@ class RequestsTransport:
 
 
 def _is_cut_off(answer: requests.Response) -> bool:
-    # http.client takes headers that are cut off for complete ones; an HTTP/1.1 server gives an empty body its length.
+    # http.client accepts incomplete headers as complete; an HTTP/1.1 server sends a length for an empty body.
     is_framed = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
     return not is_framed and answer.status_code not in _WITHOUT_BODY
