@@ -12,6 +12,7 @@ from airflow_provider_toloka.client.api.waits import log_change
 from airflow_provider_toloka.client.config import KEYS, Settings, unknown_keys
 from airflow_provider_toloka.client.labelling_methods import LabellingMethods
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Answer, Flow, Request, drive
 
@@ -259,12 +260,18 @@ class TolokaClient(ClientMethods):
     :param settings: the token, the address and the limits: see :meth:`from_token`.
     :param retry: how failed requests are retried; default: as often as the settings say.
     :param transport: what carries the requests; default: the ``requests`` library.
+    :param observer: receives reports on the work, for metrics; default: nobody.
     """
 
     def __init__(
-        self, settings: Settings, *, retry: RetryPolicy | None = None, transport: Transport | None = None
+        self,
+        settings: Settings,
+        *,
+        retry: RetryPolicy | None = None,
+        transport: Transport | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        self._api = TolokaApi(settings, retry)
+        self._api = TolokaApi(settings, retry, observer)
         self._transport = transport
 
     @classmethod
@@ -293,7 +300,7 @@ class TolokaClient(ClientMethods):
         if self._transport is None:
             from airflow_provider_toloka.client.transports.sync import RequestsTransport
 
-            self._transport = RequestsTransport(self.api.settings)
+            self._transport = RequestsTransport(self.api.settings, observer=self.api.observer)
         return self._transport
 
     def run(self, flow: Flow[T]) -> T:

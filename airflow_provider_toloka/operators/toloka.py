@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
 
@@ -26,7 +27,7 @@ from airflow_provider_toloka.client.resources import (
     PROJECT,
     Change,
 )
-from airflow_provider_toloka.exceptions import TolokaPostponedError, TolokaTimeoutError
+from airflow_provider_toloka.exceptions import TolokaError, TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
 
@@ -135,7 +136,7 @@ class TolokaChangeOperator(BaseOperator):
         :raises AirflowFailException: as ``execute``.
         :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        with failing_at_once():
+        with self._counting_failures():
             operations = operations_of(event)
         return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
 
@@ -143,7 +144,7 @@ class TolokaChangeOperator(BaseOperator):
         self, context: Context, deadline: Deadline, waited: Mapping[str, Operation | None], trouble: str | None = None
     ) -> str:
         started = time.monotonic()
-        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+        with self._counting_failures() as hook:
             while True:
                 finished = self._finished(hook, waited)
                 last = [operation for operation in finished if operation.type == self.change.operation_type]
@@ -160,6 +161,17 @@ class TolokaChangeOperator(BaseOperator):
                 if last:
                     return self._end(hook, context, last[0], time.monotonic() - started)
                 waited = self._wait(hook, progress, deadline)
+
+    @contextmanager
+    def _counting_failures(self) -> Iterator[TolokaHook]:
+        """Give a hook; report a project that cannot be archived to its observer."""
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            try:
+                yield hook
+            except TolokaError as error:
+                if self.change is ARCHIVE_PROJECT and not isinstance(error, TolokaPostponedError):
+                    hook.api.observer.project_ended("failed")
+                raise
 
     def _finished(self, hook: TolokaHook, waited: Mapping[str, Operation | None]) -> Sequence[Operation]:
         """Return the operations that have succeeded, and raise for those that failed."""
@@ -216,6 +228,8 @@ class TolokaChangeOperator(BaseOperator):
     def _end(self, hook: TolokaHook, context: Context, operation: Operation, duration: float) -> str:
         hook.run(hook.api.operations.require_success([operation]))
         if operation.is_finished:
+            if self.change is ARCHIVE_PROJECT:
+                hook.api.observer.project_ended("archived")
             began = operation.submitted or operation.finished
             if began and operation.finished:
                 duration = max(duration, (operation.finished - began).total_seconds())
