@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_toloka._arguments import check_literals, read_choice, read_id
 from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._lineage import LineageMixin, source_of, toloka_place
+from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
 from airflow_provider_toloka.archiving.project import Progress, change_one, retire_project
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
-class TolokaChangeOperator(BaseOperator):
+class TolokaChangeOperator(LineageMixin, BaseOperator):
     """Base of the operators that change one object at Toloka: look, do what is missing, wait, look again.
 
     The operator is stateless: every try, and every return from a deferral, starts by reading the current state from
@@ -155,6 +157,7 @@ class TolokaChangeOperator(BaseOperator):
                     progress = hook.run(self.advance(hook.api, finished))
                     if progress.is_last and not progress.operations:
                         self.log.info("%s %s: already done", self.change.resource.kind.capitalize(), self.object_id)
+                        describe_outlets(self, context, [], ALREADY_DONE)
                         return ALREADY_DONE
                     if progress.is_last and (progress.operations[0].is_finished or not self.wait_for_completion):
                         last = list(progress.operations)
@@ -175,6 +178,8 @@ class TolokaChangeOperator(BaseOperator):
 
     def _finished(self, hook: TolokaHook, waited: Mapping[str, Operation | None]) -> Sequence[Operation]:
         """Return the operations that have succeeded, and raise for those that failed."""
+        if waited:
+            self._note_operations(hook, list(waited))
         operations = [operation for operation in waited.values() if operation and operation.is_finished]
         # Another's operation that locked a pool may fail; that is no failure of this task.
         hook.run(hook.api.operations.require_success([operation for operation in operations if step_of(operation)]))
@@ -190,6 +195,7 @@ class TolokaChangeOperator(BaseOperator):
                 f"Clear the task to resume waiting, or increase {deadline.limit}."
             )
         if ids:
+            self._note_operations(hook, ids)
             self.log.info("Waiting: %s", "; ".join(map(_told, progress.operations)))
         interval = seconds("poll_interval", self.poll_interval)
         if self.deferrable:
@@ -225,9 +231,16 @@ class TolokaChangeOperator(BaseOperator):
         trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 
+    def _note_operations(self, hook: TolokaHook, ids: Sequence[str]) -> None:
+        self._add_lineage(operation_ids=ids, source=source_of(hook.api.settings))
+
     def _end(self, hook: TolokaHook, context: Context, operation: Operation, duration: float) -> str:
+        self._note_operations(hook, [operation.id])
         hook.run(hook.api.operations.require_success([operation]))
+        describe_outlets(self, context, [operation])
         if operation.is_finished:
+            place = toloka_place(source_of(hook.api.settings), self.change.resource, self.object_id, change="ALTER")
+            self._add_lineage(outputs=[place])
             if self.change is ARCHIVE_PROJECT:
                 hook.api.observer.project_ended("archived")
             began = operation.submitted or operation.finished

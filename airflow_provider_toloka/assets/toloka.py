@@ -1,0 +1,40 @@
+"""Assets that are Toloka's projects, pools and trainings: ``toloka://toloka.dev/pools/2004``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
+
+_PATH = re.compile(r"/(projects|pools|trainings)/[A-Za-z0-9_-]+")
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Check the URI of an asset, and return its normal form; Airflow calls this for the scheme ``toloka``.
+
+    :param uri: the URI: the API's host, then the kind and the id of an object, as in the API's paths.
+    :raises ValueError: the URI is of another form.
+    """
+    if not uri.netloc or not _PATH.fullmatch(uri.path):
+        raise ValueError(
+            f"{uri.geturl()} is not the URI of an object at Toloka. Write the API's host, the kind and the id: "
+            "toloka://toloka.dev/projects/1001, toloka://toloka.dev/pools/2004, toloka://toloka.dev/trainings/3001."
+        )
+    return uri._replace(netloc=uri.netloc.lower(), query="", fragment="")
+
+
+def convert_asset_to_openlineage(asset: Any, lineage_context: Any) -> OpenLineageDataset:  # noqa: ARG001
+    """Return the OpenLineage dataset of an asset; the OpenLineage provider calls this for the scheme ``toloka``.
+
+    :param asset: the asset.
+    :param lineage_context: what the OpenLineage provider knows of the task.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    uri = urlsplit(asset.uri)
+    return Dataset(namespace=f"{uri.scheme}://{uri.netloc}", name=uri.path.lstrip("/"))
