@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,18 +10,16 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.openlineage.facet import Dataset as OpenLineageDataset
 
-_PATH = re.compile(r"/(projects|pools|trainings)/[A-Za-z0-9_-]+")
-
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """Check the URI of an asset, and return its normal form; Airflow calls this for the scheme ``toloka``.
 
-    :param uri: the URI: the API's host, then the kind and the id of an object, as in the API's paths.
-    :raises ValueError: the URI is of another form.
+    :param uri: the URI: the API's host, and a path, such as the kind and the id of an object.
+    :raises ValueError: the host or the path is missing.
     """
-    if not uri.netloc or not _PATH.fullmatch(uri.path):
+    if not uri.netloc or uri.path in ("", "/"):
         raise ValueError(
-            f"{uri.geturl()} is not the URI of an object at Toloka. Write the API's host, the kind and the id: "
+            f"{uri.geturl()} needs a host and a path. Write the API's host, and the object as in the API's paths: "
             "toloka://toloka.dev/projects/1001, toloka://toloka.dev/pools/2004, toloka://toloka.dev/trainings/3001."
         )
     return uri._replace(netloc=uri.netloc.lower(), query="", fragment="")
