@@ -49,7 +49,7 @@ endif
 
 export TAG WRITE_TABLES
 
-OLDEST_TESTS := $(addprefix tests/,test_example_dags.py test_task.py hooks integration links operators sensors triggers)
+OLDEST_TESTS := $(addprefix tests/,test_assets.py test_example_dags.py test_lineage.py test_metrics.py test_task.py hooks integration links operators sensors triggers)
 
 test-faults: $(INSTALLED) ## let every fault of the network and the service meet every component (WRITE_TABLES=1: and write the table of docs/)
 	$(VENV)/bin/$(PYTEST) tests/faults
