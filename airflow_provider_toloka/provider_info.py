@@ -7,6 +7,13 @@ from typing import Any
 from airflow_provider_toloka import __version__
 
 _PACKAGE = "airflow_provider_toloka"
+_ASSET_URIS = [
+    {
+        "schemes": ["toloka"],
+        "handler": f"{_PACKAGE}.assets.toloka.sanitize_uri",
+        "to_openlineage_converter": f"{_PACKAGE}.assets.toloka.convert_asset_to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -61,6 +68,9 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.links.toloka.TolokaAccountLink",
             f"{_PACKAGE}.links.toloka.TolokaReportLink",
         ],
+        "asset-uris": _ASSET_URIS,
+        # The same for Airflow 2.11, which calls assets data sets.
+        "dataset-uris": _ASSET_URIS,
         "connection-types": [
             {
                 "connection-type": "toloka",

@@ -27,7 +27,7 @@ if AIRFLOW_V_3_0_PLUS:
     trigger = OperationFinishedTrigger(operation_types=["POOL.CLOSE"], poll_interval=10)
     pool_closed = Asset(
         "toloka_pool_closed",
-        uri="toloka://pools/closed",
+        uri="toloka://toloka.dev/pools/closed",
         watchers=[AssetWatcher(name="toloka_pool_closed", trigger=trigger)],
     )
 

@@ -23,7 +23,7 @@ if AIRFLOW_V_3_0_PLUS:
 
     pool_completed = Asset(
         "toloka_pool_completed",
-        uri="toloka://pools/completed",
+        uri="toloka://toloka.dev/pools/completed",
         watchers=[AssetWatcher(name="toloka_pool_completed", trigger=PoolClosedTrigger(reasons=["COMPLETED"]))],
     )
 

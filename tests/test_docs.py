@@ -114,6 +114,7 @@ EXPECTED = {
     "dags/alert_when_late.py": Expected(is_run=False),
     "dags/stale_on_all_accounts.py": Expected("stale", said="Stale: "),
     "dags/pool_completed.py": Expected(),  # tests/triggers lets it see pools close
+    "dags/close_and_report.py": Expected(pools={"2007": "CLOSED"}),
     "dags/pool_closed.py": Expected(),  # tests/events lets it be started by an event
 }
 

@@ -115,6 +115,8 @@ class Batch:
         :raises TolokaAuthenticationError: Toloka refuses the token.
         """
         candidates = found.found()
+        for _ in found.missing:
+            self._client.api.observer.project_ended("failed")
         total = len(candidates) + len(self.results.waiting) + len(self.results.of(Outcome.ARCHIVED, Outcome.FAILED))
         ticker = asyncio.create_task(self._log_progress(total))
         try:
@@ -138,6 +140,8 @@ class Batch:
 
         def note(outcome: Outcome, **more: object) -> None:
             self.results.add(ReportedProject.from_json({**fields, "outcome": outcome, **more}))
+            if outcome in (Outcome.ARCHIVED, Outcome.FAILED):
+                self._client.api.observer.project_ended("archived" if outcome is Outcome.ARCHIVED else "failed")
 
         if project.status == ARCHIVED:
             # A resumed batch finds its own work done.

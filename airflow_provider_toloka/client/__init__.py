@@ -7,8 +7,8 @@
     with TolokaClient.from_token("…", environment="production") as client:
         operation = client.archive_project("1001")
 
-``AsyncTolokaClient`` has the same methods for an event loop. Public are these two, ``Settings``, ``RetryPolicy`` and
-the models in ``client.models``.
+``AsyncTolokaClient`` has the same methods for an event loop. Public are these two, ``Settings``, ``RetryPolicy``,
+``Observer`` and the models in ``client.models``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.client.async_client import AsyncTolokaClient
     from airflow_provider_toloka.client.client import TolokaClient
     from airflow_provider_toloka.client.config import Settings
+    from airflow_provider_toloka.client.observer import Observer
     from airflow_provider_toloka.client.retry import RetryPolicy
 
-__all__ = ["AsyncTolokaClient", "RetryPolicy", "Settings", "TolokaClient"]
+__all__ = ["AsyncTolokaClient", "Observer", "RetryPolicy", "Settings", "TolokaClient"]
 
-_HOMES = {"AsyncTolokaClient": "async_client", "RetryPolicy": "retry", "Settings": "config", "TolokaClient": "client"}
+_HOMES = {
+    "AsyncTolokaClient": "async_client",
+    "Observer": "observer",
+    "RetryPolicy": "retry",
+    "Settings": "config",
+    "TolokaClient": "client",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from airflow_provider_toloka.client.async_labelling_methods import AsyncLabellin
 from airflow_provider_toloka.client.client import settings_for
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Answer, Flow, Request, drive_async
 
@@ -45,12 +46,18 @@ class AsyncTolokaClient(AsyncLabellingMethods):
     :param settings: the token, the address and the limits.
     :param retry: the retry policy; default: as in the settings.
     :param transport: sends the requests, opened and closed by the caller; default: uses the ``aiohttp`` library.
+    :param observer: receives reports on the work, for metrics; default: nobody.
     """
 
     def __init__(
-        self, settings: Settings, *, retry: RetryPolicy | None = None, transport: AsyncTransport | None = None
+        self,
+        settings: Settings,
+        *,
+        retry: RetryPolicy | None = None,
+        transport: AsyncTransport | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        self.api = TolokaApi(settings, retry)
+        self.api = TolokaApi(settings, retry, observer)
         self._transport = transport
         self._own: AiohttpTransport | None = None
 
@@ -65,7 +72,9 @@ class AsyncTolokaClient(AsyncLabellingMethods):
         if self._transport is None:
             from airflow_provider_toloka.client.transports.aio import AiohttpTransport
 
-            self._transport = self._own = await AiohttpTransport(self.api.settings).__aenter__()
+            self._transport = self._own = await AiohttpTransport(
+                self.api.settings, observer=self.api.observer
+            ).__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import KEYS, Settings, unknown_keys
 from airflow_provider_toloka.client.methods import ClientMethods
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Answer, Flow, Request, drive
 
@@ -41,12 +42,18 @@ class TolokaClient(ClientMethods):
     :param settings: the token, the address and the limits: see :meth:`from_token`.
     :param retry: the retry policy; default: as in the settings.
     :param transport: sends the requests; default: uses the ``requests`` library.
+    :param observer: receives reports on the work, for metrics; default: nobody.
     """
 
     def __init__(
-        self, settings: Settings, *, retry: RetryPolicy | None = None, transport: Transport | None = None
+        self,
+        settings: Settings,
+        *,
+        retry: RetryPolicy | None = None,
+        transport: Transport | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        self._api = TolokaApi(settings, retry)
+        self._api = TolokaApi(settings, retry, observer)
         self._transport = transport
 
     @classmethod
@@ -75,7 +82,7 @@ class TolokaClient(ClientMethods):
         if self._transport is None:
             from airflow_provider_toloka.client.transports.sync import RequestsTransport
 
-            self._transport = RequestsTransport(self.api.settings)
+            self._transport = RequestsTransport(self.api.settings, observer=self.api.observer)
         return self._transport
 
     def run(self, flow: Flow[T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.exceptions import (
     TolokaApiError,
     TolokaAuthenticationError,
@@ -53,10 +54,12 @@ class Outage:
 
     :param subject: what fails, as the start of a sentence: ``Polling operation 1``.
     :param interval: seconds between two lines during the outage; default 60.
+    :param observer: receives that it begins and ends; default: nobody.
     """
 
-    def __init__(self, subject: str, *, interval: float = NEWS_INTERVAL) -> None:
+    def __init__(self, subject: str, *, interval: float = NEWS_INTERVAL, observer: Observer | None = None) -> None:
         self._subject = subject
+        self._observer = observer or Observer()
         self._interval = interval
         self._began = 0.0
         self._next = 0.0
@@ -73,6 +76,7 @@ class Outage:
         self.error = error
         if is_new:
             self._began = now
+            self._observer.outage_began()
         elif now < self._next:
             return None
         self._next = now + self._interval
@@ -98,4 +102,5 @@ class Outage:
         if self.error is None:
             return None
         self.error = None
+        self._observer.outage_ended(now - self._began)
         return f"{self._subject} works again after {now - self._began:.0f} s."

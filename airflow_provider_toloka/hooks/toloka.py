@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_toloka._metrics import observer_for
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
@@ -72,7 +73,8 @@ class TolokaHook(ClientMethods, BaseHook):
             connection = self.get_connection(self.toloka_conn_id)
             settings = self._named_settings(connection)
             _ = connection.extra_dejson  # masks the secrets in it
-            self._client = TolokaClient(settings, retry=self.retry_policy)
+            observer = observer_for(settings, self.toloka_conn_id)
+            self._client = TolokaClient(settings, retry=self.retry_policy, observer=observer)
         return self._client
 
     @property
@@ -95,7 +97,8 @@ class TolokaHook(ClientMethods, BaseHook):
 
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
-        return AsyncTolokaClient(self.client.api.settings, retry=self.retry_policy)
+        api = self.client.api
+        return AsyncTolokaClient(api.settings, retry=self.retry_policy, observer=api.observer)
 
     async def read_async_client(self) -> AsyncTolokaClient:
         """Return a client for an event loop, reading the connection without blocking the loop.
@@ -105,7 +108,8 @@ class TolokaHook(ClientMethods, BaseHook):
         connection = await get_async_connection(self.toloka_conn_id, hook=self)
         settings = self._named_settings(connection)
         await get_async_extra_dejson(connection)  # masks the secrets in it
-        return AsyncTolokaClient(settings, retry=self.retry_policy)
+        observer = observer_for(settings, self.toloka_conn_id)
+        return AsyncTolokaClient(settings, retry=self.retry_policy, observer=observer)
 
     def get_conn(self) -> requests.Session:
         """Return the ``requests`` session of the client: see :attr:`TolokaClient.session`.

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_toloka._arguments import check_literals, read_id
 from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._lineage import LineageMixin
 from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
 from airflow_provider_toloka.client.models import Operation
@@ -73,7 +74,7 @@ def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Tra
     return found
 
 
-class WaitingOperator(BaseOperator):
+class WaitingOperator(LineageMixin, BaseOperator):
     """Base of the operators that submit operations, wait for them, and then need what they submitted once more.
 
     Resumed after a wait, a task does all of it again: what it has submitted is found, not submitted again.

@@ -7,13 +7,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pendulum
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka._arguments import read_ids, read_pattern, read_time, require
 from airflow_provider_toloka._durations import Duration, duration
+from airflow_provider_toloka._lineage import source_of
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.archiving.survey import survey
@@ -63,6 +64,7 @@ class SelectingOperator(BaseOperator):
         "report_path",
         "toloka_conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"exclude_project_ids": "json"}
     operator_extra_links: Sequence[Any] = (ACCOUNT_LINK, REPORT_LINK)
     ui_color: str = "#f5d96b"
 
@@ -84,6 +86,8 @@ class SelectingOperator(BaseOperator):
         self.exclude_project_ids = exclude_project_ids
         self.report_path = report_path
         self.toloka_conn_id = toloka_conn_id
+        #: Which Toloka the task has worked at, for lineage.
+        self._source = ""
         #: How many requests the task has sent.
         self._requests = 0
 
@@ -91,6 +95,7 @@ class SelectingOperator(BaseOperator):
         """Do asynchronous work with an entered client."""
         # The connection is read here, where nothing is asynchronous yet: that works on every version of Airflow.
         client = TolokaHook(self.toloka_conn_id).async_client()
+        self._source = source_of(client.api.settings)
 
         async def with_client() -> T:
             async with client:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._lineage import LineageMixin, file_place, source_of, toloka_place
+from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import CLOSED, Operation
+from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.work import ACCEPTED, ASSIGNMENT_STATUSES
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.answers import VALUES, rows_of
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.client.api.aggregation import Method
 
 
-class TolokaExportAssignmentsOperator(BaseOperator):
+class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
     """Writes the answers of a pool into a file: one row for each task of each assignment (API: ``GET /assignments``).
 
     The file appears when it is complete, and replaces an older one: never half a file. Rows hold ``assignment_id``,
@@ -45,6 +48,7 @@ class TolokaExportAssignmentsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("pool_id", "path", "status", "format", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"status": "json"}
     operator_extra_links = (LINKS["pool"], LINKS["project"])
     ui_color: str = "#a8dce8"
 
@@ -88,6 +92,8 @@ class TolokaExportAssignmentsOperator(BaseOperator):
                     yield from rows_of(assignment, without_golden=self.without_golden)
 
             count = write(rows(), path, format_)
+            place = toloka_place(source_of(hook.api.settings), POOL, pool.id)
+            self._add_lineage(inputs=[place], outputs=[file_place(path, count)])
         self.log.info("Wrote %d rows of %d assignments to %s", count, assignments, path)
         return {"path": str(path), "rows": count, "assignments": assignments}
 
@@ -110,6 +116,7 @@ class TolokaAggregateOperator(WaitingOperator):
     """
 
     template_fields: Sequence[str] = ("pool_id", "fields", "method", "skill_id", "path", "format", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"fields": "json"}
 
     def __init__(
         self,
@@ -152,13 +159,18 @@ class TolokaAggregateOperator(WaitingOperator):
             skill_id=self.skill_id,  # type: ignore[arg-type]
             since=context["dag_run"].start_date,
         )
+        source = source_of(hook.api.settings)
+        place = toloka_place(source, POOL, pool.id)
+        self._add_lineage(inputs=[place], operation_ids=[operation.id], source=source)
         (operation,) = self.settle(hook, [operation], deadline)
         hook.run(hook.api.operations.require_success([operation]))
         self.log.info("Toloka's %s", operation.summary)
+        describe_outlets(self, context, [operation])
         if path is None:
             return operation.id
         rows = joined(hook.list_aggregated(operation.id), hook.list_tasks(pool_id=pool.id))
         count = write(rows, path, format_)
+        self._add_lineage(outputs=[file_place(path, count)])
         self.log.info("Wrote %d rows to %s", count, path)
         return {"path": str(path), "rows": count, "operation_id": operation.id}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka._arguments import read_id
 from airflow_provider_toloka._durations import Duration, duration
+from airflow_provider_toloka._lineage import LineageMixin, source_of, toloka_place
 from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Form = Mapping[str, Any]
 
 
-class _CreateOperator(BaseOperator):
+class _CreateOperator(LineageMixin, BaseOperator):
     template_ext: Sequence[str] = (".json", ".yaml", ".yml")
     ui_color: str = "#d4e8a8"
 
@@ -63,6 +64,8 @@ class _CreateOperator(BaseOperator):
                     hook.run(hook.api.trainings.ensure(checked.form, key=key, was_tried=was_tried)),
                 )
             link_to(context, hook, resource, getattr(created, "project_id", created.id), created.id)
+            place = toloka_place(source_of(hook.api.settings), resource, created.id, change="CREATE")
+            self._add_lineage(outputs=[place])
         return created.id
 
 
@@ -80,6 +83,7 @@ class TolokaCreateProjectOperator(_CreateOperator):
     """
 
     template_fields: Sequence[str] = ("project", "key", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"project": "json"}
     operator_extra_links = (LINKS["project"],)
 
     def __init__(self, *, project: Form | str | XComArg, **kwargs: Any) -> None:
@@ -109,6 +113,7 @@ class TolokaCreateTrainingOperator(_CreateOperator):
     """
 
     template_fields: Sequence[str] = ("project_id", "training", "key", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"training": "json"}
     operator_extra_links = (LINKS["training"], LINKS["project"])
 
     def __init__(self, *, project_id: str | XComArg, training: Form | str | XComArg, **kwargs: Any) -> None:
@@ -145,6 +150,7 @@ class TolokaCreatePoolOperator(_CreateOperator):
     """
 
     template_fields: Sequence[str] = ("project_id", "pool_form", "training_id", "expires_in", "key", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"pool_form": "json"}
     operator_extra_links = (LINKS["pool"], LINKS["project"])
 
     def __init__(

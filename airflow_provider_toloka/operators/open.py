@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._lineage import source_of, toloka_place
+from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import ALREADY_DONE
 from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
@@ -44,9 +46,14 @@ class _OpenOperator(WaitingOperator):
                 self.pause(error, deadline)
         if operation is None:
             self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
+            describe_outlets(self, context, [], ALREADY_DONE)
             return ALREADY_DONE
+        source = source_of(hook.api.settings)
+        self._add_lineage(operation_ids=[operation.id], source=source)
         (operation,) = self.settle(hook, [operation], deadline)
         hook.run(hook.api.operations.require_success([operation]))
+        self._add_lineage(outputs=[toloka_place(source, resource, object_id, change="ALTER")])
+        describe_outlets(self, context, [operation])
         self.log.info("Toloka's %s", operation.summary)
         return operation.id
 

@@ -6,22 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_provider_toloka import _record
 from airflow_provider_toloka._arguments import check_literals, read_choice, read_count, require
 from airflow_provider_toloka._durations import Duration, duration, optional_seconds, seconds
-from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
+from airflow_provider_toloka._lineage import LineageMixin, toloka_place
+from airflow_provider_toloka._outlets import describe_outlets
+from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.archiving.batch import Batch, Results
 from airflow_provider_toloka.archiving.plan import PoolsRule
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Candidate, Search, Selection
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
-from airflow_provider_toloka.client.models import ARCHIVED, Operation
+from airflow_provider_toloka.client.models import ARCHIVED, SUCCESS, Operation
 from airflow_provider_toloka.client.parsing import check_truth
+from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
 from airflow_provider_toloka.operators._selecting import ALL, ANY, Arguments, SelectingOperator, by_outcome, too_many
 from airflow_provider_toloka.reporting import (
@@ -106,7 +109,7 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         return [one["id"] for one in reports] if self.only_ids else reports
 
 
-class TolokaArchiveStaleProjectsOperator(SelectingOperator):
+class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
     """Find the stale projects of an account, or take a list of ids, and archive them with all they hold.
 
     One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: every
@@ -147,6 +150,10 @@ class TolokaArchiveStaleProjectsOperator(SelectingOperator):
         "max_projects",
         *SelectingOperator.template_fields,
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "project_ids": "json",
+        **SelectingOperator.template_fields_renderers,
+    }
 
     def __init__(
         self,
@@ -341,6 +348,8 @@ class TolokaArchiveStaleProjectsOperator(SelectingOperator):
 
     def _push(self, context: Context, entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, Any]]]:
         ended = by_outcome(entries)
+        archived = [one.id for one in entries if one.outcome is Outcome.ARCHIVED]
+        self._add_lineage(outputs=[toloka_place(self._source, PROJECT, id_, change="ALTER") for id_ in archived])
         # A failed task returns nothing; who comes after it may want to know all the same.
         context["ti"].xcom_push(key="return_value", value=ended)
         return ended
@@ -351,6 +360,12 @@ class TolokaArchiveStaleProjectsOperator(SelectingOperator):
         self._log_rows(report)
         self._write(context, report)
         ended = self._push(context, [one for one in report.projects if one.outcome is not Outcome.IN_USE or results])
+        done = [
+            Operation(id=one.operation_id, type=ARCHIVE_PROJECT.operation_type, status=SUCCESS, finished=one.finished)
+            for one in report.of(Outcome.ARCHIVED)
+            if one.operation_id
+        ]
+        describe_outlets(self, context, done, "preview" if arguments.is_dry_run else ALREADY_DONE)
         self.log.info("%s (%s)", log_lines.last_line(report.projects), f"{self._requests:,} requests")
         failures = report.of(Outcome.FAILED)
         if self.on_conflict == "fail":

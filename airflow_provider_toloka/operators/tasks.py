@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_toloka._arguments import is_nothing
+from airflow_provider_toloka._lineage import Place, file_place, source_of, toloka_place
+from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
-from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.models import Operation, Pool
+from airflow_provider_toloka.client.resources import POOL, TRAINING
 from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError
 from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
 from airflow_provider_toloka.labelling.reading import read_tasks
@@ -48,6 +51,7 @@ class TolokaAddTasksOperator(WaitingOperator):
     """
 
     template_fields: Sequence[str] = ("pool_id", "tasks", "key", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"tasks": "json"}
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         for chunk in chunks_of(self._forms(hook, pool.project_id), pool.id):
             operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=not resumed)
             sent[operation.id] = operation
+            self._add_lineage(operation_ids=list(sent), source=source_of(hook.api.settings))
             self.log.info("Chunk %d, %d tasks: %s", chunk.number, chunk.count, operation.summary)
         if not sent:
             self.log.warning("There are no tasks to add to %s", pool.id)
@@ -98,8 +103,21 @@ class TolokaAddTasksOperator(WaitingOperator):
                 raise self._failure(hook, pool.project_id, pool.id, number, operation)
         created = sum(counted(operation, "success_count") for operation in sent.values())
         invalid = sum(counted(operation, "not_valid_count") for operation in sent.values())
+        resource = POOL if isinstance(pool, Pool) else TRAINING
+        place = toloka_place(source_of(hook.api.settings), resource, pool.id, rows=created)
+        self._add_lineage(inputs=self._files(created + invalid), outputs=[place])
+        describe_outlets(self, context, list(sent.values()))
         self.log.info("%d tasks are in %s, %d were invalid", created, pool.id, invalid)
         return {"created": created, "invalid": invalid, "operation_ids": list(sent)}
+
+    def _files(self, rows: int) -> list[Place]:
+        """Return the file that the tasks are from, if they are from one."""
+        path: Any = self.tasks
+        if isinstance(path, str):
+            from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+            path = ObjectStoragePath(path)
+        return [file_place(path, rows)] if hasattr(path, "open") else []
 
     def _send(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
 
@@ -12,6 +13,8 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka._arguments import check_literals, read_choice, read_id
 from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._lineage import LineageMixin, source_of, toloka_place
+from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
 from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
 from airflow_provider_toloka.archiving.project import Progress, change_one, retire_project
@@ -27,7 +30,7 @@ from airflow_provider_toloka.client.resources import (
     PROJECT,
     Change,
 )
-from airflow_provider_toloka.exceptions import TolokaPostponedError, TolokaTimeoutError
+from airflow_provider_toloka.exceptions import TolokaError, TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
 
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
-class TolokaChangeOperator(BaseOperator):
+class TolokaChangeOperator(LineageMixin, BaseOperator):
     """Base of the operators that change one object at Toloka: look, do what is missing, wait, look again.
 
     The operator is stateless: every try, and every return from a deferral, starts by reading the current state from
@@ -136,7 +139,7 @@ class TolokaChangeOperator(BaseOperator):
         :raises AirflowFailException: as ``execute``.
         :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        with failing_at_once():
+        with self._counting_failures():
             operations = operations_of(event)
         return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
 
@@ -144,7 +147,7 @@ class TolokaChangeOperator(BaseOperator):
         self, context: Context, deadline: Deadline, waited: Mapping[str, Operation | None], trouble: str | None = None
     ) -> str:
         started = time.monotonic()
-        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+        with self._counting_failures() as hook:
             while True:
                 finished = self._finished(hook, waited)
                 last = [operation for operation in finished if operation.type == self.change.operation_type]
@@ -155,6 +158,7 @@ class TolokaChangeOperator(BaseOperator):
                     progress = hook.run(self.advance(hook.api, finished))
                     if progress.is_last and not progress.operations:
                         self.log.info("%s %s: already done", self.change.resource.kind.capitalize(), self.object_id)
+                        describe_outlets(self, context, [], ALREADY_DONE)
                         return ALREADY_DONE
                     if progress.is_last and (progress.operations[0].is_finished or not self.wait_for_completion):
                         last = list(progress.operations)
@@ -162,8 +166,21 @@ class TolokaChangeOperator(BaseOperator):
                     return self._end(hook, context, last[0], time.monotonic() - started)
                 waited = self._wait(hook, progress, deadline)
 
+    @contextmanager
+    def _counting_failures(self) -> Iterator[TolokaHook]:
+        """Give a hook; report a project that cannot be archived to its observer."""
+        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+            try:
+                yield hook
+            except TolokaError as error:
+                if self.change is ARCHIVE_PROJECT and not isinstance(error, TolokaPostponedError):
+                    hook.api.observer.project_ended("failed")
+                raise
+
     def _finished(self, hook: TolokaHook, waited: Mapping[str, Operation | None]) -> Sequence[Operation]:
         """Return the operations that have succeeded, and raise for those that failed."""
+        if waited:
+            self._note_operations(hook, list(waited))
         operations = [operation for operation in waited.values() if operation and operation.is_finished]
         # Another's operation that locked a pool may fail; that is no failure of this task.
         hook.run(hook.api.operations.require_success([operation for operation in operations if step_of(operation)]))
@@ -179,6 +196,7 @@ class TolokaChangeOperator(BaseOperator):
                 f"Clear the task to resume waiting, or increase {deadline.limit}."
             )
         if ids:
+            self._note_operations(hook, ids)
             self.log.info("Waiting: %s", "; ".join(map(_told, progress.operations)))
         interval = seconds("poll_interval", self.poll_interval)
         if self.deferrable:
@@ -214,9 +232,18 @@ class TolokaChangeOperator(BaseOperator):
         trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 
+    def _note_operations(self, hook: TolokaHook, ids: Sequence[str]) -> None:
+        self._add_lineage(operation_ids=ids, source=source_of(hook.api.settings))
+
     def _end(self, hook: TolokaHook, context: Context, operation: Operation, duration: float) -> str:
+        self._note_operations(hook, [operation.id])
         hook.run(hook.api.operations.require_success([operation]))
+        describe_outlets(self, context, [operation])
         if operation.is_finished:
+            place = toloka_place(source_of(hook.api.settings), self.change.resource, self.object_id, change="ALTER")
+            self._add_lineage(outputs=[place])
+            if self.change is ARCHIVE_PROJECT:
+                hook.api.observer.project_ended("archived")
             began = operation.submitted or operation.finished
             if began and operation.finished:
                 duration = max(duration, (operation.finished - began).total_seconds())

@@ -58,7 +58,8 @@ class Poller:
         self._list_gap = list_gap
         self._now = now or client.api.calls.clock.now
         self._knows_time = now is not None or client.api.calls.clock.is_known
-        self._contact = Contact(self._fail_all)
+        self._observer = client.api.observer
+        self._contact = Contact(self._fail_all, self._observer)
         self._list = FinishedOperations(client)
         self._looks = Looks(client, self._contact)
         self._waits: dict[str, Wait] = {}
@@ -199,7 +200,9 @@ class Poller:
     def _join(self, operation_id: str, submitted: datetime | None, caller: Caller) -> Wait:
         wait = self._waits.get(operation_id)
         if wait is None:
-            wait = self._waits[operation_id] = Wait(operation_id, asyncio.get_running_loop().create_future())
+            wait = self._waits[operation_id] = Wait(
+                operation_id, asyncio.get_running_loop().create_future(), self._observer
+            )
             oldest = self._now() - OLDEST
             start = max(submitted or oldest, oldest)
             self._list.include(start)
@@ -214,6 +217,8 @@ class Poller:
         if not wait.callers:
             self._waits.pop(wait.operation_id, None)
             wait.close()
+            if not self._waits:
+                self._observer.waiting("operations", 0)
         if len(self._schedule) > 2 * len(self._waits) + _SPARE:
             self._schedule.forget_finished()
             self._looks.forget_finished()
@@ -254,6 +259,7 @@ class Poller:
                     async with asyncio.timeout_at(next_time):
                         await self._joined.wait()
                 continue
+            self._observer.waiting("operations", len(self._waits))
             if is_listing:
                 listed = clock()
                 await self._look_at_list()

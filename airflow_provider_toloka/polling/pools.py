@@ -16,7 +16,7 @@ from typing import Self
 
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
-from airflow_provider_toloka.client.waiting import ends_wait, time_away
+from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,13 @@ class PoolPoller:
         self._joined = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._walks = 0
-        #: Why the last request failed; None: it did not.
-        self.trouble: TolokaApiError | None = None
+        self._observer = client.api.observer
+        self._outage = Outage("Polling pools", observer=self._observer)
+
+    @property
+    def trouble(self) -> TolokaApiError | None:
+        """Why the last request failed; None: it did not."""
+        return self._outage.error
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,9 +125,11 @@ class PoolPoller:
         if not self._waits[wait.pool_id]:
             del self._waits[wait.pool_id]
         wait.over.cancel()
-        if not self._waits and self._task is not None:
-            self._task.cancel()
-            self._task = None
+        if not self._waits:
+            self._observer.waiting("pools", 0)
+            if self._task is not None:
+                self._task.cancel()
+                self._task = None
 
     def _all(self) -> list[_Wait]:
         return [wait for waits in self._waits.values() for wait in waits if not wait.over.done()]
@@ -139,6 +146,7 @@ class PoolPoller:
                         await self._joined.wait()
                 continue
             started = clock()
+            self._observer.waiting("pools", len(waits))
             try:
                 requests = await self._poll(waits, started)
             except Exception as error:  # noqa: BLE001 - every error has to reach the waits
@@ -183,7 +191,7 @@ class PoolPoller:
                     raise
                 self._note(error)
                 return requests, shown
-            self.trouble = None
+            self._heard()
             shown |= {pool.id for pool in page.items if pool.id in self._waits}
             last_id = page.last_id
             if last_id is None:
@@ -200,10 +208,14 @@ class PoolPoller:
             else:
                 self._note(error)
             return
-        self.trouble, wait.times_unknown, wait.last = None, 0, pool
+        self._heard()
+        wait.times_unknown, wait.last = 0, pool
         if wait.is_over(pool) and not wait.over.done():
             wait.over.set_result(pool)
 
+    def _heard(self) -> None:
+        self._outage.worked(asyncio.get_running_loop().time())
+
     def _note(self, trouble: TolokaApiError) -> None:
-        self.trouble = trouble
+        self._outage.failed(trouble, asyncio.get_running_loop().time())
         log.warning("Could not poll the pools of %d waits; still waiting: %s", len(self._waits), trouble)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.waiting import Outage
 from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.polling.callers import Caller, unique
@@ -19,6 +20,7 @@ class Wait:
 
     operation_id: str
     finished: asyncio.Future[Operation]
+    observer: Observer = field(default_factory=Observer)
     callers: list[Caller] = field(default_factory=list)
     #: The operation in its last known state; None: it was never seen.
     last: Operation | None = None
@@ -51,6 +53,7 @@ class Wait:
                 caller.change(operation)
         if operation.is_finished:
             self.finished.set_result(operation)
+            self.observer.finished(operation)
 
     def take_trouble(self, error: TolokaApiError, now: float, *, is_known: bool) -> None:
         """Record a failed read.
@@ -60,7 +63,7 @@ class Wait:
         self.trouble = error
         if is_known:
             return
-        self.outage = self.outage or Outage(f"Polling operation {self.operation_id}")
+        self.outage = self.outage or Outage(f"Polling operation {self.operation_id}", observer=self.observer)
         if line := self.outage.failed(error, now):
             self._tell(logging.WARNING, line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -55,6 +55,7 @@ class TolokaPoolSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("pool_id", "reasons", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"reasons": "json"}
     operator_extra_links = (LINKS["pool"], LINKS["project"])
     ui_color: str = "#f5e6a8"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import (
     ALREADY_DONE,
@@ -56,6 +57,7 @@ class OperationSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("operation_id", "toloka_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"operation_id": "json"}
     operator_extra_links = tuple(LINKS.values())
     ui_color: str = "#f5e6a8"
 
@@ -94,7 +96,7 @@ class OperationSensor(BaseSensorOperator):
         # In mode "reschedule" each poke is a process of its own, and Airflow itself knows when the first one was.
         is_over = self.mode == "poke" and not self._deadline.left()
         if self._have_succeeded(watch.seen):
-            return PokeReturnValue(is_done=True, xcom_value=self._result(watch.seen))
+            return PokeReturnValue(is_done=True, xcom_value=self._result(context, watch.seen))
         if is_over:
             raise AirflowSensorTimeout(timeout_message(watch.seen, watch.trouble, self._deadline.limit))
         if self.deferrable:
@@ -123,7 +125,7 @@ class OperationSensor(BaseSensorOperator):
         if not self._have_succeeded(seen):
             limit = Deadline.from_event(event).limit
             raise AirflowSensorTimeout(timeout_message(seen, event.get("trouble"), limit))
-        return self._result(seen)
+        return self._result(context, seen)
 
     def _operation_ids(self) -> list[str]:
         given: Any = self.operation_id if self._is_list else [self.operation_id]
@@ -158,9 +160,11 @@ class OperationSensor(BaseSensorOperator):
                     raise AirflowFailException(str(error)) from error
         return all(operation and operation.is_finished for operation in seen.values())
 
-    def _result(self, seen: Mapping[str, Operation | None]) -> Any:
-        operations = [operation.to_json() for operation in seen.values() if operation]
-        return operations if self._is_list else next(iter(operations), None)
+    def _result(self, context: Context, seen: Mapping[str, Operation | None]) -> Any:
+        operations = [operation for operation in seen.values() if operation]
+        describe_outlets(self, context, operations, ALREADY_DONE)
+        told = [operation.to_json() for operation in operations]
+        return told if self._is_list else next(iter(told), None)
 
     def _trigger(self, seen: Mapping[str, Operation | None]) -> OperationTrigger:
         # Imported here, because it costs every parse of a DAG file as much as all the rest.

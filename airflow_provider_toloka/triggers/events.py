@@ -114,7 +114,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
             try:
                 # Without pauses: this loop has its own.
                 settings = await read_settings(self.toloka_conn_id, since=since, pauses=())
-                async with shared_poller(settings, Poller) as poller:
+                async with shared_poller(settings, self.toloka_conn_id, Poller) as poller:
                     if self._cursor is None:
                         self._cursor = await self._begin(poller)
                     with poller.listen(self._cursor.since, self.poll_interval, self._log_outage) as listener:

@@ -78,7 +78,7 @@ class PoolTrigger(BaseTrigger):
         """Wait, and return the event."""
         try:
             settings = await read_settings(self.toloka_conn_id)
-            async with shared_poller(settings, PoolPoller) as pools:
+            async with shared_poller(settings, self.toloka_conn_id, PoolPoller) as pools:
                 pool = await pools.wait_for(
                     self.pool_id,
                     last_started=datetime.fromisoformat(self.last_started) if self.last_started else None,
@@ -166,7 +166,8 @@ class PoolClosedTrigger(BaseEventTrigger):
         cursor: Cursor | None = None
         while True:
             try:
-                async with shared_client(await read_settings(self.toloka_conn_id)) as client:
+                settings = await read_settings(self.toloka_conn_id)
+                async with shared_client(settings, self.toloka_conn_id) as client:
                     cursor = cursor or await self._begin(client)
                     closed = await self._closed(client, cursor.since)
                 pauses = backing_off(self.poll_interval, _LONGEST_PAUSE)

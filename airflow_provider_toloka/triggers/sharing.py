@@ -10,6 +10,7 @@ from contextvars import Context
 from typing import Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from airflow_provider_toloka._metrics import observer_for
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.hooks.toloka import TolokaHook
@@ -123,34 +124,40 @@ async def _read_now(toloka_conn_id: str) -> Settings:
 
 
 @asynccontextmanager
-async def shared_client(settings: Settings) -> AsyncIterator[AsyncTolokaClient]:
+async def shared_client(settings: Settings, toloka_conn_id: str) -> AsyncIterator[AsyncTolokaClient]:
     """Give the client of a configuration; it is closed when the last user leaves.
 
     :param settings: the configuration.
+    :param toloka_conn_id: the connection that it was read from, for metrics; of several, the first one counts.
     """
-    async with _share(AsyncTolokaClient, settings, lambda: AsyncTolokaClient(settings)) as client:
+
+    def make() -> AsyncTolokaClient:
+        return AsyncTolokaClient(settings, observer=observer_for(settings, toloka_conn_id, is_triggerer=True))
+
+    async with _share(AsyncTolokaClient, settings, make) as client:
         yield client
 
 
 @asynccontextmanager
 async def shared_poller(
-    settings: Settings, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
+    settings: Settings, toloka_conn_id: str, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
 ) -> AsyncIterator[T]:
     """Give the poller of a configuration; it is closed when the last user leaves.
 
     :param settings: the configuration.
+    :param toloka_conn_id: see :func:`shared_client`.
     :param make: makes the poller from an entered client, such as the class ``Poller``. One poller is shared for each
         ``make``, and one client by all.
     """
-    async with _share(make, settings, lambda: _opened(settings, make)) as poller:
+    async with _share(make, settings, lambda: _opened(settings, toloka_conn_id, make)) as poller:
         yield poller
 
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
+    settings: Settings, toloka_conn_id: str, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
 ) -> AsyncIterator[T]:
-    async with shared_client(settings) as client, make(client) as poller:
+    async with shared_client(settings, toloka_conn_id) as client, make(client) as poller:
         yield poller
 
 

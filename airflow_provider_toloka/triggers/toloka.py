@@ -131,7 +131,7 @@ class OperationTrigger(BaseTrigger):
         submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
         settings = await read_settings(self.toloka_conn_id)
         while True:
-            async with shared_poller(settings, Poller) as poller:
+            async with shared_poller(settings, self.toloka_conn_id, Poller) as poller:
                 try:
                     outcome = await poller.wait_for_any(
                         groups,

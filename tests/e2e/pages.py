@@ -106,13 +106,13 @@ class Ui:
         expect(row.get_by_test_id("state-badge")).to_have_text(state)
 
     def _link_to(self, task_id: str) -> Locator:
-        return self.page.get_by_role("link", name=re.compile(rf"^{task_id}\b"))
+        return self.page.get_by_role("link", name=re.compile(rf"^{re.escape(task_id)}(?!\w)"))
 
     def open_task(self, task_id: str, name: str | None = None) -> None:
         """Go from the page of a run to the log of a task; of a mapped one, to the task instance with a name."""
-        self.page.get_by_test_id("table-list").locator(self._link_to(task_id)).first.click()
-        if name is not None:
-            self.page.get_by_test_id("table-list").get_by_role("link", name=name, exact=True).click()
+        tasks = self.page.get_by_test_id("table-list")
+        link = tasks.locator(self._link_to(task_id)) if name is None else tasks.get_by_role("link", name=name, exact=True)
+        link.first.click()
         expect(self.page.get_by_test_id("virtualized-list")).to_be_visible()
 
     def expect_log(self, *texts: str | re.Pattern[str]) -> None:

@@ -339,3 +339,19 @@ def test_a_task_links_to_the_pool_and_the_project(toloka: TolokaEmulator, pool_i
         "Pool": f"{toloka.url}/requester/project/{project_id}/pool/{pool_id}",
         "Project": f"{toloka.url}/requester/project/{project_id}",
     }
+
+
+@pytest.mark.parametrize(
+    ("operator", "fields"),
+    [
+        (TolokaCreateProjectOperator, {"project"}),
+        (TolokaCreateTrainingOperator, {"training"}),
+        (TolokaCreatePoolOperator, {"pool_form"}),
+        (TolokaAddTasksOperator, {"tasks"}),
+        (TolokaExportAssignmentsOperator, {"status"}),
+        (TolokaAggregateOperator, {"fields"}),
+    ],
+)
+def test_forms_and_lists_are_shown_as_json(operator: type[BaseOperator], fields: set[str]) -> None:
+    assert operator.template_fields_renderers == dict.fromkeys(fields, "json")
+    assert fields <= set(operator.template_fields)

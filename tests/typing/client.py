@@ -6,7 +6,7 @@ from typing import Any, assert_type
 
 import requests
 
-from airflow_provider_toloka.client import AsyncTolokaClient, RetryPolicy, Settings, TolokaClient
+from airflow_provider_toloka.client import AsyncTolokaClient, Observer, RetryPolicy, Settings, TolokaClient
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError, TolokaOperationFailedError
 
@@ -16,6 +16,7 @@ def clients() -> None:
     assert_type(AsyncTolokaClient.from_token("token", url="https://toloka.dev"), AsyncTolokaClient)
     settings = Settings(token="token", ca_bundle="/etc/ssl/company.pem")
     assert_type(TolokaClient(settings, retry=RetryPolicy(retries=3)), TolokaClient)
+    assert_type(AsyncTolokaClient(settings, observer=Observer()), AsyncTolokaClient)
     with TolokaClient(settings) as client:
         assert_type(client, TolokaClient)
         assert_type(client.session, requests.Session)

@@ -21,6 +21,7 @@ from airflow_provider_toloka.client.api.tasks import Tasks
 from airflow_provider_toloka.client.api.waits import Waits
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.models import Requester
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow
 from airflow_provider_toloka.exceptions import TolokaApiError
@@ -31,18 +32,20 @@ class TolokaApi:
 
     :param settings: the connection's settings.
     :param retry: the retry policy; default: as in the settings.
+    :param observer: receives reports on the work, for metrics; default: nobody.
     """
 
-    def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, settings: Settings, retry: RetryPolicy | None = None, observer: Observer | None = None) -> None:
         self.settings = settings
-        self.calls = Calls(settings, retry)
+        self.observer = observer or Observer()
+        self.calls = Calls(settings, retry, self.observer)
         self.changes = Changes(self.calls)
         self.creation = Creation(self.calls)
         self.projects = Projects(self.calls, self.changes, self.creation)
         self.pools = Pools(self.calls, self.changes, self.creation)
         self.trainings = Trainings(self.calls, self.changes, self.creation)
         self.operations = Operations(self.calls)
-        self.waits = Waits(self.operations)
+        self.waits = Waits(self.operations, self.observer)
         self.tasks = Tasks(self.calls, self.operations)
         self.assignments = Assignments(self.calls)
         self.aggregation = Aggregation(self.calls)

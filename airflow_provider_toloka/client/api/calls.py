@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.parsing import InvalidModelError, check_id
 from airflow_provider_toloka.client.resources import Resource
 from airflow_provider_toloka.client.responses import Reader
@@ -76,11 +77,13 @@ class Calls:
 
     :param settings: the connection's settings.
     :param retry: the retry policy; default: as in the settings.
+    :param observer: receives that a request is retried; default: nobody.
     """
 
-    def __init__(self, settings: Settings, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, settings: Settings, retry: RetryPolicy | None = None, observer: Observer | None = None) -> None:
         self.settings = settings
         self.retry = retry or RetryPolicy(retries=settings.retries)
+        self._observer = observer or Observer()
         #: Toloka's time. Compare it, and not this machine's time, with the times in responses.
         self.clock = account_state(settings).clock
 
@@ -183,6 +186,7 @@ class Calls:
         # Short refusals are expected while several processes share an account, and too frequent for warnings.
         level = logging.DEBUG if is_rate_limited and wait < _BRIEF else logging.WARNING
         log.log(level, "Trying again in %.1f s (retry %d of %d): %s", wait, patience.retries, self.retry.retries, error)
+        self._observer.retrying(error)
         yield Sleep(wait)
 
 

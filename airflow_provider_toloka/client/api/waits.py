@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from airflow_provider_toloka.client.api.operations import Operations
 from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.sansio import Flow, Sleep
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away, time_left
@@ -34,6 +35,7 @@ class Watch:
     :param operations: the calls for operations.
     :param operation_ids: the operations' ids.
     :param on_change: called with an operation when its status or progress has changed.
+    :param observer: receives operations that have finished, and outages; default: nobody.
     :raises ValueError: an id cannot be one.
     """
 
@@ -42,12 +44,14 @@ class Watch:
         operations: Operations,
         operation_ids: Sequence[str],
         on_change: Callable[[Operation], None] = log_change,
+        observer: Observer | None = None,
     ) -> None:
         self._operations = operations
+        self._observer = observer or Observer()
         self._on_change = on_change
         self._times_unknown: Counter[str] = Counter()
         self.seen: dict[str, Operation | None] = dict.fromkeys(check_id("operation_id", id_) for id_ in operation_ids)
-        self._outage = Outage("Polling Toloka's operations")
+        self._outage = Outage("Polling Toloka's operations", observer=self._observer)
         #: Why the last poll failed; None: it did not.
         self.trouble: TolokaApiError | None = None
 
@@ -92,6 +96,8 @@ class Watch:
             self.seen[operation_id] = operation
             if before is None or (before.status, before.progress) != (operation.status, operation.progress):
                 self._on_change(operation)
+            if operation.is_finished:
+                self._observer.finished(operation)
             if operation.failed:
                 return
 
@@ -100,14 +106,16 @@ class Waits:
     """Waits for operations.
 
     :param operations: the calls for operations.
+    :param observer: receives operations that have finished, and outages; default: nobody.
     """
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, observer: Observer | None = None) -> None:
         self._operations = operations
+        self._observer = observer
 
     def watch(self, operation_ids: Sequence[str], on_change: Callable[[Operation], None] = log_change) -> Watch:
         """Return a watch of operations, to be polled by the caller."""
-        return Watch(self._operations, operation_ids, on_change)
+        return Watch(self._operations, operation_ids, on_change, self._observer)
 
     def look(self, watch: Watch) -> Flow[None]:
         """Poll once; an unknown id is tried a few more times before it counts as not found.

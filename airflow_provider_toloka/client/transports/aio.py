@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
 from airflow_provider_toloka.client.state import AccountState, account_state
 from airflow_provider_toloka.client.transports.route import (
@@ -33,14 +34,21 @@ class AiohttpTransport:
     :param settings: the connection's settings.
     :param state: the account's rate and clock; default: the ones that all clients of the account share.
     :param largest_body: the maximum size of a response's body, in bytes.
+    :param observer: receives what came of each request; default: nobody.
     """
 
     def __init__(
-        self, settings: Settings, *, state: AccountState | None = None, largest_body: int = LARGEST_BODY
+        self,
+        settings: Settings,
+        *,
+        state: AccountState | None = None,
+        largest_body: int = LARGEST_BODY,
+        observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self.state = state or account_state(settings)
         self._largest_body = largest_body
+        self._observer = observer or Observer()
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._turns = asyncio.Lock()
         self._session: aiohttp.ClientSession
@@ -90,7 +98,9 @@ class AiohttpTransport:
             sent = clock()
             self.requests += 1
             answer = await self._send(request)
-            self.state.learn(answer, sent=sent, now=clock())
+            now = clock()
+            self.state.learn(answer, sent=sent, now=now)
+            self._observer.answered(answer, seconds=now - sent, rate=self.rate)
             return answer
 
     async def _send(self, request: Request) -> Response | NoAnswer:

@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.sansio import NoAnswer, Request, Response
 from airflow_provider_toloka.client.state import AccountState, account_state
 from airflow_provider_toloka.client.transports.route import LARGEST_BODY, LONGEST_NAP, Route, find_route, reason
@@ -167,14 +168,21 @@ class RequestsTransport:
     :param settings: the connection's settings.
     :param state: the account's rate and clock; default: the ones that all clients of the account share.
     :param largest_body: the maximum size of a response's body, in bytes.
+    :param observer: receives what came of each request; default: nobody.
     """
 
     def __init__(
-        self, settings: Settings, *, state: AccountState | None = None, largest_body: int = LARGEST_BODY
+        self,
+        settings: Settings,
+        *,
+        state: AccountState | None = None,
+        largest_body: int = LARGEST_BODY,
+        observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self.state = state or account_state(settings)
         self._largest_body = largest_body
+        self._observer = observer or Observer()
         self._route: Route | None = None
         self._session: requests.Session | None = None
         #: The number of requests sent.
@@ -212,7 +220,9 @@ class RequestsTransport:
             time.sleep(min(wait, LONGEST_NAP))
         sent = clock()
         answer = self._exchange(request)
-        self.state.learn(answer, sent=sent, now=clock())
+        now = clock()
+        self.state.learn(answer, sent=sent, now=now)
+        self._observer.answered(answer, seconds=now - sent, rate=self.state.rate.rate)
         return answer
 
     def _exchange(self, request: Request) -> Response | NoAnswer:
