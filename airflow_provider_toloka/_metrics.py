@@ -1,4 +1,4 @@
-"""Airflow's metrics (StatsD, OpenTelemetry) of what clients and pollers do; ``docs/metrics.md`` lists them."""
+"""Airflow's metrics (StatsD, OpenTelemetry) for clients and pollers; ``docs/metrics.md`` lists them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Options of Airflow's section [metrics]: without any of them, nobody reads the metrics.
+#: Options of Airflow's section [metrics]: without any of them, metrics are off.
 _SWITCHES = ("statsd_on", "statsd_datadog_enabled", "otel_on")
 _TOO_MANY_REQUESTS = 429
 #: A gauge is sent at most once in this many seconds.
 _GAUGE_SECONDS = 1.0
-#: What Airflow accepts in the name of a metric, which the tags become part of in the format of InfluxDB.
+#: What Airflow accepts in a metric's name, which includes the tags in InfluxDB's format.
 _INVALID = re.compile(r"[^\w.-]", re.ASCII)
 
 
 def observer_for(settings: Settings, toloka_conn_id: str, *, is_triggerer: bool = False) -> Observer:
-    """Return what measures the work of a connection's client; with metrics off, it does nothing.
+    """Return an observer that measures a connection's client; with metrics off, it does nothing.
 
-    :param settings: the connection's.
+    :param settings: the connection's settings.
     :param toloka_conn_id: the id of the Toloka connection.
-    :param is_triggerer: whether the waits are those of a triggerer, which are counted; a worker's are not.
+    :param is_triggerer: whether to count waits, which is for triggerers only.
     """
-    # Imported here, because the command line and the metadata do without Airflow.
+    # Imported here, because the command line and the metadata work without Airflow.
     from airflow.providers.common.compat.sdk import conf
 
     if not any(conf.getboolean("metrics", switch, fallback=False) for switch in _SWITCHES):
@@ -85,11 +85,11 @@ class _StatsObserver(Observer):
     def _send(self, method: str, name: str, *values: object, **tags: str) -> None:
         try:
             getattr(self._stats, method)(name, *values, tags={**self._tags, **tags})
-        except Exception as error:  # noqa: BLE001 - whatever it is, a metric that is lost fails no task
+        except Exception as error:  # noqa: BLE001 - a lost metric must not fail a task
             log.debug("Could not send the metric %s: %s", name, error)
 
 
 class _TriggererObserver(_StatsObserver):
     def waiting(self, awaited: Awaited, count: int) -> None:
-        # Each triggerer has waits of its own.
+        # Each triggerer has its own waits.
         self._send("gauge", f"toloka.waits.{awaited}", count, hostname=_INVALID.sub("_", socket.gethostname()))

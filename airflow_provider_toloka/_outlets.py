@@ -1,4 +1,4 @@
-"""What a task that has outlets tells those that are started by them: its operations."""
+"""Add a task's operations to the events of its outlets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 def describe_outlets(task: BaseOperator, context: Context, operations: Sequence[Operation], status: str = "") -> None:
     """Add the operations of a task to the ``extra`` of the events of its outlets.
 
-    :param task: whose outlets they are.
-    :param context: the task's.
-    :param operations: what the task did; several are told by their ids, and the end of the last one.
-    :param status: what to tell if there are no operations.
+    :param task: the task with the outlets.
+    :param context: the task's context.
+    :param operations: the task's operations; of several, the ids and the end of the last one are added.
+    :param status: the status if there are no operations.
     """
     events: Any = context.get("outlet_events")
     if not task.outlets or events is None:

@@ -1,4 +1,4 @@
-"""Assets that are Toloka's projects, pools and trainings: ``toloka://toloka.dev/pools/2004``."""
+"""Assets for Toloka's projects, pools and trainings: ``toloka://toloka.dev/pools/2004``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Check the URI of an asset, and return its normal form; Airflow calls this for the scheme ``toloka``.
+    """Validate and normalize the URI of an asset; Airflow calls this for the scheme ``toloka``.
 
     :param uri: the URI: the API's host, and a path, such as the kind and the id of an object.
     :raises ValueError: the host or the path is missing.
@@ -29,7 +29,7 @@ def convert_asset_to_openlineage(asset: Any, lineage_context: Any) -> OpenLineag
     """Return the OpenLineage dataset of an asset; the OpenLineage provider calls this for the scheme ``toloka``.
 
     :param asset: the asset.
-    :param lineage_context: what the OpenLineage provider knows of the task.
+    :param lineage_context: the OpenLineage provider's context.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset
 

@@ -1,4 +1,4 @@
-"""The hook: an Airflow connection turned into calls of Toloka's API."""
+"""The hook: Toloka's API with an Airflow connection."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _CONNECTION_TYPE = get_provider_info()["connection-types"][0]
 
 
 class TolokaHook(ClientMethods, BaseHook):
-    """Turn an Airflow connection into a client of Toloka's API.
+    """A client of Toloka's API with an Airflow connection.
 
     The hook has the methods of ``TolokaClient``; ``async with hook.async_client() as client`` has the same ones for an
     event loop. As a context manager, the hook closes its HTTP connections at the end.
 
     :param toloka_conn_id: the id of a connection of type ``toloka``; default ``toloka_default``.
-    :param retry_policy: how failed requests are retried; default: as often as the connection says.
+    :param retry_policy: the retry policy; default: as in the connection.
     :param max_requests_per_second: upper bound of the request rate; default: the connection's.
     """
 
@@ -65,7 +65,7 @@ class TolokaHook(ClientMethods, BaseHook):
 
     @property
     def client(self) -> TolokaClient:
-        """The client of the connection; the connection is read at the first use.
+        """The client of the connection, which is read on first use.
 
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
@@ -119,12 +119,12 @@ class TolokaHook(ClientMethods, BaseHook):
         return self.client.session
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask Toloka whose token it is, for the Test button; the hook's own client is left alone.
+        """Request the token's account, for the Test button, without using the hook's own client.
 
         :returns: whether the connection works, and one or two sentences about it.
         """
         try:
-            # Not by name: Airflow tests a connection under an id that it makes up.
+            # Not by id: Airflow tests a connection under a temporary id.
             connection = self.get_connection(self.toloka_conn_id)
             settings = self._settings(connection)
             _ = connection.extra_dejson  # masks the secrets in it
@@ -150,13 +150,13 @@ class TolokaHook(ClientMethods, BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Give the standard fields of the connection form, for Airflow before 3.2."""
+        """Return the standard fields of the connection form, for Airflow before 3.2."""
         behaviour = _CONNECTION_TYPE["ui-field-behaviour"]
         return {key.replace("-", "_"): value for key, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Give the custom fields of the connection form, for Airflow before 3.2."""
+        """Return the custom fields of the connection form, for Airflow before 3.2."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
         from wtforms import IntegerField, StringField
         from wtforms.validators import Optional, any_of
@@ -194,7 +194,7 @@ class TolokaHook(ClientMethods, BaseHook):
         extra = read_extra(connection.extra)
         if legacy := legacy_fields(extra):
             self.log.warning(
-                "Connection %r still has the fields of airflow-provider-toloka 0.0.x: %s. They work, but move them: "
+                "Connection %r still has the fields of airflow-provider-toloka 0.0.x: %s. Move them: "
                 "the token into the field 'API token' (password), the URL into the host, the others without %r.",
                 self.toloka_conn_id,
                 ", ".join(legacy),

@@ -1,4 +1,4 @@
-"""Links from a task to what it works on, on Toloka's site."""
+"""Links from a task to its objects on Toloka's site."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class TolokaLink(BaseOperatorLink):
-    """Base of the links: each is an XCom of its task, from the moment on at which the task knows it."""
+    """Base of the links. Each is an XCom of its task, pushed as soon as the task knows the address."""
 
-    #: What it leads to, as operations name it.
+    #: The kind of its target, as in operations.
     kind: ClassVar[str]
 
     @property
@@ -27,15 +27,15 @@ class TolokaLink(BaseOperatorLink):
 
     @property
     def xcom_key(self) -> str:
-        """Where the address is; Airflow 3 shows what is there."""
+        """The XCom's key; Airflow 3 reads the address from it."""
         return f"_link_{type(self).__name__}"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - the base class's signature
-        """Give the address.
+        """Return the address.
 
         :param operator: the task.
-        :param ti_key: which run of it.
-        :returns: the address; empty: the task did not come so far as to know it.
+        :param ti_key: the task instance.
+        :returns: the address; empty: the task did not get far enough to know it.
         """
         from airflow.providers.common.compat.sdk import XCom
 
@@ -46,31 +46,31 @@ class TolokaLink(BaseOperatorLink):
 
 
 class TolokaProjectLink(TolokaLink):
-    """Leads to a project."""
+    """A link to a project."""
 
     kind = "project"
 
 
 class TolokaPoolLink(TolokaLink):
-    """Leads to a pool."""
+    """A link to a pool."""
 
     kind = "pool"
 
 
 class TolokaTrainingLink(TolokaLink):
-    """Leads to a training."""
+    """A link to a training."""
 
     kind = "training"
 
 
 class TolokaAccountLink(TolokaLink):
-    """Leads to the account's list of projects."""
+    """A link to the account's list of projects."""
 
     kind = "projects"
 
 
 class TolokaReportLink(TolokaLink):
-    """Leads to the report that the task wrote, where that has an http(s) address."""
+    """A link to the task's report, if that has an http(s) address."""
 
     kind = "report"
 
@@ -83,36 +83,36 @@ class TolokaReportLink(TolokaLink):
 ACCOUNT_LINK = TolokaAccountLink()
 REPORT_LINK = TolokaReportLink()
 
-#: By what they lead to.
+#: By the kind of their target.
 LINKS: dict[str, TolokaLink] = {
     link.kind: link for link in (TolokaProjectLink(), TolokaPoolLink(), TolokaTrainingLink())
 }
 
 
 def push_account_link(context: Context, site: str) -> None:
-    """Let a task link to the account's list of projects.
+    """Link a task to the account's list of projects.
 
-    :param context: the task's.
-    :param site: where Toloka's site is: ``Settings.site``.
+    :param context: the task's context.
+    :param site: the address of Toloka's site: ``Settings.site``.
     """
     context["ti"].xcom_push(ACCOUNT_LINK.xcom_key, f"{site}/requester")
 
 
 def push_report_link(context: Context, where: str) -> None:
-    """Let a task link to its report.
+    """Link a task to its report.
 
-    :param context: the task's.
-    :param where: where the report is; only an http(s) address is linked; empty: there is none.
+    :param context: the task's context.
+    :param where: the report's address; only http(s) addresses are linked; empty: there is none.
     """
     # Airflow reads the link's XCom of every task, and logs an error if there is none.
     context["ti"].xcom_push(REPORT_LINK.xcom_key, where if where.startswith(("https://", "http://")) else "")
 
 
 def push_links(context: Context, hook: TolokaHook, resource: Resource, object_id: str) -> None:
-    """Let a task link to an object, and to the project that it is in.
+    """Link a task to an object and its project.
 
-    :param context: the task's.
-    :param hook: reads which project that is.
+    :param context: the task's context.
+    :param hook: reads the object's project.
     :param resource: the kind of the object.
     :param object_id: the object's id.
     :raises TolokaApiError: the pool or training could not be read.

@@ -1,4 +1,4 @@
-"""What the operators that label data share: keys, links, and waits that are resumed by doing the same again."""
+"""Common parts of the labelling operators: keys, links, and waits that are resumed by repeating the work."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def key_of(context: Context, hook: TolokaHook, given: str | None) -> str:
-    """Return the key of what a task creates: the one that the user gave, or the task's own.
+    """Return the key of a task: the parameter, or the task's own.
 
-    :param context: the task's.
-    :param hook: reads whose account it is.
+    :param context: the task's context.
+    :param hook: reads the account's id.
     :param given: the parameter ``key``.
     """
     if given is not None:
@@ -50,7 +50,7 @@ def key_of(context: Context, hook: TolokaHook, given: str | None) -> str:
 
 
 def link_to(context: Context, hook: TolokaHook, resource: Resource, project_id: str, object_id: str = "") -> None:
-    """Let a task link to an object, and to the project that it is in; nothing is read."""
+    """Link a task to an object and its project, without a request."""
     site = hook.api.settings.site
     if resource is not PROJECT:
         context["ti"].xcom_push(LINKS[resource.kind].xcom_key, resource.page_at(site, project_id, object_id))
@@ -58,7 +58,7 @@ def link_to(context: Context, hook: TolokaHook, resource: Resource, project_id: 
 
 
 def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Training:
-    """Read the pool, or the training, of an id, and let the task's link to a pool lead to it."""
+    """Read the pool or training with an id, and link the task to it."""
     id_ = read_id(POOL, pool_id)
     found: Pool | Training
     try:
@@ -75,17 +75,17 @@ def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Tra
 
 
 class WaitingOperator(LineageMixin, BaseOperator):
-    """Base of the operators that submit operations, wait for them, and then need what they submitted once more.
+    """Base of the operators that submit operations, wait for them, and then continue.
 
-    Resumed after a wait, a task does all of it again: what it has submitted is found, not submitted again.
+    After a wait, a task repeats all of its work: operations that it has submitted are found, and not submitted again.
 
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. What finishes within two seconds is not deferred.
-    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
-        first polls come sooner.
-    :param timeout: how long a try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default an hour; None:
-        no limit of its own. ``execution_timeout`` bounds a deferral too.
+        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
+    :param poll_interval: the time between two polls of an operation, as any duration; default 5 seconds; the first
+        polls come sooner.
+    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default one hour;
+        None: no limit. ``execution_timeout`` bounds a deferral too.
     """
 
     template_fields: Sequence[str] = ("toloka_conn_id",)
@@ -114,16 +114,16 @@ class WaitingOperator(LineageMixin, BaseOperator):
 
     @abstractmethod
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:
-        """Do all, or go on with it.
+        """Do the work, or continue with it.
 
-        :param context: the task's.
-        :param hook: calls Toloka.
-        :param deadline: when to give up waiting.
-        :param resumed: whether this try has waited on the triggerer before.
+        :param context: the task's context.
+        :param hook: the hook of the task's connection.
+        :param deadline: when to stop waiting.
+        :param resumed: whether this try was deferred before.
         """
 
     def execute(self, context: Context) -> Any:
-        """Do all of it; see the class."""
+        """Do the work; see the class."""
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             seconds("poll_interval", self.poll_interval)
             return self.advance(context, hook, Deadline.of_try(self, context, self.timeout), resumed=False)
@@ -139,9 +139,9 @@ class WaitingOperator(LineageMixin, BaseOperator):
             return self.advance(context, hook, Deadline.from_event(event), resumed=True)
 
     def settle(self, hook: TolokaHook, operations: Sequence[Operation], deadline: Deadline) -> list[Operation]:
-        """Wait for operations; a deferrable task is deferred unless they finish within a moment.
+        """Wait for operations; defer a deferrable task unless they finish within two seconds.
 
-        :returns: the operations, finished; if one has failed, the others may be not.
+        :returns: the finished operations; if one has failed, others may be unfinished.
         :raises TolokaTimeoutError: they did not finish in time; they keep running at Toloka.
         """
         left = [operation for operation in operations if not operation.is_finished]
@@ -164,17 +164,17 @@ class WaitingOperator(LineageMixin, BaseOperator):
     ) -> dict[str, Operation]:
         """Wait for operations on the worker.
 
-        :param at: until when, in seconds since the epoch; None: without end.
-        :param limit: the argument that sets it.
+        :param at: the deadline, in seconds since the epoch; None: no limit.
+        :param limit: the argument that set the deadline.
         """
         ids = [operation.id for operation in operations]
         intervals = quick_first(seconds("poll_interval", self.poll_interval))
         return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=at, limit=limit))
 
     def pause(self, reason: object, deadline: Deadline) -> None:
-        """Let one interval pass; a deferrable task is deferred for it.
+        """Pause for one interval; a deferrable task is deferred.
 
-        :param reason: why, for a person.
+        :param reason: the reason, for messages.
         :raises TolokaTimeoutError: the deadline has passed.
         """
         if not deadline.left():

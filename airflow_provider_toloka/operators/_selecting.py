@@ -1,4 +1,4 @@
-"""What the operators for stale projects share: which projects of which account, and the report on them."""
+"""Common parts of the operators for stale projects: the selection and the report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from airflow_provider_toloka.reporting import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-#: How far ahead of this machine's clock ``as_of`` may be.
+#: How far ``as_of`` may be ahead of this machine's clock.
 _CLOCKS_APART = timedelta(minutes=10)
 ANY = "any"
 ALL = "all"
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The arguments of a selecting operator, checked."""
+    """The checked arguments of a selecting operator."""
 
     selection: Selection
     as_of: datetime
@@ -54,7 +54,7 @@ class Arguments:
 
 
 class SelectingOperator(BaseOperator):
-    """What finding and archiving have in common: which projects of which account, and the report on them."""
+    """Base of the operators that find and archive stale projects: the selection and the report."""
 
     template_fields: Sequence[str] = (
         "inactive_for",
@@ -86,14 +86,14 @@ class SelectingOperator(BaseOperator):
         self.exclude_project_ids = exclude_project_ids
         self.report_path = report_path
         self.toloka_conn_id = toloka_conn_id
-        #: Which Toloka the task has worked at, for lineage.
+        #: The namespace of the task's Toloka, for lineage.
         self._source = ""
-        #: How many requests the task has sent.
+        #: The number of requests that the task has sent.
         self._requests = 0
 
     def _in_loop(self, work: Callable[[AsyncTolokaClient], Coroutine[Any, Any, T]]) -> T:
-        """Do asynchronous work with an entered client."""
-        # The connection is read here, where nothing is asynchronous yet: that works on every version of Airflow.
+        """Run asynchronous work with an entered client."""
+        # The connection is read synchronously, which works on every version of Airflow.
         client = TolokaHook(self.toloka_conn_id).async_client()
         self._source = source_of(client.api.settings)
 
@@ -107,7 +107,7 @@ class SelectingOperator(BaseOperator):
         return run_in_loop(with_client())
 
     def _reference_time(self, context: Context) -> datetime:
-        """Return the time that projects are stale at."""
+        """Return the reference time."""
         now = pendulum.now("UTC")
         given: Any = self.as_of
         if given == "logical_date":
@@ -129,7 +129,7 @@ class SelectingOperator(BaseOperator):
             try:
                 before = as_of - duration("inactive_for", self.inactive_for)
             except OverflowError:
-                raise ValueError(f"inactive_for reaches back too far: {self.inactive_for}.") from None
+                raise ValueError(f"inactive_for is too long: {self.inactive_for}.") from None
         pattern = read_pattern("name_pattern", self.name_pattern)
         ids = None
         if project_ids != ALL:
@@ -137,7 +137,7 @@ class SelectingOperator(BaseOperator):
         elif before is None:
             raise ValueError(
                 f'inactive_for="{ANY}" with project_ids="{ALL}" would archive the whole account, and nothing was '
-                "changed. Say how long a project has to be idle, such as inactive_for=timedelta(days=365)."
+                "changed. Set how long a project must have been idle, such as inactive_for=timedelta(days=365)."
             )
         excluded = read_ids("exclude_project_ids", self.exclude_project_ids, "To exclude nothing, leave it out.")
         selection = Selection(
@@ -216,7 +216,7 @@ class SelectingOperator(BaseOperator):
                     self.log.info(line)
 
     def _write(self, context: Context, report: Report) -> None:
-        """Write the report, where one is wanted."""
+        """Write the report, if there is a path."""
         if self.report_path is None:
             push_report_link(context, "")
             return
@@ -227,10 +227,10 @@ class SelectingOperator(BaseOperator):
 
 
 def too_many(selected: int, most: int) -> str:
-    """Return the message of a task that refuses to archive too many projects.
+    """Return the message of a task that would archive too many projects.
 
     :param selected: the number of selected projects.
-    :param most: the most that may be archived.
+    :param most: the maximum.
     """
     return (
         f"{selected} projects are selected, and max_projects is {most}: nothing was changed. "
@@ -251,7 +251,7 @@ def by_outcome(entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, A
 
 
 def run_in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run asynchronous work to its end, also where an event loop runs already, as in a notebook.
+    """Run asynchronous work to its end, also if an event loop is already running, as in a notebook.
 
     :param work: the coroutine.
     """

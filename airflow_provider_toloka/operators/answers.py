@@ -1,4 +1,4 @@
-"""Operators that collect answers: export assignments, aggregate them."""
+"""Operators that export assignments and aggregate answers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
-    """Writes the answers of a pool into a file: one row for each task of each assignment (API: ``GET /assignments``).
+    """Write the answers of a pool to a file, one row for each task of each assignment (API: ``GET /assignments``).
 
-    The file appears when it is complete, and replaces an older one: never half a file. Rows hold ``assignment_id``,
-    ``status``, ``user_id``, ``pool_id``, ``task_suite_id``, ``task_id``, ``input``, ``output``, ``golden`` (the known
-    solution of a control task) and the times ``created``, ``submitted``, ``accepted``, ``rejected``, ``skipped``,
+    The file is created or replaced only when it is complete. Rows have ``assignment_id``,
+    ``status``, ``user_id``, ``pool_id``, ``task_suite_id``, ``task_id``, ``input``, ``output``, ``golden`` (the correct
+    answer of a control task) and the times ``created``, ``submitted``, ``accepted``, ``rejected``, ``skipped``,
     ``expired`` in UTC. In CSV and Parquet, ``input``, ``output`` and ``golden`` become columns ``INPUT:field``,
     ``OUTPUT:field`` and ``GOLDEN:field``.
 
     :param pool_id: the pool's id. (templated)
     :param path: where to write: a path, or a URI (``s3://…``, ``gs://…``) of Airflow's object storage. (templated)
-    :param status: which assignments: one or more of ``ACCEPTED``, ``ACTIVE``, ``EXPIRED``, ``REJECTED``, ``SKIPPED``,
-        ``SUBMITTED``; default ``("ACCEPTED",)``. (templated)
-    :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which needs the extra ``parquet``. (templated)
+    :param status: which assignments to export: one or more of ``ACCEPTED``, ``ACTIVE``, ``EXPIRED``, ``REJECTED``,
+        ``SKIPPED``, ``SUBMITTED``; default ``("ACCEPTED",)``. (templated)
+    :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which requires the extra ``parquet``. (templated)
     :param without_golden: whether to leave out control tasks; default False.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
@@ -75,7 +75,7 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
         """Write the file.
 
         :returns: ``{"path": …, "rows": …, "assignments": …}``.
-        :raises AirflowFailException: an argument is wrong, or Toloka refuses the token or knows no such pool.
+        :raises AirflowFailException: an invalid argument, or a permanent error.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         assignments = 0
@@ -83,7 +83,7 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
             statuses, format_, path = _statuses(self.status), check_format(self.format), storage_path(self.path)
             pool = find_pool(context, hook, self.pool_id)
             if pool.status not in (CLOSED, "ARCHIVED"):
-                self.log.warning("Pool %s is %s: more answers may come, or change their status", pool.id, pool.status)
+                self.log.warning("Pool %s is %s: answers may still arrive or change status", pool.id, pool.status)
 
             def rows() -> Iterator[dict[str, Any]]:
                 nonlocal assignments
@@ -99,17 +99,17 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
 
 
 class TolokaAggregateOperator(WaitingOperator):
-    """Aggregates the accepted answers of a closed pool (API: ``POST /aggregated-solutions/aggregate-by-pool``).
+    """Aggregate the accepted answers of a closed pool (API: ``POST /aggregated-solutions/aggregate-by-pool``).
 
-    A retry returns to the aggregation that an earlier try has started. Toloka allows 5 aggregations, and 5 pages of
-    results, a minute, 30 an hour and 200 a day: give the task a ``retry_delay`` of an hour if it may meet them.
+    A retry reuses the aggregation of an earlier try. Toloka allows 5 aggregations, and 5 pages of results, per minute,
+    30 per hour and 200 per day: if these limits may apply, set ``retry_delay`` to an hour.
 
-    :param pool_id: the pool's id; it is closed, and each task has an overlap of at least 2. (templated)
-    :param fields: fields of the output; one for ``DAWID_SKENE``. (templated)
-    :param method: ``DAWID_SKENE``, or ``WEIGHTED_DYNAMIC_OVERLAP`` by a skill. (templated)
-    :param skill_id: the skill that weighs the answers, for ``WEIGHTED_DYNAMIC_OVERLAP``. (templated)
+    :param pool_id: the id of a closed pool, whose tasks need an overlap of at least 2. (templated)
+    :param fields: the output fields to aggregate; exactly one for ``DAWID_SKENE``. (templated)
+    :param method: ``DAWID_SKENE``, or ``WEIGHTED_DYNAMIC_OVERLAP``, which weights answers by a skill. (templated)
+    :param skill_id: the skill for ``WEIGHTED_DYNAMIC_OVERLAP``. (templated)
     :param path: where to write the result: rows of ``task_id``, ``pool_id``, ``input``, ``output``, ``confidence``; see
-        ``TolokaExportAssignmentsOperator``. Default: nowhere. (templated)
+        ``TolokaExportAssignmentsOperator``. Default: the result is not written. (templated)
     :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which needs the extra ``parquet``. (templated)
     :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
         those of every operator.
@@ -138,13 +138,13 @@ class TolokaAggregateOperator(WaitingOperator):
         self.format = format
 
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:  # noqa: ARG002
-        """Aggregate, wait, and write the result if there is a path.
+        """Aggregate, wait, and write the result if ``path`` is set.
 
         :param hook: the hook of the task's connection.
         :param deadline: when the try ends.
         :param resumed: whether the task was deferred before.
         :returns: the operation's id; with a path ``{"path": …, "rows": …, "operation_id": …}``.
-        :raises AirflowFailException: an argument is wrong, or Toloka refuses the token or knows no such pool.
+        :raises AirflowFailException: an invalid argument, or a permanent error.
         :raises TolokaConflictError: the pool is not closed.
         :raises TolokaOperationFailedError: the aggregation failed.
         :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
@@ -176,10 +176,10 @@ class TolokaAggregateOperator(WaitingOperator):
 
 
 def storage_path(given: Any) -> ObjectStoragePath:
-    """Return the place of a file in Airflow's object storage.
+    """Return a path in Airflow's object storage.
 
     :param given: a path or URI.
-    :raises ValueError: there is no path; empty or ``None``, also as a template renders them.
+    :raises ValueError: the path is empty, such as the rendered text "None".
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -188,7 +188,7 @@ def storage_path(given: Any) -> ObjectStoragePath:
 
 
 def write(rows: Iterator[dict[str, Any]], path: ObjectStoragePath, format_: Format) -> int:
-    """Write rows into a file of Airflow's object storage; see ``write_rows``.
+    """Write rows to a file in Airflow's object storage; see ``write_rows``.
 
     :param rows: the rows.
     :param path: the file.

@@ -1,4 +1,4 @@
-"""Operators that create projects, trainings and pools, each once."""
+"""Operators that create projects, trainings and pools once."""
 
 from __future__ import annotations
 
@@ -70,15 +70,15 @@ class _CreateOperator(LineageMixin, BaseOperator):
 
 
 class TolokaCreateProjectOperator(_CreateOperator):
-    """Creates a project, once (API: ``POST /projects``).
+    """Create a project (API: ``POST /projects``).
 
-    However often the task is retried or cleared, one run of it creates one project: a key is stamped on the project,
-    in ``metadata.airflow`` and as the last line of ``private_comment``, and a project that bears it is returned.
+    A run creates its project once, however often the task is retried or cleared: a key is stored in the project,
+    in ``metadata.airflow`` and as the last line of ``private_comment``, and a project with the key is returned.
 
-    :param project: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. Toloka's own
-        ``{{…}}``, in the markup of a task, belong between ``{% raw %}`` and ``{% endraw %}``. (templated)
-    :param key: what the project is to be known by: 1 to 100 letters, digits or any of ``_ . : @ / + -``. With a key,
-        the task ensures that the project exists: all runs share one. Default: each run creates a project. (templated)
+    :param project: the form, or the path of a JSON or YAML file. It is validated before it is sent. Enclose Toloka's
+        own ``{{…}}`` in the markup of a task in ``{% raw %}`` and ``{% endraw %}``. (templated)
+    :param key: identifies the project: 1 to 100 letters, digits or any of ``_ . : @ / + -``. All tasks with the same
+        key share one project. Default: each run creates a project. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
@@ -93,7 +93,7 @@ class TolokaCreateProjectOperator(_CreateOperator):
     def execute(self, context: Context) -> str:
         """Return the project's id.
 
-        :raises AirflowFailException: the form cannot be sent, or Toloka refuses it or the token.
+        :raises AirflowFailException: the form is invalid, or a permanent error.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         with failing_at_once():
@@ -101,13 +101,13 @@ class TolokaCreateProjectOperator(_CreateOperator):
 
 
 class TolokaCreateTrainingOperator(_CreateOperator):
-    """Creates a training in a project, once (API: ``POST /trainings``).
+    """Create a training in a project (API: ``POST /trainings``).
 
-    However often the task is retried or cleared, one run of it creates one training: a key is stamped on the training,
-    in ``metadata.airflow`` and at the end of ``private_name``, and a training that bears it is returned.
+    A run creates its training once, however often the task is retried or cleared: a key is stored in the training,
+    in ``metadata.airflow`` and at the end of ``private_name``, and a training with the key is returned.
 
     :param project_id: the project's id. (templated)
-    :param training: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. (templated)
+    :param training: the form, or the path of a JSON or YAML file. It is validated before it is sent. (templated)
     :param key: see ``TolokaCreateProjectOperator``. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
@@ -124,7 +124,7 @@ class TolokaCreateTrainingOperator(_CreateOperator):
     def execute(self, context: Context) -> str:
         """Return the training's id.
 
-        :raises AirflowFailException: the form cannot be sent, or Toloka refuses it or the token.
+        :raises AirflowFailException: the form is invalid, or a permanent error.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         with failing_at_once():
@@ -133,17 +133,17 @@ class TolokaCreateTrainingOperator(_CreateOperator):
 
 
 class TolokaCreatePoolOperator(_CreateOperator):
-    """Creates a pool in a project, once (API: ``POST /pools``). It is closed, and costs nothing until it is opened.
+    """Create a pool in a project (API: ``POST /pools``). The pool is closed, and costs nothing until it is opened.
 
-    However often the task is retried or cleared, one run of it creates one pool: a key is stamped on the pool, in
-    ``metadata.airflow`` and as the last line of ``private_comment``, and a pool that bears it is returned.
+    A run creates its pool once, however often the task is retried or cleared: a key is stored in the pool, in
+    ``metadata.airflow`` and as the last line of ``private_comment``, and a pool with the key is returned.
 
     :param project_id: the project's id. (templated)
-    :param pool_form: the form, or the path of a JSON or YAML file with it. It is checked before it is sent. Not
-        ``pool``, which is the pool of Airflow's that a task runs in. (templated)
-    :param training_id: the training that Tolokers have to pass before; the form has to say
-        ``quality_control.training_requirement.training_passing_skill_value``. Default: what the form says. (templated)
-    :param expires_in: in which time from the task's start the pool is to close: seconds, a timedelta, or a text such as
+    :param pool_form: the form, or the path of a JSON or YAML file. It is validated before it is sent. It is not called
+        ``pool``, because Airflow has a parameter of that name. (templated)
+    :param training_id: the training that Tolokers have to pass first; the form has to contain
+        ``quality_control.training_requirement.training_passing_skill_value``. Default: as in the form. (templated)
+    :param expires_in: how long after the task's start the pool closes: seconds, a timedelta, or a text such as
         ``"14d"``. Default: the form's ``will_expire``. (templated)
     :param key: see ``TolokaCreateProjectOperator``. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
@@ -171,7 +171,7 @@ class TolokaCreatePoolOperator(_CreateOperator):
     def execute(self, context: Context) -> str:
         """Return the pool's id.
 
-        :raises AirflowFailException: the form cannot be sent, or Toloka refuses it or the token.
+        :raises AirflowFailException: the form is invalid, or a permanent error.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         with failing_at_once():
@@ -187,9 +187,9 @@ class TolokaCreatePoolOperator(_CreateOperator):
 
 
 def read_form(name: str, given: object) -> dict[str, Any]:
-    """Return a form that a user gave as a dict, or as the text of a JSON or YAML file.
+    """Return a form that is given as a dict, or as the text of a JSON or YAML file.
 
-    :param name: the parameter that holds it, for the error.
+    :param name: the parameter, for the error.
     :param given: the form.
     :raises ValueError: the form is neither.
     """
@@ -202,19 +202,19 @@ def read_form(name: str, given: object) -> dict[str, Any]:
             raise ValueError(f"{name} is neither JSON nor YAML: {error}.") from error
     if not isinstance(given, Mapping):
         raise ValueError(
-            f"{name} should be a dict, or the path of a .json, .yaml or .yml file that holds one, but is "
-            f"{shown(given)}. If it comes from a template, check what that renders to."
+            f"{name} should be a dict, or the path of a .json, .yaml or .yml file with one, but is "
+            f"{shown(given)}. If it comes from a template, check its rendered value."
         )
     return dict(given)
 
 
 def in_project(name: str, form: Mapping[str, Any], project_id: object) -> dict[str, Any]:
-    """Return the form of something that is in a project.
+    """Return the form with its project.
 
-    :param name: the parameter that holds the form, for the error.
+    :param name: the form's parameter, for the error.
     :param form: the form.
-    :param project_id: the parameter of that name.
-    :raises ValueError: the form names another project.
+    :param project_id: the project's id.
+    :raises ValueError: the form has another project.
     """
     id_ = read_id(PROJECT, project_id)
     if form.get("project_id") is not None and str(form["project_id"]) != id_:

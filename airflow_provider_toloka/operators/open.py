@@ -1,4 +1,4 @@
-"""Operators that open pools and trainings, each once."""
+"""Operators that open pools and trainings once per run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class _OpenOperator(WaitingOperator):
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> str:  # noqa: ARG002
         """Open it, unless it was opened since the run started.
 
-        :returns: the id of the operation; ``"already done"``: it was open before.
-        :raises AirflowFailException: no retry helps: a wrong argument, a refused token, no such object.
+        :returns: the id of the operation; ``"already done"``: it was already open.
+        :raises AirflowFailException: an invalid argument, or a permanent error.
         :raises TolokaConflictError: it cannot be opened; the message has the remedy.
         :raises TolokaOperationFailedError: the operation failed.
         :raises TolokaTimeoutError: the operation did not finish in time; it keeps running at Toloka.
@@ -59,10 +59,10 @@ class _OpenOperator(WaitingOperator):
 
 
 class TolokaOpenPoolOperator(_OpenOperator):
-    """Opens a pool: Tolokers begin to work on it, and are paid (API: ``POST /pools/{id}/open``).
+    """Open a pool, which starts paid work (API: ``POST /pools/{id}/open``).
 
-    A pool that was opened since the DAG run started is not opened again, even if it has closed since: a retry after a
-    pool that is completed within seconds does not pay for it twice. A cleared run starts anew, and opens it again.
+    A pool that was opened since the DAG run started is not opened again, even if it has closed since, so that a retry
+    does not pay twice for a pool that completes within seconds. A cleared run opens it again, because it starts anew.
 
     :param pool_id: the pool's id. (templated)
     :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
@@ -79,7 +79,7 @@ class TolokaOpenPoolOperator(_OpenOperator):
 
 
 class TolokaOpenTrainingOperator(_OpenOperator):
-    """Opens a training; Tolokers see its tasks while it is open (API: ``POST /trainings/{id}/open``).
+    """Open a training; Tolokers see its tasks while it is open (API: ``POST /trainings/{id}/open``).
 
     :param training_id: the training's id. (templated)
     :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and

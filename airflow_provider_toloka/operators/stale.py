@@ -1,4 +1,4 @@
-"""Operators that find the stale projects of an account, and archive them."""
+"""Operators that find and archive the stale projects of an account."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ from airflow_provider_toloka.reporting import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-#: What happens when projects cannot be archived for some days.
+#: What to do when projects can be archived only in a few days.
 OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
 class TolokaFindStaleProjectsOperator(SelectingOperator):
-    """Find the projects of an account that nobody uses (API: ``GET /projects``, ``/pools``, ``/trainings``).
+    """Find the unused projects of an account (API: ``GET /projects``, ``/pools``, ``/trainings``).
 
     A project is stale when it is active, has no open pool or training, and the latest of its own ``created`` and of
-    its pools' and trainings' ``created``, ``last_started`` and ``last_stopped`` lies more than ``inactive_for`` before
-    the reference time. Nothing is changed at Toloka. The XComs ``approval_subject`` and ``approval_body`` are ready for
-    an approval operator.
+    its pools' and trainings' ``created``, ``last_started`` and ``last_stopped`` is more than ``inactive_for`` before
+    the reference time. Nothing is changed at Toloka. The XComs ``approval_subject`` and ``approval_body`` are for
+    Airflow's ``ApprovalOperator``.
 
-    :param inactive_for: how long a project has to be idle: seconds, a timedelta, or a text such as ``"180d"`` or
+    :param inactive_for: how long a project must have been idle: seconds, a timedelta, or a text such as ``"180d"`` or
         ``"P180D"``. (templated)
     :param as_of: the reference time, as a datetime or in ISO 8601, not later than now; default ``"logical_date"``: the
         run's logical date, else now. (templated)
@@ -59,10 +59,10 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         ``"test *"``; case-sensitive; default ``"*"``. (templated)
     :param exclude_project_ids: ids of projects to leave out; default: none. (templated)
     :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``; default False.
-    :param max_projects: fail if more are found, so that nobody is asked to approve what would be refused; default
-        None: no limit. (templated)
+    :param max_projects: if more are found, the task fails, before anyone is asked for approval; default None: no limit.
+        (templated)
     :param report_path: where to write a report: a path, a URI or an ``ObjectStoragePath`` that ends in ``.html``,
-        ``.csv``, ``.json`` or ``.md``; default None: none. (templated)
+        ``.csv``, ``.json`` or ``.md``; default None: no report. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
@@ -82,10 +82,10 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         check_literals(self, inactive_for=partial(duration, "inactive_for"))
 
     def execute(self, context: Context) -> list[dict[str, Any]] | list[str]:
-        """Find them.
+        """Find the stale projects.
 
         :returns: the longest idle first: ``[{id, name, last_activity, pools, trainings, reason}]``, or the ids.
-        :raises AirflowFailException: a wrong argument, a permanent error, or too many projects.
+        :raises AirflowFailException: an invalid argument, a permanent error, or too many projects.
         :raises TolokaApiError: a request failed; see the subclasses.
         """
         with failing_at_once():
@@ -110,36 +110,36 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
 
 
 class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
-    """Find the stale projects of an account, or take a list of ids, and archive them with all they hold.
+    """Archive the stale projects of an account, or a list of projects, with their pools and trainings.
 
-    One project's failure does not stop the others; the task fails at the end if any failed. It may be retried: every
-    try starts by reading the current state from Toloka. An archived project can be read, but not be brought back.
+    A failing project does not stop the others; the task fails at the end. Retries are safe: every try starts by reading
+    the current state from Toloka. An archived project can be read, but not restored.
 
-    With ``inactive_for``, a project that is in use again is left alone from then on: nothing of it is closed, whatever
-    ``pools`` says, and it is reported as in use.
+    With ``inactive_for``, a project that has been used since it was selected is left alone: nothing in it is closed,
+    whatever ``pools`` says, and it is reported as in use.
 
-    :param project_ids: ids of the projects to archive, or ``"all"``: search the whole account, which needs
+    :param project_ids: ids of the projects to archive, or ``"all"`` to search the whole account, which requires
         ``inactive_for``. (templated)
-    :param inactive_for: how long a project has to be idle: see ``TolokaFindStaleProjectsOperator``; default ``"any"``:
-        whatever its activity. (templated)
-    :param pools: what may be done to the projects' pools and trainings: see ``TolokaArchiveProjectOperator``;
+    :param inactive_for: how long a project must have been idle: see ``TolokaFindStaleProjectsOperator``; default
+        ``"any"``: activity does not matter. (templated)
+    :param pools: what the task may do to the projects' pools and trainings: see ``TolokaArchiveProjectOperator``;
         default ``"archive_closed"``. (templated)
     :param as_of: the reference time: see ``TolokaFindStaleProjectsOperator``. (templated)
     :param name_pattern: only projects whose name matches: see ``TolokaFindStaleProjectsOperator``. (templated)
     :param exclude_project_ids: ids of projects to leave out; default: none. (templated)
-    :param preview: whether only to report what would be archived, default False: nothing is changed at Toloka.
-        (templated)
-    :param max_projects: if more are selected, default 100, the task fails before the first change. (templated)
-    :param on_conflict: what to do about projects that can be archived some days later, since a pool has rejected
+    :param preview: whether only to report what would be archived, without changes at Toloka; default False. (templated)
+    :param max_projects: if more are selected, the task fails before the first change; default 100. (templated)
+    :param on_conflict: what to do when projects can be archived only in a few days, because a pool has rejected
         answers: ``"fail"`` (default) fails the task at the end, without retries if nothing else failed; ``"skip"``
         reports them as postponed.
-    :param report_path: where to write a report in every ending: see ``TolokaFindStaleProjectsOperator``. (templated)
+    :param report_path: where to write a report, after success and failure: see ``TolokaFindStaleProjectsOperator``.
+        (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
-        first polls come sooner.
-    :param timeout: how long a try may take, in seconds or as other durations; default an hour; None: no limit of its
-        own. Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
+    :param poll_interval: the time between two polls of an operation, as any duration; default 5 seconds; the first
+        polls come sooner.
+    :param timeout: how long one try may take, as any duration; default one hour; None: no limit. Nothing is changed
+        after it. ``execution_timeout`` bounds a deferral too.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     """
 
@@ -189,11 +189,11 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         )
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
-        """Find and archive them.
+        """Find and archive the projects.
 
         :returns: ``{archived, already_archived, would_archive, skipped, in_use, postponed, failed}``, each a list of
-            ``{id, name, reason, ...}`` over all tries; it is pushed as XCom also when the task fails in the end.
-        :raises AirflowFailException: a wrong argument, too many projects, or failures that no retry helps.
+            ``{id, name, reason, ...}`` over all tries; it is also pushed as XCom when the task fails at the end.
+        :raises AirflowFailException: an invalid argument, too many projects, or permanent errors only.
         :raises TolokaError: some projects could not be archived; the message says which, and why.
         """
         with failing_at_once():
@@ -228,7 +228,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
             operations = operations_of(event)
             deadline = Deadline.from_event(event)
             groups = {id_: {one: operations.get(one) for one in ids} for id_, ids in carry["waiting"].items()}
-            # Each project goes on as soon as its own operations have finished; at the deadline, all come to an end.
+            # A project continues as soon as its own operations have finished; at the deadline, all projects end.
             ready = {
                 id_: [one for one in seen.values() if one]
                 for id_, seen in groups.items()
@@ -243,7 +243,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
                 for id_, seen in groups.items()
                 if id_ not in ready
             }
-            # Chosen before. What was done to a project since does not make it any less stale; what others do does.
+            # Already selected. This task's changes do not make a project less stale; changes by others do.
             selection = Selection(project_ids=list(ready), before=before)
             arguments = replace(arguments, selection=replace(arguments.selection, before=before))
             found = self._in_loop(lambda client: search(client, selection, with_operations=True))
@@ -300,7 +300,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
             with failing_at_once():
                 self._in_loop(archive)
         except BaseException:
-            # Whatever ends a batch: what is archived cannot be undone, and is not forgotten.
+            # Archiving cannot be undone, so keep the record, whatever ended the batch.
             self._push(context, self._keep(context, results))
             raise
         if results.waiting:
@@ -311,18 +311,18 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         return self._end(context, arguments, report.updated(self._keep(context, results)), results)
 
     async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> Report:
-        """Return the report on the account as it is now; only a report that is written needs all of the account."""
+        """Return the report on the account's current state; only a written report needs the whole account."""
         nothing = replace(arguments, selection=replace(arguments.selection, project_ids=[]))
         if not self.report_path:
             return (await self._read(client, context, nothing))[1]
         try:
             return (await self._read(client, context, arguments, keep_others=True))[1]
         except TolokaApiError as error:
-            self.log.warning("The report lacks the projects that were left alone, which could not be read: %s", error)
+            self.log.warning("The report omits the projects that were left alone, which could not be read: %s", error)
             return (await self._read(client, context, nothing))[1]
 
     def _keep(self, context: Context, results: Results) -> list[ReportedProject]:
-        """Keep the record of this try with those of the former ones; return all entries."""
+        """Merge this try's record with earlier ones and store it; return all entries."""
         merged = _record.merge(_record.load(context), results.ended.values())
         _record.save(context, merged)
         return merged
@@ -350,7 +350,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         ended = by_outcome(entries)
         archived = [one.id for one in entries if one.outcome is Outcome.ARCHIVED]
         self._add_lineage(outputs=[toloka_place(self._source, PROJECT, id_, change="ALTER") for id_ in archived])
-        # A failed task returns nothing; who comes after it may want to know all the same.
+        # A failed task returns nothing, but later tasks may need the result.
         context["ti"].xcom_push(key="return_value", value=ended)
         return ended
 

@@ -1,4 +1,4 @@
-"""The operator that adds tasks to a pool or a training, each once."""
+"""The operator that adds each task to a pool or a training once."""
 
 from __future__ import annotations
 
@@ -23,29 +23,28 @@ if TYPE_CHECKING:
     from airflow_provider_toloka._task import Deadline
     from airflow_provider_toloka.hooks.toloka import TolokaHook
 
-#: So many operations may be under way when a task defers: a trigger's arguments have to stay small.
+#: The maximum number of unfinished operations of a deferred task, to keep the trigger's arguments small.
 _PENDING = 1_000
 
 
 class TolokaAddTasksOperator(WaitingOperator):
-    """Adds tasks to a pool or a training, each once, however often the task is retried (API: ``POST /tasks``).
+    """Add each task to a pool or a training once, however often the task is retried (API: ``POST /tasks``).
 
-    Tasks are sent in chunks of at most 5,000 tasks and 1 MB. The operation of each has an id that follows from the
-    task instance and the chunk's content, so a retry finds what is uploaded.
+    Tasks are uploaded in chunks of at most 5,000 tasks and 1 MB. The operation id of a chunk is derived from the key
+    and the chunk's content, so a retry finds what is uploaded.
 
-    **The input has to be the same in each try**: the same tasks in the same order. What changes between two tries, such
-    as the result of an unordered query or of a random sample, is added beside what was there before, and tasks cannot
-    be deleted.
+    **Pass the same tasks in the same order in every try.** Tasks that differ between two tries, such as the result of
+    an unordered query or a random sample, are added in addition to the earlier ones, and tasks cannot be deleted.
 
     :param pool_id: the id of a pool or a training. (templated)
     :param tasks: forms of tasks, each with ``input_values``; or the path or URI (``s3://…``, ``gs://…``) of a JSON
-        Lines file (``.jsonl``, ``.ndjson``) with such forms, or of a CSV file (``.csv``), whose columns are the fields
-        of the input, or ``INPUT:field``, ``GOLDEN:field`` and ``HINT:text``. Files are read line by line. (templated)
-    :param allow_defaults: whether tasks without an ``overlap`` take the pool's default; default True.
-    :param skip_invalid: whether valid tasks are added if Toloka finds others invalid; default False: a chunk with an
-        invalid task fails the task, which names it.
-    :param key: what the upload is known by; default: the task instance. With the same key and the same input, tasks
-        are added to a pool once over all runs. (templated)
+        Lines file (``.jsonl``, ``.ndjson``) with such forms, or of a CSV file (``.csv``), whose columns are the input
+        fields, or ``INPUT:field``, ``GOLDEN:field`` and ``HINT:text``. Files are read line by line. (templated)
+    :param allow_defaults: whether tasks without an ``overlap`` get the pool's default; default True.
+    :param skip_invalid: whether to add the valid tasks when others are invalid; default False: an invalid task fails
+        the upload of its chunk.
+    :param key: identifies the upload. Runs with the same key add the same tasks to a pool once. Default: each task
+        instance has its own key. (templated)
     :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
         those of every operator.
     """
@@ -71,13 +70,13 @@ class TolokaAddTasksOperator(WaitingOperator):
         self.key = key
 
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> dict[str, Any]:
-        """Upload what is missing, and wait until Toloka has added all.
+        """Upload missing chunks, and wait until Toloka has added all tasks.
 
         :param hook: the hook of the task's connection.
         :param deadline: when the try ends.
         :param resumed: whether the task was deferred before.
         :returns: ``{"created": …, "invalid": …, "operation_ids": […]}``.
-        :raises AirflowFailException: a task cannot be sent, or Toloka refuses it.
+        :raises AirflowFailException: a task is invalid, or a permanent error.
         :raises TolokaOperationFailedError: an upload failed; a retry repeats it.
         :raises TolokaTimeoutError: the uploads did not finish in time; they keep running at Toloka.
         """
@@ -136,7 +135,7 @@ class TolokaAddTasksOperator(WaitingOperator):
             try:
                 return hook.run(upload.send(hook.api, chunk, may_repeat=may_repeat))
             except TolokaLockedError:
-                # Toloka may add one chunk at a time; another's operation may be at work too.
+                # Toloka may process one chunk at a time, or an operation of another user may be running.
                 if not pending:
                     raise
                 self._wait_for(hook, pending[0], sent, deadline)
@@ -147,14 +146,14 @@ class TolokaAddTasksOperator(WaitingOperator):
     def _failure(
         self, hook: TolokaHook, project_id: str, pool_id: str, number: int, operation: Operation
     ) -> TolokaOperationFailedError:
-        """Return what the failed upload of a chunk means; the chunk is read again, to name its tasks."""
+        """Return the error for a chunk's failed upload; the chunk is read again to name its tasks."""
         for chunk in chunks_of(self._forms(hook, project_id), pool_id):
             if chunk.number == number:
                 return hook.run(failure(hook.api, operation, chunk))
         return TolokaOperationFailedError(operation)
 
     def _forms(self, hook: TolokaHook, project_id: str) -> Iterable[Any]:
-        """Return the forms; a file is read as they are asked for."""
+        """Return the forms; a file is read lazily."""
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         tasks: Any = self.tasks

@@ -1,4 +1,4 @@
-"""Operators that bring something at Toloka into a wanted state, and see it through."""
+"""Operators that bring objects at Toloka into a wanted state."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.client.sansio import Flow
 
 
-#: What happens when an object cannot be changed for some days.
+#: What to do when an object can be changed only in a few days.
 OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
 class TolokaChangeOperator(LineageMixin, BaseOperator):
-    """Base of the operators that change one object at Toloka: look, do what is missing, wait, look again.
+    """Base of the operators that change one object at Toloka.
 
     The operator is stateless: every try, and every return from a deferral, starts by reading the current state from
-    Toloka. A task may be retried, cleared, and run twice at the same time, and nothing is submitted twice.
+    Toloka, and submits what is missing. Tasks can be retried, cleared, and run twice at the same time.
 
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param wait_for_completion: whether to wait until the last operation has succeeded; default True. False: the task
-        ends when that is submitted.
+        ends when the operation is submitted.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. What finishes within two seconds is not deferred.
-    :param poll_interval: the time between two polls of an operation, in seconds or as other durations; default 5; the
-        first polls come sooner.
-    :param timeout: how long a try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default an hour; None:
-        no limit of its own. Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
+        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
+    :param poll_interval: the time between two polls of an operation, as any duration; default 5 seconds; the first
+        polls come sooner.
+    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default one hour;
+        None: no limit. Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
     """
 
     #: The last change that the operator makes.
@@ -90,22 +90,22 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
 
     @property
     def object_id(self) -> str:
-        """The id of the object that is changed."""
+        """The object's id."""
         return read_id(self.change.resource, getattr(self, self.change.resource.id_param))
 
     def check(self) -> None:
         """Check all arguments, before the first request.
 
-        :raises ValueError: one cannot be used.
+        :raises ValueError: an argument is invalid.
         """
         seconds("poll_interval", self.poll_interval)
         self.object_id  # noqa: B018 - it raises
 
     def advance(self, api: TolokaApi, done: Sequence[Operation]) -> Flow[Progress]:  # noqa: ARG002 - for the project
-        """Do all that can be done now.
+        """Submit everything that can be done now.
 
         :param api: the API's calls.
-        :param done: operations that were waited for, and have succeeded.
+        :param done: operations that were waited for and have succeeded.
         """
         return change_one(api, self.change, self.object_id)
 
@@ -113,9 +113,9 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
         """Bring the object into the wanted state.
 
         :returns: the id of the last operation, which is also pushed as XCom ``operation`` when it has finished;
-            ``"already done"``: the object was in that state before.
-        :raises AirflowFailException: a wrong argument or a permanent error: the token is refused, no such object.
-        :raises TolokaConflictError: the state at Toloka does not allow it.
+            ``"already done"``: the object was already in that state.
+        :raises AirflowFailException: an invalid argument, or a permanent error.
+        :raises TolokaConflictError: the object's state does not allow the change.
         :raises TolokaOperationFailedError: an operation ended as ``FAIL``.
         :raises TolokaTimeoutError: the operations did not finish in time.
         :raises TolokaApiError: a request failed; see the other subclasses.
@@ -153,7 +153,7 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
                 last = [operation for operation in finished if operation.type == self.change.operation_type]
                 if not last:
                     if waited and not deadline.left():
-                        # Nothing is changed any more.
+                        # The deadline has passed: change nothing more.
                         raise TolokaTimeoutError(timeout_message(waited, trouble, deadline.limit))
                     progress = hook.run(self.advance(hook.api, finished))
                     if progress.is_last and not progress.operations:
@@ -168,7 +168,7 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
 
     @contextmanager
     def _counting_failures(self) -> Iterator[TolokaHook]:
-        """Give a hook; report a project that cannot be archived to its observer."""
+        """Yield a hook; report a project that cannot be archived to its observer."""
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             try:
                 yield hook
@@ -178,11 +178,11 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
                 raise
 
     def _finished(self, hook: TolokaHook, waited: Mapping[str, Operation | None]) -> Sequence[Operation]:
-        """Return the operations that have succeeded, and raise for those that failed."""
+        """Return the finished operations; raise if one of them has failed."""
         if waited:
             self._note_operations(hook, list(waited))
         operations = [operation for operation in waited.values() if operation and operation.is_finished]
-        # Another's operation that locked a pool may fail; that is no failure of this task.
+        # An operation of another user that locked a pool may fail without failing this task.
         hook.run(hook.api.operations.require_success([operation for operation in operations if step_of(operation)]))
         return operations
 
@@ -216,7 +216,7 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
     def _look_for_a_moment(
         self, hook: TolokaHook, ids: Sequence[str], interval: float, deadline: Deadline
     ) -> Mapping[str, Operation | None]:
-        """Return what has become of the operations, if they finish within a moment; else nothing."""
+        """Return the operations if they finish within two seconds, else an empty mapping."""
         moment = time.time() + min(self.before_deferring, deadline.left())
         try:
             return self._poll(hook, ids, interval, moment, deadline.limit)
@@ -256,17 +256,17 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
 
 
 class TolokaArchiveProjectOperator(TolokaChangeOperator):
-    """Archive a project, with its pools and trainings if asked to (API: ``POST /projects/{id}/archive``).
+    """Archive a project, optionally with its pools and trainings (API: ``POST /projects/{id}/archive``).
 
-    An archived project can be read, but not be brought back.
+    An archived project can be read, but not restored.
 
     :param project_id: the project's id, or the address of its page on Toloka's site. (templated)
-    :param pools: what may be done to the project's pools and trainings before: ``"require_archived"`` (default):
-        nothing; the task fails if one is not archived. ``"archive_closed"``: archive those that are closed; an open
-        one fails the task before anything is changed. ``"close_and_archive"``: close the open ones as well, which
-        stops paid work. These are waited for even with ``wait_for_completion=False``. (templated)
-    :param on_conflict: what to do when the project can be archived some days later, since a pool has rejected answers:
-        ``"fail"`` (default) fails the task at once, without retries; ``"skip"`` skips it.
+    :param pools: what the task may do to the project's pools and trainings first. ``"require_archived"`` (default):
+        nothing; the task fails if one is not archived. ``"archive_closed"``: archive closed ones; an open one fails
+        the task before anything is changed. ``"close_and_archive"``: also close open ones, which stops paid work.
+        The task waits for these even with ``wait_for_completion=False``. (templated)
+    :param on_conflict: what to do when the project can be archived only in a few days, because a pool has rejected
+        answers: ``"fail"`` (default) fails the task immediately, without retries; ``"skip"`` skips it.
     :param kwargs: the parameters of ``TolokaChangeOperator``, and those of every operator.
     """
 
@@ -290,18 +290,18 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
     def check(self) -> None:
         """Check all arguments, before the first request.
 
-        :raises ValueError: one cannot be used.
+        :raises ValueError: an argument is invalid.
         """
         super().check()
         _read_rule("pools", self.pools)
         _read_on_conflict(self.on_conflict)
 
     def advance(self, api: TolokaApi, done: Sequence[Operation]) -> Flow[Progress]:
-        """Do all that can be done now.
+        """Submit everything that can be done now.
 
         :param api: the API's calls.
-        :param done: operations that were waited for, and have succeeded.
-        :raises AirflowSkipException: it can be archived some days later, and ``on_conflict`` is ``"skip"``.
+        :param done: operations that were waited for and have succeeded.
+        :raises AirflowSkipException: it can be archived only in a few days, and ``on_conflict`` is ``"skip"``.
         """
         try:
             return (yield from retire_project(api, self.object_id, cast("PoolsRule", self.pools), done))
@@ -324,14 +324,14 @@ def _read_on_conflict(value: Any) -> str:
 
 
 def name_map_index(context: Context, name: str) -> None:
-    """Let a mapped task be shown by a name, unless its author has given one.
+    """Set the displayed name of a mapped task, unless its author has set one.
 
-    :param context: the task's.
-    :param name: such as the id of its project.
+    :param context: the task's context.
+    :param name: the name, such as the id of its project.
     """
     own: Any = context
     map_index = context["ti"].map_index
-    # Airflow 2 renders the name with its whole context, and warns of each deprecated key in it.
+    # Airflow 2 renders the name with its whole context, and warns about every deprecated key in it.
     if AIRFLOW_V_3_0_PLUS and map_index is not None and map_index >= 0 and not own.get("map_index_template"):
         own["map_index_template"] = name
 
@@ -346,7 +346,7 @@ class _PoolOperator(TolokaChangeOperator):
 
 
 class TolokaClosePoolOperator(_PoolOperator):
-    """Closes a pool: paid work on it stops (API: ``POST /pools/{id}/close``).
+    """Close a pool, which stops paid work on it (API: ``POST /pools/{id}/close``).
 
     :param pool_id: the pool's id. (templated)
     :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
@@ -357,7 +357,7 @@ class TolokaClosePoolOperator(_PoolOperator):
 
 
 class TolokaArchivePoolOperator(_PoolOperator):
-    """Archives a closed pool (API: ``POST /pools/{id}/archive``).
+    """Archive a closed pool (API: ``POST /pools/{id}/archive``).
 
     :param pool_id: the pool's id. (templated)
     :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
@@ -377,7 +377,7 @@ class _TrainingOperator(TolokaChangeOperator):
 
 
 class TolokaCloseTrainingOperator(_TrainingOperator):
-    """Closes a training (API: ``POST /trainings/{id}/close``).
+    """Close a training (API: ``POST /trainings/{id}/close``).
 
     :param training_id: the training's id. (templated)
     :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
@@ -388,7 +388,7 @@ class TolokaCloseTrainingOperator(_TrainingOperator):
 
 
 class TolokaArchiveTrainingOperator(_TrainingOperator):
-    """Archives a closed training that no active pool requires (API: ``POST /trainings/{id}/archive``).
+    """Archive a closed training that no active pool requires (API: ``POST /trainings/{id}/archive``).
 
     :param training_id: the training's id. (templated)
     :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of

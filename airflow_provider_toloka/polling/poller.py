@@ -1,9 +1,9 @@
-"""One poller for all waits of a configuration: ten thousand waits cost hardly more requests than one.
+"""Poll for all waits of a configuration, so that ten thousand waits send hardly more requests than one.
 
-While there are few waits, each operation is read by its id. Beyond that, one list of what has finished lately serves
-them all, at the pace of the wait that is due first. No wait depends on the list alone: operations are read by id too,
-in a slow rotation, which is quicker while the list fails. Listeners, who want to hear of whatever finishes, share
-that list.
+With few waits, each operation is read by its id. Beyond that, one list of recently finished operations serves all
+waits, as often as the wait with the shortest interval requires. No wait depends on the list alone: operations are also
+read by id in a slow rotation, which is faster while the list fails. Listeners for all finished operations share the
+list.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from airflow_provider_toloka.polling.schedule import Schedule
 from airflow_provider_toloka.polling.subscription import Listener
 from airflow_provider_toloka.polling.wait import Wait
 
-#: Up to so many waits, it is cheaper to read each operation by its id.
+#: Up to this many waits, it is cheaper to read each operation by its id.
 FEW = 3
-#: The list does not reach farther back than this for a wait that joins; the rotation is for older operations.
+#: How far back the list is read for a new wait; the rotation covers older operations.
 OLDEST = timedelta(minutes=15)
 LIST_GAP = 0.5
 _SPARE = 100
@@ -43,8 +43,8 @@ class Poller:
     """Waits for any number of operations of one account. An async context manager.
 
     :param client: an entered client of the account.
-    :param list_gap: returns the least seconds between two lists of finished operations.
-    :param now: returns the time at Toloka; default: what its answers tell.
+    :param list_gap: returns the minimum seconds between two lists of finished operations.
+    :param now: returns Toloka's time; default: from its responses.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Poller:
         self._list = FinishedOperations(client)
         self._looks = Looks(client, self._contact)
         self._waits: dict[str, Wait] = {}
-        #: Those who hear of the list, and whether one was begun since they have joined.
+        #: The listeners, and whether a list has been started since they joined.
         self._listeners: dict[Listener, bool] = {}
         self._callers = Callers()
         self._schedule = Schedule()
@@ -72,12 +72,12 @@ class Poller:
 
     @property
     def trouble(self) -> TolokaApiError | None:
-        """Why the last request brought no news; None: it did."""
+        """Why the last request failed; None: it did not."""
         return self._contact.trouble
 
     @property
     def refused_at(self) -> float | None:
-        """When Toloka refused the token last, in the event loop's time; None: never."""
+        """When Toloka last refused the token, in the event loop's time; None: never."""
         return self._contact.refused_at
 
     async def __aenter__(self) -> Self:
@@ -103,7 +103,7 @@ class Poller:
     ) -> dict[str, Operation | None]:
         """Wait until all operations have finished, or one has failed, or the time is over.
 
-        :returns: by id, what is known of each operation, finished or not; None: it was never seen.
+        :returns: by id, each operation in its last known state; None: it was never seen.
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``; or one of the ids does not
             exist.
         """
@@ -136,16 +136,16 @@ class Poller:
         """Wait until a group of operations has ended, or the time is over.
 
         :param groups: the ids of the operations of each group; see :class:`Ending`.
-        :param submitted: by id, when Toloka says each operation was submitted; None: not known.
-        :param intervals: makes the seconds between the looks at one operation.
-        :param seconds: how long to wait; None: without end.
-        :param fail_fast: whether an operation that has failed ends its group.
-        :param gather: seconds to go on after the first group has ended, so that others may end as well.
-        :param empty_after: after how many seconds a group of no operations ends.
-        :param on_change: called with an operation when its status or progress is seen to have changed.
+        :param submitted: by id, when each operation was submitted, in Toloka's time; None: unknown.
+        :param intervals: returns the seconds between polls of an operation.
+        :param seconds: how long to wait; None: no limit.
+        :param fail_fast: whether a failed operation ends its group.
+        :param gather: seconds to continue after the first group has ended, so that other groups can end as well.
+        :param empty_after: after how many seconds a group without operations ends.
+        :param on_change: called with an operation when its status or progress has changed.
         :param on_outage: called with the level and the line when polling fails, once a minute while it does, and when
-            it works again; None: the poller's own log is told, once for all.
-        :returns: how all the operations stand; one whose id does not exist is among the errors.
+            it works again; None: logged once in the poller's own log.
+        :returns: all operations in their last known states; an id that does not exist is among the errors.
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
         caller = Caller(on_change, on_outage)
@@ -176,9 +176,9 @@ class Poller:
 
     @contextlib.contextmanager
     def listen(self, since: datetime, interval: float, on_outage: Report | None = None) -> Iterator[Listener]:
-        """Hear of every operation that finishes, whoever started it.
+        """Listen to every operation that finishes, no matter who started it.
 
-        :param since: from when on, in Toloka's time.
+        :param since: the start time, in Toloka's time.
         :param interval: seconds between two lists.
         :param on_outage: as for :meth:`wait_for_any`.
         """
@@ -187,7 +187,7 @@ class Poller:
         caller = Caller(on_outage=on_outage)
         self._callers.add(caller, self._contact.of_list.line(clock()))
         self._listeners[listener] = False
-        # The first list is due at once.
+        # The first list is due immediately.
         self._schedule.add(listener, itertools.chain((0.0,), itertools.repeat(interval)), clock(), clock())
         self._joined.set()
         try:
@@ -206,7 +206,7 @@ class Poller:
             oldest = self._now() - OLDEST
             start = max(submitted or oldest, oldest)
             self._list.include(start)
-            # It may have finished before the list begins.
+            # It may have finished before the start of the list.
             self._looks.join(wait, is_urgent=start != submitted)
         wait.callers.append(caller)
         self._joined.set()
@@ -239,7 +239,7 @@ class Poller:
         while True:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to hear of it
+            except Exception as error:  # noqa: BLE001 - every error has to reach the waits
                 self._fail_all(error)
 
     def _fail_all(self, error: Exception) -> None:
@@ -264,31 +264,31 @@ class Poller:
                 listed = clock()
                 await self._look_at_list()
                 await asyncio.sleep(time_away(self.trouble))
-                # Whoever becomes due meanwhile shares the next list.
+                # Waits that become due in the meantime share the next list.
                 await asyncio.sleep(self._list_gap())
             else:
                 if self._contact.of_list.error:
                     self._contact.of_list.error = None
-                    self._callers.put(logging.INFO, "Polling the few operations left by their ids.")
+                    self._callers.put(logging.INFO, "Polling the few remaining operations by their ids.")
                 for one in due:
                     await self._looks.look(one.wait)
                     await asyncio.sleep(time_away(self.trouble))
-                # A later list has to begin where these looks may have missed something, and no earlier.
+                # A later list has to begin at the time from which these reads may have missed something.
                 self._list.restart(self._now() - OLDEST)
             for one in due:
                 self._schedule.add(one.wait, one.intervals, one.time, clock())
 
     async def now(self) -> datetime:
-        """Return the time at Toloka; before any answer has told it, ask for it."""
+        """Return Toloka's time; request it if no response has contained it yet."""
         if not self._knows_time:
             self._knows_time = True
             await self._client.now()
         return self._now()
 
     async def _look_at_list(self) -> None:
-        """Read what has finished since the last time, and since the waits that joined were submitted."""
+        """Read the operations that have finished since the last list, or since the submission of new waits."""
         if not self._knows_time:
-            # Those who have joined may have taken this machine's time for Toloka's.
+            # New listeners may have used this machine's time instead of Toloka's.
             self._list.include(await self.now() - OLDEST)
         clock = asyncio.get_running_loop().time
         joined = [listener.since for listener, has_begun in self._listeners.items() if not has_begun]
