@@ -111,7 +111,9 @@ class Ui:
     def open_task(self, task_id: str, name: str | None = None) -> None:
         """Go from the page of a run to the log of a task; of a mapped one, to the task instance with a name."""
         tasks = self.page.get_by_test_id("table-list")
-        link = tasks.locator(self._link_to(task_id)) if name is None else tasks.get_by_role("link", name=name, exact=True)
+        link = (
+            tasks.locator(self._link_to(task_id)) if name is None else tasks.get_by_role("link", name=name, exact=True)
+        )
         link.first.click()
         expect(self.page.get_by_test_id("virtualized-list")).to_be_visible()
 
