@@ -1,9 +1,9 @@
-# Everything from a clone: `make` tells what there is. Needs python3 (3.11 or newer), make, and a package index.
+# Run `make` to list the targets. Needs python3 (3.11 or newer), make, and a package index.
 PYTHON ?= python3
 AIRFLOW := 3.3.2
 OLDEST_AIRFLOW := 2.11.2
 
-# Airflow starts three times as fast from byte-compiled modules, and nothing of the caller's Airflow should be used.
+# Airflow starts three times as fast from byte-compiled modules. Do not use the caller's Airflow.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME AIRFLOW_HOME AIRFLOW_CONFIG VIRTUAL_ENV
 
 VENV := .venv
@@ -16,33 +16,33 @@ DOCS_INSTALLED := .venv-docs/installed
 FIDELITY_VENV := .venv-fidelity
 FIDELITY_INSTALLED := $(FIDELITY_VENV)/installed
 
-# How many processes the tests are spread over: more than two cores keep busy, since tests wait half of their time.
+# The number of test processes: more than two cores, because tests wait half of the time.
 WORKERS ?= 4
 PYTEST = pytest -n $(WORKERS) --dist loadgroup
 
-# Airflow 2.11 does not run on Python 3.13: with that one, look for an older one beside it.
+# Airflow 2.11 does not run on Python 3.13: find an older Python as well.
 OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-events test-faults test-fidelity test-security test-durability test-mapped test-distributed test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
 
-help: ## show this
+help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
 
-install: $(E2E_INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## make the virtual environments that all else works in
+install: $(E2E_INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## create the virtual environments
 
-demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show what became of its projects
+demo: $(INSTALLED) ## run the example DAGs against an emulated Toloka, and show its projects before and after
 	@$(VENV)/bin/python demo/run.py
 
-test: install ## run all tests, on both Airflow versions
+test: install ## run all tests on both Airflow versions
 	rm -f .coverage .coverage.*
 	$(VENV)/bin/coverage run -m $(PYTEST)
 ifneq ($(OLDEST_PYTHON),)
-	@echo "The same on Airflow $(OLDEST_AIRFLOW), without what does not depend on Airflow:"
+	@echo "The tests that depend on Airflow, on Airflow $(OLDEST_AIRFLOW):"
 	$(OLDEST_VENV)/bin/coverage run -m $(PYTEST) --override-ini=testpaths= $(OLDEST_TESTS)
 else
-	@echo "Airflow $(OLDEST_AIRFLOW) was not tested: it needs Python 3.11 or 3.12, and there is none here."
+	@echo "Airflow $(OLDEST_AIRFLOW) was not tested: it needs Python 3.11 or 3.12."
 endif
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report
@@ -51,28 +51,28 @@ export TAG WRITE_TABLES
 
 OLDEST_TESTS := $(addprefix tests/,test_assets.py test_example_dags.py test_lineage.py test_metrics.py test_task.py hooks integration links operators sensors triggers)
 
-test-faults: $(INSTALLED) ## let every fault of the network and the service meet every component (WRITE_TABLES=1: and write the table of docs/)
+test-faults: $(INSTALLED) ## inject every network and service fault into every component (WRITE_TABLES=1: also write the tables in docs/)
 	$(VENV)/bin/$(PYTEST) tests/faults
 
-test-fidelity: $(INSTALLED) $(FIDELITY_INSTALLED) ## let Toloka's own client use the emulator, from an environment of its own
+test-fidelity: $(INSTALLED) $(FIDELITY_INSTALLED) ## run Toloka's own client against the emulator, in a separate environment
 	FIDELITY_VENV=$(abspath $(FIDELITY_VENV)) $(VENV)/bin/python -m pytest tests/fidelity
 
-test-events: $(INSTALLED) ## let a running Airflow start a DAG when a pool closes
+test-events: $(INSTALLED) ## start a DAG on a running Airflow when a pool closes
 	$(VENV)/bin/python -m pytest tests/events
 
-# An interrupt lets the tests end what they have started.
+# An interrupt lets the tests end their processes.
 DURABILITY = timeout --signal=INT --kill-after=60 900 $(VENV)/bin/python -m pytest
 
-test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill all that can die of a running Airflow, on both versions: needs PostgreSQL
+test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill every process of a running Airflow in turn, on both versions; needs PostgreSQL
 	$(DURABILITY) tests/durability/test_crashes.py
 
-test-mapped: $(INSTALLED) ## two hundred mapped tasks at once on a running Airflow: needs PostgreSQL
+test-mapped: $(INSTALLED) ## run 200 mapped tasks at once on a running Airflow; needs PostgreSQL
 	$(DURABILITY) tests/durability/test_mapped.py
 
-test-distributed: $(DISTRIBUTED_INSTALLED) ## disturb an Airflow on Celery with several of each part: needs PostgreSQL, Redis and faketime (CASES=short: three cases)
+test-distributed: $(DISTRIBUTED_INSTALLED) ## disrupt an Airflow on Celery with several instances of each component; needs PostgreSQL, Redis and faketime (CASES=short: three cases)
 	CASES=$(CASES) timeout --signal=INT --kill-after=60 1200 $(VENV)/bin/python -m pytest tests/distributed
 
-test-security: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## look for the token in all that a running Airflow writes, for injections, and for errors that escape
+test-security: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## search everything that a running Airflow writes for the token; test injections and unhandled errors
 	$(VENV)/bin/python -m pytest tests/security
 ifneq ($(OLDEST_PYTHON),)
 	@echo "The token on Airflow $(OLDEST_AIRFLOW):"
@@ -81,13 +81,13 @@ endif
 
 INPUTS ?= 200000
 SEED ?= 1
-fuzz: $(INSTALLED) ## let the API answer anything: INPUTS=200000 times, or as often as you like
+fuzz: $(INSTALLED) ## run the client against random responses (INPUTS=200000)
 	$(VENV)/bin/python -m tests.security.fuzz $(INPUTS) $(SEED)
 
-test-load: $(INSTALLED) ## let a real triggerer wait for 10,000 operations (MINUTES=10; WRITE_TABLES=1 writes benchmarks/LOAD.md)
+test-load: $(INSTALLED) ## wait for 10,000 operations in a real triggerer (MINUTES=10; WRITE_TABLES=1 writes benchmarks/LOAD.md)
 	MINUTES=$(or $(MINUTES),10) WAITS=$(or $(WAITS),10000) $(VENV)/bin/python -m benchmarks.load
 
-audit: ## ask PyPI for known weaknesses of what the package is tested with
+audit: ## check the tested dependencies for known vulnerabilities
 	$(PYTHON) -m venv --clear .venv-audit
 	.venv-audit/bin/python -m pip install --quiet --quiet pip-audit
 	for constraints in constraints/airflow-$(AIRFLOW).txt constraints/airflow-$(OLDEST_AIRFLOW).txt; do \
@@ -97,10 +97,10 @@ audit: ## ask PyPI for known weaknesses of what the package is tested with
 test-e2e: $(E2E_INSTALLED) ## test Airflow's pages in a browser (some minutes; needs Chromium)
 	$(VENV)/bin/python -m pytest tests/e2e
 
-screenshots: $(E2E_INSTALLED) ## the same, and take the pictures of the docs anew
+screenshots: $(E2E_INSTALLED) ## run test-e2e, and retake the screenshots of the docs
 	$(VENV)/bin/python -m pytest tests/e2e --pictures docs/images
 
-lint: $(E2E_INSTALLED) ## check style and types, and the workflows of .github/
+lint: $(E2E_INSTALLED) ## check style, types, and the workflows of .github/
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
@@ -113,21 +113,21 @@ ifneq ($(wildcard .github),) # the source archive comes without it
 	$(VENV)/bin/zizmor --offline --pedantic --quiet .github
 endif
 
-ui: $(INSTALLED) ## run Airflow with the example DAGs and an emulated Toloka, to be opened in a browser
+ui: $(INSTALLED) ## run Airflow's UI with the example DAGs and an emulated Toloka
 	@$(VENV)/bin/python -m demo.ui
 
-bench: $(INSTALLED) ## measure what it costs, and write benchmarks/RESULTS.md (some ten minutes)
+bench: $(INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about ten minutes)
 	$(VENV)/bin/python -m benchmarks.run
 
 docs: $(DOCS_INSTALLED) ## build the documentation in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --clean
 
-dist: $(INSTALLED) ## build the wheel and the source archive in dist/, and check them
+dist: $(INSTALLED) ## build and check the wheel and the source archive in dist/
 	rm -rf dist
 	$(VENV)/bin/python -m build
 	$(VENV)/bin/twine check --strict dist/*
 
-sbom: dist ## list the packages that the wheel brings on Airflow 3.3.2, as CycloneDX, in build/
+sbom: dist ## write a CycloneDX list of the wheel's dependencies on Airflow 3.3.2 to build/
 	rm -rf .venv-sbom && mkdir -p build
 	$(PYTHON) -m venv .venv-sbom/tool
 	$(PYTHON) -m venv --without-pip .venv-sbom/wheel
@@ -142,14 +142,14 @@ sbom: dist ## list the packages that the wheel brings on Airflow 3.3.2, as Cyclo
 
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' airflow_provider_toloka/__init__.py)
 
-notes: ## print what the changelog says of this version (TAG=v1.0.0: and fail unless it is ready to be released as that)
+notes: ## print this version's section of the changelog (TAG=v1.0.0: fail unless it is ready for release)
 	@$(PYTHON) release.py "$$TAG"
 
-# Interpreters of pyenv are found too, those included that it does not put into the path.
+# This also finds pyenv's interpreters that are not in the path.
 NOX = PATH="$$PATH$$(printf ':%s' "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin)" $(VENV)/bin/nox
 
-# A session that is named fails where its Python is missing.
-test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python that there is (PAIRS=some: on few of them; SESSION=name: on one)
+# A session given by name fails if its Python is missing.
+test-matrix: $(INSTALLED) dist ## test the wheel on every Airflow and available Python (PAIRS=some: on a few; SESSION=name: on one)
 	rm -rf .nox
 	-$(NOX) --no-stop-on-first-error $(if $(SESSION),--session $(SESSION),--no-error-on-missing-interpreters) \
 		$(if $(filter some,$(PAIRS)),--tags some) --parallel 2 --allow-parallel --report .nox/report.json
@@ -158,7 +158,7 @@ test-matrix: $(INSTALLED) dist ## test the wheel on each Airflow and each Python
 sessions: $(INSTALLED) ## print the names of the matrix's sessions, as JSON in the last line
 	@$(NOX) --list --json | $(VENV)/bin/python -c 'import json, sys; print(json.dumps([one["session"] for one in json.load(sys.stdin)]))'
 
-constraints: $(INSTALLED) ## write constraints/ anew, from what an index gives today
+constraints: $(INSTALLED) ## update constraints/ from the package index
 	$(call resolve,$(AIRFLOW),--group dev --group e2e --group distributed,apache-airflow==$(AIRFLOW))
 	$(call resolve,$(OLDEST_AIRFLOW),--group dev --group e2e,apache-airflow==$(OLDEST_AIRFLOW))
 	$(call resolve,lowest,--group matrix --resolution lowest-direct)
@@ -182,7 +182,7 @@ define resolve
 	@mv constraints/airflow-$(1).new constraints/airflow-$(1).txt
 endef
 
-clean: ## remove all that make has made
+clean: ## remove everything that make has created
 	rm -rf .venv .venv-* .nox .demo .airflow .e2e build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find airflow_provider_toloka tests example_dags demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -200,7 +200,7 @@ $(DISTRIBUTED_INSTALLED): $(INSTALLED)
 $(OLDEST_INSTALLED): pyproject.toml constraints/airflow-$(OLDEST_AIRFLOW).txt
 	$(call install,$(OLDEST_VENV),$(OLDEST_AIRFLOW),$(OLDEST_PYTHON))
 
-# toloka-kit does not import beside what its dependencies have become since.
+# toloka-kit cannot be imported with current versions of its dependencies.
 $(FIDELITY_INSTALLED): $(INSTALLED)
 	@echo "Installing toloka-kit into $(FIDELITY_VENV) (once)"
 	@$(VENV)/bin/uv venv --quiet --clear --python 3.11 $(FIDELITY_VENV)
@@ -209,7 +209,7 @@ $(FIDELITY_INSTALLED): $(INSTALLED)
 	@touch $@
 
 $(DOCS_INSTALLED): pyproject.toml constraints/docs.txt
-	@echo "Installing what builds the documentation into .venv-docs"
+	@echo "Installing the documentation tools into .venv-docs"
 	@$(PYTHON) -m venv --clear .venv-docs
 	$(call packages,.venv-docs,--group docs -c constraints/docs.txt)
 	@touch $@
@@ -224,7 +224,7 @@ define install
 	@touch $@
 endef
 
-# $(call packages,virtual environment,what to install): uv takes seconds; where it finds no index, pip does it
+# $(call packages,virtual environment,what to install): uv takes seconds; without an index, fall back to pip
 define packages
 	@$(1)/bin/python -m pip install --quiet --quiet --upgrade pip uv
 	@$(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2) || $(1)/bin/python -m pip install --quiet $(2)

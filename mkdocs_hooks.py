@@ -1,6 +1,6 @@
-"""Brings into the site what its pages link to outside ``docs/``: an example DAG, the benchmark's results, the changes.
+"""Add files outside of ``docs/`` that pages link to: example DAGs, the benchmark's results, the changelog.
 
-And ``llms.txt``, the overview for language models, with its links leading to the site's pages.
+Also add ``llms.txt``, the overview for language models, with links to the site's pages.
 
 Where the code is hosted, such links lead to the files themselves.
 """
@@ -20,7 +20,7 @@ OVERVIEW = "llms.txt"
 
 
 def on_files(files: Files, *, config: Any) -> Files:
-    """Add a page for each file outside that a page links to."""
+    """Add a page for each linked file outside of ``docs/``."""
     overview = (ROOT / OVERVIEW).read_text()
     targets = {target for page in files.documentation_pages() for target in OUTSIDE.findall(page.content_string)}
     targets |= set(re.findall(r"\]\(((?!docs/)[^)]+\.md)\)", overview))
@@ -34,20 +34,20 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def _linked(overview: str, files: Files) -> str:
-    """Return the overview with the addresses of pages in place of the paths of files."""
+    """Return the overview with the addresses of pages instead of the paths of files."""
 
     def address(link: re.Match[str]) -> str:
         path = link[1]
         page = files.get_file_from_path(path.removeprefix("docs/") if path.startswith("docs/") else _page_of(path))
         if page is None:
-            raise PluginError(f"{OVERVIEW} links to {path}, which is not there")
+            raise PluginError(f"{OVERVIEW} links to {path}, which does not exist")
         return f"]({page.url})"
 
     return re.sub(r"\]\(([^)]+)\)", address, overview)
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Lead the links to these pages."""
+    """Rewrite links to these pages."""
     if page.file.src_uri.startswith("repository/"):
         folder = Path(page.file.src_uri.removeprefix("repository/")).parent
         return markdown.replace("](docs/", "](../") if folder == Path() else markdown

@@ -1,4 +1,4 @@
-"""The wheel on each Airflow that is supported, on each Python that this Airflow runs on: ``make test-matrix``."""
+"""Test the wheel on each supported Airflow and Python: ``make test-matrix``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from python_discovery import get_interpreter
 
 ROOT = Path(__file__).parent
 
-#: Each Airflow, and the Pythons that it and this package support.
+#: Each Airflow, with the Pythons that both it and this package support.
 PYTHONS = {
     "2.11.2": ("3.11", "3.12"),
     "3.0.6": ("3.11", "3.12"),
@@ -21,9 +21,9 @@ PYTHONS = {
     "3.2.2": ("3.11", "3.12", "3.13"),
     "3.3.2": ("3.11", "3.12", "3.13"),
     "lowest": ("3.11", "3.12"),  # the lowest version of each dependency that the package declares
-    "newest": ("3.13",),  # the newest of all, pre-releases too; it may fail
+    "newest": ("3.13",),  # the newest versions, including pre-releases; it may fail
 }
-#: What `.ci/run` runs: of each of these the first Python that there is.
+#: The subset for `.ci/run`: each of these with the first available Python.
 SOME = {
     "2.11.2": ("3.11", "3.12"),
     "3.1.8": ("3.12", "3.11", "3.13"),
@@ -39,7 +39,7 @@ nox.options.download_python = "never"
 
 @functools.cache
 def index_of_pip() -> str | None:
-    """Return the package index that pip is configured with, if any: uv does not read pip's settings."""
+    """Return pip's configured package index, if any, because uv does not read pip's settings."""
     for setting in (":env:.index-url", "global.index-url"):
         command = [sys.executable, "-m", "pip", "config", "get", setting]
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -49,28 +49,28 @@ def index_of_pip() -> str | None:
 
 
 def smoke(session: nox.Session) -> None:
-    """Install the wheel of ``dist/`` beside one Airflow, and see it work."""
+    """Install the wheel of ``dist/`` next to an Airflow, and test it."""
     airflow = session.name.split("-")[1]
-    # One for all would not do: Airflow 2 stumbles over the settings that Airflow 3 writes.
+    # Separate folders: Airflow 2 cannot read the settings that Airflow 3 writes.
     session.env["AIRFLOW_HOME"] = str(ROOT / session.create_tmp())
     if "UV_DEFAULT_INDEX" not in os.environ and (index := index_of_pip()):
         session.env["UV_DEFAULT_INDEX"] = index
     [wheel] = (ROOT / "dist").glob("*.whl")
     which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
-    if airflow == "lowest":  # what is imported without the extra needs nothing of it
+    if airflow == "lowest":  # modules outside of the extra must not need it
         session.install(str(wheel), *which)
         session.run("python", "-Pc", f"import {', '.join(MODULES)}")
-    # Airflow 3.0 has the look of its connection forms from there.
+    # Airflow 3.0 uses it for connection forms.
     more = ["apache-airflow-providers-fab"] if airflow.startswith("3.0.") else []
     session.install(f"{wheel}[emulator]", "--group", "matrix", *more, *which)
     session.run("uv", "pip", "check", external=True)
     session.run("airflow", "version")
-    # The checkout comes last in the path, so that it is the wheel that is tested.
+    # The checkout comes last in the path, so that the wheel is tested.
     run = ["pytest", "-q", "--import-mode=append", "-p", "no:cacheprovider"]
-    # What others warn about is theirs: with the versions of another day, they warn about other things.
+    # Ignore warnings of other packages, which depend on their versions.
     run += ["--override-ini=filterwarnings=error:::airflow_provider_toloka"]
     session.run(*run, "tests/matrix", "tests/test_example_dags.py")
-    # Those that do not say whether they defer do it this time, as Airflow's setting says.
+    # Operators without `deferrable` defer this time, by Airflow's setting.
     deferring = {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}
     session.run(*run, "tests/test_example_dags.py", "-k", "toloka_archive_project or submit_and_wait", env=deferring)
 

@@ -1,4 +1,4 @@
-"""What a release checks of the checkout, and the notes it is published with: ``make notes TAG=v1.0.0``."""
+"""Check the checkout for a release, and print the release notes: ``make notes TAG=v1.0.0``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ VERSION_FILE = "airflow_provider_toloka/__init__.py"
 
 
 class NotReadyError(Exception):
-    """The checkout is not what the tag says; the message names the file to change."""
+    """The checkout does not match the tag; the message names the file to change."""
 
 
 def version(root: Path = ROOT) -> str:
-    """Return the version, from its one place."""
+    """Return the version."""
     found = re.search(r'^__version__ = "(.+)"$', (root / VERSION_FILE).read_text(), re.MULTILINE)
     if not found:
         raise NotReadyError(f"{VERSION_FILE} has no __version__")
@@ -23,11 +23,11 @@ def version(root: Path = ROOT) -> str:
 
 
 def notes(root: Path = ROOT, tag: str = "") -> str:
-    """Return what the changelog says of the version.
+    """Return the changelog's section for the version.
 
     :param root: the checkout.
-    :param tag: the tag to be released; empty: the version need not be ready.
-    :raises NotReadyError: the tag is not the version's, or the changelog has no dated section for the version.
+    :param tag: the tag to release; empty: the version need not be ready.
+    :raises NotReadyError: the tag does not match the version, or the changelog has no dated section for it.
     """
     released = version(root)
     if tag and tag != f"v{released}":
@@ -40,7 +40,7 @@ def notes(root: Path = ROOT, tag: str = "") -> str:
     if not section or not section["notes"].strip():
         raise NotReadyError(f'CHANGELOG.md has no section "## {released} (date)" with text in it')
     if tag and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", section["date"]):
-        raise NotReadyError(f'CHANGELOG.md says "## {released} ({section["date"]})": put the date there, as 2026-01-31')
+        raise NotReadyError(f'CHANGELOG.md says "## {released} ({section["date"]})": set the date, such as 2026-01-31')
     return section["notes"].strip()
 
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What an operator returns when the object was in the wanted state already: there is no operation to wait for. It
-#: cannot be an id, and ``OperationSensor`` knows it.
+#: What an operator returns when the object was already in the wanted state, so that there is no operation to wait for.
+#: It cannot be an id; ``OperationSensor`` accepts it.
 ALREADY_DONE = "already done"
 #: Airflow ends a deferral this many seconds after its trigger should have ended it, so that no task stays deferred
 #: forever without a triggerer.
@@ -34,7 +34,7 @@ GRACE = 120.0
 
 
 class failing_at_once:  # noqa: N801 - used like a function
-    """Fail the task without using up its retries on wrong arguments and permanent errors.
+    """Fail the task immediately, without retries, for invalid arguments and permanent errors.
 
     The message of a ``TolokaError`` says what to do. Its traceback would push the message off the screen, so it is
     logged at DEBUG only.

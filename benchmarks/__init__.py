@@ -1,1 +1,1 @@
-"""What this provider costs, measured: ``make bench``."""
+"""Benchmarks: ``make bench``."""

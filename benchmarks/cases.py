@@ -1,4 +1,4 @@
-"""The measured cases. Each runs in a process of its own, beside that of its server, and prints its figures as JSON."""
+"""The benchmark's cases. Each runs in its own process, next to its server's, and prints its figures as JSON."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def connect(connection: dict[str, Any]) -> None:
 
 
 def resident() -> float:
-    """Give this process's memory in MB."""
+    """Return this process's memory in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def retire(projects: int, limit: int) -> dict[str, Any]:
-    """Find and archive projects with four closed pools each, at the rate that the client finds by itself."""
+    """Find and archive projects with four closed pools each, with an adaptive rate."""
 
     async def work() -> Results:
         results = Results()
@@ -64,7 +64,7 @@ def retire(projects: int, limit: int) -> dict[str, Any]:
 
     with servers.serving(servers.projects_to_retire, projects=projects, pools=4, limit=limit) as (connection, pipe):
         connect(connection)
-        importlib.import_module("airflow_provider_toloka.client.transports.aio")  # the import is a case of its own
+        importlib.import_module("airflow_provider_toloka.client.transports.aio")  # the import is a separate case
         started = time.monotonic()
         asyncio.run(work())
         wall = time.monotonic() - started
@@ -76,7 +76,7 @@ def retire(projects: int, limit: int) -> dict[str, Any]:
 
 
 def together(processes: int, requests: int) -> dict[str, Any]:
-    """Send the same number of requests from each of several processes at once, over one account."""
+    """Send the same number of requests from several processes at once, with one account."""
     with servers.serving(servers.projects_to_retire, projects=0, pools=0, limit=300) as (connection, pipe):
         connect(connection)
         command = [sys.executable, "-m", "benchmarks.one_process", str(requests)]
@@ -84,7 +84,7 @@ def together(processes: int, requests: int) -> dict[str, Any]:
         running = [subprocess.Popen(command, **pipes) for _ in range(processes)]  # noqa: S603
         streams = [(cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)) for process in running]
         for _, output in streams:
-            output.readline()  # it has imported what it needs
+            output.readline()  # it has imported everything
         started = time.monotonic()
         for start, _ in streams:
             start.write("go\n")
@@ -106,7 +106,7 @@ def together(processes: int, requests: int) -> dict[str, Any]:
 
 
 async def one_by_one(operation_id: str, client: AsyncTolokaClient) -> float:
-    """Wait as most triggers do: each looks at its own operation, over a shared session."""
+    """Wait as most triggers do: each polls its own operation over a shared session."""
     while True:
         operation = await client.get_operation(operation_id)
         if operation.is_finished:
@@ -138,7 +138,7 @@ def wait(operations: int, *, shared: bool) -> dict[str, Any]:
 
     async def note_when_begun() -> None:
         nonlocal begun
-        # Until then, the triggers come into being: that is Airflow's part as much as ours, and told apart.
+        # Until then, the triggers start; that is partly Airflow's cost, and reported separately.
         await asyncio.sleep(START_SECONDS)
         begun = time.monotonic(), time.process_time()
 
@@ -211,7 +211,7 @@ def _peak() -> float:
 
 
 def imports() -> dict[str, Any]:
-    """Import the operators and sensors, over the bare SDK."""
+    """Import the operators and sensors; measure the time beyond the bare SDK's."""
     code = """
 import time
 started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""A real triggerer with thousands of waits for minutes: its memory, its event loop's lag, its requests, its warnings.
+"""Measure a real triggerer with thousands of waits: memory, event loop lag, requests, warnings.
 
-``make test-load`` runs it. The triggerer is Airflow's own, with a metadata database of its own (SQLite: no other
-program uses it). The waits are rows of deferred, mapped tasks and their triggers, put into the database as a scheduler
-and its workers would have left them: to let ten thousand task processes do that takes hours, and measures those.
+``make test-load`` runs it. Airflow's own triggerer runs with a separate metadata database (SQLite, because no other
+program uses it). The waits are rows of deferred, mapped tasks and their triggers, inserted into the database as a
+scheduler and its workers would leave them: ten thousand task processes would take hours, and would be measured too.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ PROBE = Path(HOME) / "probe.jsonl"
 ROOT = Path(__file__).parent.parent
 DAG_ID = "load"
 
-#: More triggers in one go than by default: otherwise it takes minutes until all have begun.
+#: More triggers per loop than by default; otherwise, it takes minutes until all have started.
 AT_ONCE = 200
 LOOK_SECONDS = 0.05
 WRITE_SECONDS = 5.0
-#: How much of an event loop's time may be lost at once, and how much memory may come after the first minute.
+#: The maximum lag of the event loop, and the maximum growth of memory after the first minute.
 LONGEST_LAG = 0.5
 MOST_GROWTH = 0.10
 TROUBLE = re.compile(rb"(?i)unclosed|never retrieved|never awaited|traceback|too many open|\[(warning|error|critical)")
 BLOCKED = re.compile(rb"async thread was blocked for ([0-9.]+) seconds")
-#: What Airflow says of itself, whatever its triggers do.
+#: Airflow's own messages, independent of its triggers.
 USUAL = re.compile(rb"empty cryptography key|ASGI app factory detected")
 
 os.environ.update(
@@ -53,21 +53,21 @@ os.environ.update(
     PYTHONPATH=str(ROOT),
 )
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: E402 - not before the environment is made
+from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: E402 - after the environment is set
 
 from benchmarks import servers  # noqa: E402
 
 
 def resident(pid: int | str = "self") -> float:
-    """Give a process's memory in MB."""
+    """Return a process's memory in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Pauses:
-    """How long the interpreter has stood still to look for garbage, in seconds.
+    """Measures how long garbage collection has stopped the interpreter, in seconds.
 
-    All that ten thousand triggers hold, Airflow's part and ours, is looked through in one go.
+    A collection scans all objects of ten thousand triggers, Airflow's and ours.
     """
 
     def __init__(self) -> None:
@@ -83,10 +83,10 @@ class Pauses:
 
 
 class ProbeTrigger(BaseTrigger):
-    """Measures the event loop that it runs in, and its process, until that ends."""
+    """Measures its event loop and process until they end."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the path of the class; it has no arguments."""
+        """Return the path of the class; it has no arguments."""
         return "benchmarks.load.ProbeTrigger", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -107,7 +107,7 @@ class ProbeTrigger(BaseTrigger):
 
     @staticmethod
     def _write(lag: float, but_for_pauses: float) -> bool:
-        # It waits itself, as a triggerer's own log does: a line every few seconds.
+        # It blocks, as a triggerer's own log does: a line every few seconds.
         line = {
             "at": time.time(),
             "lag": lag,
@@ -121,7 +121,7 @@ class ProbeTrigger(BaseTrigger):
 
 
 def fill(operation_ids: list[tuple[str, str]]) -> None:
-    """Make a database with one DAG run, whose mapped tasks wait for the operations."""
+    """Create a database with one DAG run, whose mapped tasks wait for the operations."""
     from airflow.models.trigger import Trigger
     from airflow.providers.common.compat.sdk import DAG
     from airflow.utils.db import initdb
@@ -158,7 +158,7 @@ def fill(operation_ids: list[tuple[str, str]]) -> None:
 
 
 def add_run(dag: Any, count: int) -> list[Any]:
-    """Put a DAG and a run of it into the database; give its task's instances."""
+    """Store a DAG and a run in the database; return the task instances."""
     from airflow.models.dag_version import DagVersion
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.dagrun import DagRun
@@ -180,7 +180,7 @@ def add_run(dag: Any, count: int) -> list[Any]:
             dag_id=DAG_ID, run_id="load", run_type="manual", state=DagRunState.RUNNING, run_after=datetime.now(UTC)
         )
         run.created_dag_version_id = version.id
-        # As of a versioned bundle: otherwise the triggerer looks for the latest version for each of its waits.
+        # As from a versioned bundle; otherwise, the triggerer looks up the latest version for each wait.
         run.bundle_version = "1"
         session.add(run)
         session.flush()
@@ -190,7 +190,7 @@ def add_run(dag: Any, count: int) -> list[Any]:
 
 @contextlib.contextmanager
 def triggerer() -> Iterator[subprocess.Popen[bytes]]:
-    """Run Airflow's triggerer; end it, and all that it has started."""
+    """Run Airflow's triggerer; end it with all its child processes."""
     command = [str(Path(sys.executable).parent / "airflow"), "triggerer"]
     with LOG.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
@@ -205,25 +205,25 @@ def triggerer() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def probed() -> list[dict[str, float]]:
-    """Read what the probe has written."""
+    """Read the probe's output."""
     return [json.loads(line) for line in PROBE.read_text().splitlines()] if PROBE.exists() else []
 
 
 def until_begun(process: subprocess.Popen[bytes]) -> float:
-    """Wait until all waits run; give how long that took, in seconds."""
+    """Wait until all waits are running; return the seconds that this took."""
     started = time.monotonic()
     while True:
         seen = probed()
         if seen and seen[-1]["tasks"] > WAITS:
             return time.monotonic() - started
         if process.poll() is not None or time.monotonic() > started + 900:
-            raise RuntimeError(f"the triggerer has not begun all waits: {seen[-1:]}; its log is {LOG}")
+            raise RuntimeError(f"the triggerer has not started all waits: {seen[-1:]}; its log is {LOG}")
         time.sleep(1)
 
 
 def main() -> int:
-    """Measure, print, and give the exit status."""
-    # Ended from outside, it still ends what it has started.
+    """Measure, print, and return the exit status."""
+    # Terminated from outside, it still ends its child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with servers.serving(servers.operations_that_run_on, operations=WAITS) as (connection, pipe):
         os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(connection)
@@ -232,7 +232,7 @@ def main() -> int:
         with triggerer() as process:
             begun = until_begun(process)
             begun_at = len(LOG.read_bytes().splitlines())
-            print(f"{WAITS} waits have begun, {begun:.0f} s after the start", flush=True)
+            print(f"{WAITS} waits have started, {begun:.0f} s after the start", flush=True)
             time.sleep(60)
             pipe.send("count")
             requests, began, supervisor = pipe.recv(), time.time(), resident(process.pid)
@@ -260,12 +260,12 @@ def main() -> int:
         "memory after a minute, at the end": f"{first['memory']:.0f} MB, {last['memory']:.0f} MB ({growth:+.1%})",
         "its supervisor's": f"{supervisor:.0f} MB, {supervisor_at_end:.0f} MB ({supervisor_growth:+.1%})",
         "event loop's lag: median, worst of 5 s": f"{lags[len(lags) // 2] * 1e3:.0f} ms, {lags[-1] * 1e3:.0f} ms",
-        "its worst, but for garbage collections": f"{own_lag * 1e3:.0f} ms",
+        "its worst, without garbage collections": f"{own_lag * 1e3:.0f} ms",
         "CPU": f"{(last['cpu'] - first['cpu']) / (last['at'] - first['at']):.1%} of a core",
         "requests": f"{requests / seconds:.2f} per second",
-        "blocked-loop warnings, once all had begun": str(len(blocked)),
-        "the same while they began": f"{len(blocked_before)}, of at most {max(blocked_before, default=0):.2f} s",
-        "lines in the log that tell of other trouble": f"{len(trouble)}; while they began, {len(trouble_before)}",
+        "blocked-loop warnings, after all had started": str(len(blocked)),
+        "the same while they started": f"{len(blocked_before)}, of at most {max(blocked_before, default=0):.2f} s",
+        "lines in the log about other problems": f"{len(trouble)}; while they started, {len(trouble_before)}",
     }
     text = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
     print(text)
@@ -275,15 +275,15 @@ def main() -> int:
         "the triggerer runs": runs,
         "all waits are there": last["tasks"] > WAITS,
         "its memory stays": max(growth, supervisor_growth) <= MOST_GROWTH,
-        "its event loop is blocked by nothing but the garbage collection": own_lag <= LONGEST_LAG,
-        "its log tells of no other trouble, once all have begun": not trouble,
+        "only garbage collection blocks its event loop": own_lag <= LONGEST_LAG,
+        "its log has no other problems, after all have started": not trouble,
     }
     for name, is_so in checks.items():
         print(f"{'yes' if is_so else 'NO '}  {name}")
     if all(checks.values()):
         shutil.rmtree(HOME, ignore_errors=True)
     else:
-        print(f"What Airflow has written is in {HOME}.")
+        print(f"Airflow's files are in {HOME}.")
     if os.environ.get("WRITE_TABLES") == "1":
         write(text)
     return 0 if all(checks.values()) else 1

@@ -1,4 +1,4 @@
-"""One of several processes that share an account: says when it is ready, waits for a line, works, tells its seconds."""
+"""One of several processes that share an account: report readiness, wait for a line, work, print the seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from airflow_provider_toloka.client.transports import aio  # noqa: F401 - the import is a case of its own
+from airflow_provider_toloka.client.transports import aio  # noqa: F401 - the import is a separate case
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 

@@ -1,7 +1,7 @@
 """Simulate processes that share one account's limit, and print a Markdown table of goals and results.
 
-The processes know nothing of each other. Each drives the shipped :class:`RateController`; only the network, the server
-and the clock are simulated: discrete events, no I/O, the same result every time.
+The processes do not communicate. Each uses the shipped :class:`RateController`; only the network, the server
+and the clock are simulated: discrete events, no I/O, reproducible.
 
     python -m benchmarks.rate_simulation
 """
@@ -22,18 +22,18 @@ from airflow_provider_toloka.client.rate_limit import RateController
 LIMIT = 300.0
 ROUND_TRIPS = (0.02, 0.05, 0.2, 0.5)
 SEEDS = (1, 2, 3)
-#: As many requests as the shipped transport has under way at once.
+#: The number of concurrent requests of the shipped transport.
 CONNECTIONS = 150
-#: A refused request is sent again after what ``Retry-After`` says, and a random part of the second number.
+#: A refused request is retried after ``Retry-After``, plus a random part of the second number.
 RETRY_AFTER, JITTER = 1.0, 0.25
-#: A task that waits for its turn asks again after this many seconds at the latest, as the transports do.
+#: A waiting request asks again after at most this many seconds, as in the transports.
 NAP = 0.25
 
 Limit: TypeAlias = Callable[[float], float]
 
 
 class Server:
-    """Accepts so many requests in a second: of its own clock (fixed window), or before each request (sliding)."""
+    """Accepts a number of requests per second: of its clock (fixed window), or before each request (sliding)."""
 
     def __init__(self, limit: Limit, *, sliding: bool) -> None:
         self._limit, self._sliding = limit, sliding
@@ -41,7 +41,7 @@ class Server:
         self._accepted: deque[float] = deque()
 
     def accepts(self, now: float) -> bool:
-        """Count a request, and decide on it."""
+        """Count a request; return whether it is accepted."""
         if not self._sliding:
             if int(now) != self._window:
                 self._window, self._count = int(now), 0
@@ -57,7 +57,7 @@ class Server:
 
 @dataclass
 class Process:
-    """A process with so many independent requests to send."""
+    """A process with a number of independent requests to send."""
 
     start: float
     work: int
@@ -70,17 +70,17 @@ class Process:
 
     @property
     def seconds(self) -> float:
-        """How long the work took."""
+        """The duration of the work."""
         return self.accepted[-1] - self.start
 
     def per_second(self, begin: float, end: float, times: Sequence[float] | None = None) -> float:
-        """Count what happened between two times, in a second on average; default: the accepted requests."""
+        """Return the events per second between two times; default: the accepted requests."""
         return sum(begin <= time < end for time in (self.accepted if times is None else times)) / (end - begin)
 
 
 @dataclass(frozen=True)
 class Network:
-    """What lies between the processes and the server: the round trip in seconds, 10 % more or less each way."""
+    """The network: the round trip in seconds, ±10 % each way."""
 
     round_trip: float
     sliding: bool
@@ -88,13 +88,13 @@ class Network:
 
 
 class Simulation:
-    """Plays the events between processes and a server, one after the other."""
+    """Simulates the events between processes and a server."""
 
     def __init__(self, network: Network, starts: Sequence[tuple[float, int]], limit: Limit) -> None:
         self._drawn = random.Random(network.seed)  # noqa: S311 - not for cryptography
         self._round_trip = network.round_trip
         self._server = Server(limit, sliding=network.sliding)
-        #: The server's seconds begin at another time than ours.
+        #: The server's seconds start at another time than ours.
         self._phase = self._drawn.random()
         self._numbers = itertools.count()
         self._events: list[tuple[float, int, Callable[..., None], Process, Any]] = []
@@ -102,7 +102,7 @@ class Simulation:
         self.processes = [Process(start, work, RateController(draw=self._drawn.random)) for start, work in starts]
 
     def run(self, until: float) -> None:
-        """Play until all work is done, or the time is over."""
+        """Run until all work is done, or the time is over."""
         for process in self.processes:
             self._later(process.start, self._send, process)
         while self._events and self._left and self._events[0][0] <= until:
@@ -157,11 +157,11 @@ class Simulation:
 def simulate(
     network: Network, starts: Sequence[tuple[float, int]], *, limit: Limit = lambda _: LIMIT, until: float = 1e9
 ) -> list[Process]:
-    """Let processes work.
+    """Simulate processes.
 
     :param starts: when each process starts, and its number of requests.
     :param limit: the server's limit at a time.
-    :param until: when to stop, at the latest.
+    :param until: the latest time to stop.
     """
     simulation = Simulation(network, starts, limit)
     simulation.run(until)
@@ -231,7 +231,7 @@ def changing_limit(network: Network) -> Figures:
     yield "limit is back: accepted from the fifth second on, of it", process.per_second(75, 79) / LIMIT
 
 
-#: The first goal whose words begin a figure's name: whether it is to be at least or at most a value.
+#: The first goal whose text starts a figure's name applies: whether it should be at least or at most a value.
 GOALS: dict[str, tuple[str, float]] = {
     "alone: slowest": ("≥", 0.95),
     "alone: refused": ("≤", 0.01),
@@ -244,7 +244,7 @@ GOALS: dict[str, tuple[str, float]] = {
     "limit falls to 30/s: sent": ("≤", 1.15),
     "limit is back": ("≥", 0.9),
 }
-#: The first goal whose words end it.
+#: The first goal whose text ends it.
 GOALS_BY_END: dict[str, tuple[str, float]] = {
     "refused": ("≤", 0.1),
     "of the bound": ("≤", 1.5),
@@ -261,7 +261,7 @@ def goal(name: str) -> tuple[str, float]:
 
 
 def cell(values: Sequence[float], sign: str, value: float) -> str:
-    """Show the median of the seeds, and the worst one; bold: the median misses the goal."""
+    """Return the median of the seeds, and the worst one; bold: the median misses the goal."""
     median, worst = statistics.median(values), min(values) if sign == "≥" else max(values)
     is_missed = median < value if sign == "≥" else median > value
     digits = 0 if value >= 30 else 3 if value <= 0.1 else 2

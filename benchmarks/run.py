@@ -1,4 +1,4 @@
-"""Run all cases, side by side with what they are compared to; print the table, and write it to ``RESULTS.md``."""
+"""Run all cases with their comparisons; print the table, and write it to ``RESULTS.md``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 
 
 def measure(case: str) -> dict[str, Any]:
-    """Run one case in a process of its own."""
+    """Run a case in a separate process."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "benchmarks.cases", case]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment)  # noqa: S603
@@ -63,7 +63,7 @@ def waiting(case: str) -> str:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print, and write the results."""
     retired = [retiring(case) for case in CASES if case.startswith("retire")]
     shared = [sharing(case) for case in CASES if case.startswith("together")]
     waits = [waiting(case) for case in CASES if case.startswith(("wait", "one"))]
@@ -76,8 +76,8 @@ Python {platform.python_version()}, Airflow {version("apache-airflow")}. Client 
 ## Archive projects with four closed pools each
 
 Found by the search for stale projects, then archived with their pools. The emulator answers after 50 ms, its operations
-take 0.5 s. Bound: (5 calls for each project, and the pages of the account) / limit + 2 × 0.5 s. The client finds its rate by
-itself, and does not know of the limit of 60 requests per second.
+take 0.5 s. Bound: (5 calls for each project, and the pages of the account) / limit + 2 × 0.5 s. The client's rate is
+adaptive; it does not know the limit of 60 requests per second.
 
 | projects | server's limit | archived | requests (refused) | wall time | bound | ratio | goal | reached |
 |---|---|---|---|---|---|---|---|---|
@@ -85,7 +85,7 @@ itself, and does not know of the limit of 60 requests per second.
 
 ## Processes that share an account
 
-Each process sends 360 requests at once; none knows of the others. Bound: all requests / 300. Goals: at most 1.5 × the bound,
+Each process sends 360 requests at once; they do not communicate. Bound: all requests / 300. Goals: at most 1.5 × the bound,
 10 % of the requests refused, the slowest process at most twice as long as the fastest. `benchmarks/rate_simulation.py` has more.
 
 | processes | wall time | bound | ratio | refused | slowest / fastest | reached |
@@ -96,17 +96,17 @@ Each process sends 360 requests at once; none knows of the others. Bound: all re
 
 `wait N`: N triggers of this provider in one process. `one by one N`: each wait polls its own operation over one shared
 session. Delay: from the operation's finish to the trigger's event. CPU: of one core, from the sixth second on, when all
-have begun; what it takes to begin is told apart. The emulator has no limit here.
+have started; the start is listed separately. The emulator has no limit here.
 
 | case | requests per second | CPU | start of a wait, CPU | memory | delay, median | delay, p99 |
 |---|---|---|---|---|---|---|
 {chr(10).join(waits)}
 
-Goal: at most 1 request per second beside the rotation's 5, at most 2 % of a core at 5,000, p99 at most 5.5 s.
+Goal: at most 1 request per second in addition to the rotation's 5, at most 2 % of a core at 5,000, p99 at most 5.5 s.
 
 ## Search 20,000 projects with 80,000 pools for stale ones
 
-A leaner server than the emulator, which would be the bottleneck: it sends pages that were written beforehand.
+A server with prepared pages, because the emulator would be the bottleneck.
 
 {found["pages"]} requests (pages only), {found["wall"]:.2f} s: {found["ratio"]:.2f} × the {found["bound"]:.2f} s that \
 the pages take at 240 per second (goal: 1.3). Peak memory over the import: {found["memory"]:.0f} MB (goal: under 150 MB).

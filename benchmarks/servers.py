@@ -1,4 +1,4 @@
-"""What the measured client talks to, in a process of its own: the emulator, or a leaner server for big accounts."""
+"""Servers for the benchmarks in separate processes: the emulator, or a faster server for large accounts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS_TO_START = 300
 
 @contextlib.contextmanager
 def serving(serve: Callable[..., None], **options: Any) -> Iterator[tuple[dict[str, Any], Connection]]:
-    """Run a server in a process of its own; give the Airflow connection for it, and a pipe to it."""
+    """Run a server in a separate process; return an Airflow connection for it, and a pipe to it."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), kwargs=options, daemon=True)
     process.start()
@@ -57,7 +57,7 @@ def projects_to_retire(pipe: Connection, *, projects: int, pools: int, limit: in
 
 
 def operations_to_wait_for(pipe: Connection, *, operations: int, seed: int = 1) -> None:
-    """Serve operations that take 30 to 60 seconds from when they are asked for."""
+    """Serve operations that take 30 to 60 seconds from the first request."""
     drawn = random.Random(seed)  # noqa: S311 - not for cryptography
     toloka = TolokaEmulator(requests_per_second=0)
     with toloka:
@@ -74,7 +74,7 @@ def operations_to_wait_for(pipe: Connection, *, operations: int, seed: int = 1) 
 
 
 def operations_that_run_on(pipe: Connection, *, operations: int) -> None:
-    """Serve operations that do not finish, among others that do: a few each second, as on a busy account."""
+    """Serve operations that do not finish, among others that do: a few per second, as on a busy account."""
     toloka = TolokaEmulator(requests_per_second=0)
     with toloka:
         pipe.send(toloka.connection)
@@ -87,13 +87,13 @@ def operations_that_run_on(pipe: Connection, *, operations: int) -> None:
                 pipe.recv()
                 pipe.send(count + len(toloka.requests))
             toloka.add_operation("POOL.ARCHIVE")
-            # The record of requests would grow with the time; so do the finished operations, a little.
+            # The record of requests would grow; the finished operations grow too, a little.
             count += len(toloka.requests)
             toloka.clear_requests()
 
 
 def big_account(pipe: Connection, *, projects: int, pools: int) -> None:
-    """Serve the lists of a big account, each page written beforehand: the emulator would be the bottleneck here."""
+    """Serve the lists of a large account from prepared pages, because the emulator would be the bottleneck."""
     idle, busy = "2024-01-01T00:00:00.000", time.strftime("%Y-%m-%dT%H:%M:%S.000", time.gmtime())
     lists = {
         "projects": [

@@ -1,1 +1,1 @@
-"""The package at work: ``make demo`` and ``make ui``."""
+"""Demos: ``make demo`` and ``make ui``."""

@@ -1,6 +1,6 @@
-"""Run the example DAGs with Airflow against an emulated Toloka, and show what became of its projects.
+"""Run the example DAGs with Airflow against an emulated Toloka, and show its projects before and after.
 
-``make demo`` runs it. All that it writes is in the folder ``.demo``.
+``make demo`` runs it. It writes only to the folder ``.demo``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ HOME = ROOT / ".demo"
 DAGS = ROOT / "example_dags"
 LOG = HOME / "demo.log"
 
-#: Each part has an account of its own: title, seed of the emulator, DAGs with the configuration of their runs. A DAG is
-#: in a file of its name.
+#: Each part has its own account: title, seed of the emulator, DAGs with the configuration of their runs. The file of a
+#: DAG has its name.
 PARTS: tuple[tuple[str, str, tuple[tuple[str, dict[str, Any]], ...]], ...] = (
     (
         "A small account",
@@ -49,9 +49,9 @@ Say = Callable[[str], None]
 
 
 def main() -> int:
-    """Run all parts; give the exit status."""
+    """Run all parts; return the exit status."""
     HOME.mkdir(exist_ok=True)
-    # What Airflow says goes into the log file, whichever way it says it; what we say goes to the screen.
+    # All output of Airflow goes to the log file; ours goes to the terminal.
     screen = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     with LOG.open("w") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
@@ -60,19 +60,19 @@ def main() -> int:
     def say(text: str) -> None:
         screen.write(f"{text}\n")
 
-    say(f"Airflow's own log goes to {LOG.relative_to(ROOT)}.")
+    say(f"Airflow's log is written to {LOG.relative_to(ROOT)}.")
     try:
         failed = run_parts(say)
     except BaseException as error:
-        say(f"\nThe demo broke off: {error!r}. More is in {LOG.relative_to(ROOT)}.")
+        say(f"\nThe demo failed: {error!r}. See {LOG.relative_to(ROOT)}.")
         raise
     if failed:
-        say(f"\nFailed: {', '.join(failed)}. The reason is in {LOG.relative_to(ROOT)}.")
+        say(f"\nFailed: {', '.join(failed)}. See {LOG.relative_to(ROOT)}.")
     return 1 if failed else 0
 
 
 def run_parts(say: Say) -> list[str]:
-    """Run all DAGs; give those that failed."""
+    """Run all DAGs; return those that failed."""
     prepare_airflow()
     from airflow import __version__
 
@@ -81,7 +81,7 @@ def run_parts(say: Say) -> list[str]:
 
 
 def prepare_airflow() -> None:
-    """Give Airflow a folder and a database of its own, before it is imported."""
+    """Create a separate folder and database for Airflow, before it is imported."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
     os.environ.update(
@@ -95,7 +95,7 @@ def prepare_airflow() -> None:
 
 
 def run_part(say: Say, title: str, seed: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Run some DAGs against an account; give those that failed."""
+    """Run DAGs against an account; return those that failed."""
     failed = []
     with TolokaEmulator(seed, operation_seconds=OPERATION_SECONDS) as toloka:
         os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(toloka.connection)
@@ -124,7 +124,7 @@ def run_part(say: Say, title: str, seed: str, runs: Sequence[tuple[str, dict[str
 
 
 def load_dag(dag_id: str) -> Any:
-    """Import the DAG of a file of the same name."""
+    """Import the DAG from the file with its name."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(DAGS / f"{dag_id}.py")
@@ -134,7 +134,7 @@ def load_dag(dag_id: str) -> Any:
 
 
 def projects(toloka: TolokaEmulator) -> Projects:
-    """Give name, pools and trainings by status, and own status of each project, by id."""
+    """Return the name, the pools and trainings by status, and the status of each project, by id."""
     contents: dict[str, Counter[str]] = {id_: Counter() for id_ in toloka.projects}
     for item in (*toloka.pools.values(), *toloka.trainings.values()):
         contents[item["project_id"]][item["status"].lower()] += 1
@@ -149,7 +149,7 @@ def projects(toloka: TolokaEmulator) -> Projects:
 
 
 def table(before: Projects, after: Projects) -> str:
-    """Draw a table of the projects."""
+    """Return a table of the projects."""
     rows = [("id", "name", "pools and trainings", "project")]
     for id_, (name, contents, status) in after.items():
         _, old_contents, old_status = before[id_]
@@ -161,7 +161,7 @@ def table(before: Projects, after: Projects) -> str:
 
 
 def change(old: str, new: str) -> str:
-    """Show a value before and after, once if it is the same."""
+    """Return a value before and after, or once if it is the same."""
     return new if old == new else f"{old} -> {new}"
 
 

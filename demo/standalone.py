@@ -1,4 +1,4 @@
-"""An Airflow to look at: ``airflow standalone`` with the example DAGs, in a folder of its own."""
+"""Run ``airflow standalone`` with the example DAGs, in a separate folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_SECONDS = 20
 class StandaloneAirflow:
     """Airflow's scheduler, triggerer, DAG processor and web server, on one port of this machine.
 
-    :param home: the folder that all it writes goes to.
+    :param home: the folder for everything that it writes.
     :param port: the port of the web server.
     :param settings: further environment variables of Airflow.
     """
@@ -36,7 +36,7 @@ class StandaloneAirflow:
         self._process: subprocess.Popen[bytes] | None = None
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
         self._environment = inherited | {
-            # `airflow standalone` starts the other parts by the name `airflow`.
+            # `airflow standalone` starts the other components by the name `airflow`.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
@@ -55,11 +55,11 @@ class StandaloneAirflow:
 
     @property
     def password(self) -> str:
-        """The password of the user ``admin``; known once it was started."""
+        """The password of the user ``admin``; known after the start."""
         return str(json.loads(self._passwords.read_text())["admin"])
 
     def cli(self, *arguments: str) -> str:
-        """Run a command of Airflow's; give what it says.
+        """Run an Airflow command; return its output.
 
         :raises OSError: it fails.
         """
@@ -71,7 +71,7 @@ class StandaloneAirflow:
         return run.stdout
 
     def prepare(self, connection: dict[str, Any]) -> None:
-        """Make the database, and put the connection ``toloka_default`` into it, where the UI shows it.
+        """Create the database, and store the connection ``toloka_default`` in it, where the UI shows it.
 
         :param connection: the connection's fields.
         """
@@ -82,7 +82,7 @@ class StandaloneAirflow:
         self.cli("connections", "import", "--overwrite", str(file))
 
     def start(self) -> bool:
-        """Start, and wait for the scheduler's and the triggerer's first sign of life; tell whether it came."""
+        """Start, and wait until the scheduler and the triggerer are healthy; return whether they are."""
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 ["airflow", "standalone"],
@@ -106,11 +106,11 @@ class StandaloneAirflow:
         return False
 
     def wait(self) -> int:
-        """Wait until it ends by itself; give its exit status."""
+        """Wait until it exits; return its exit status."""
         return self._process.wait() if self._process else 0
 
     def stop(self) -> None:
-        """End all its processes: they are one group."""
+        """End all its processes, which are one group."""
         if self._process is None:
             return
         for number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5)):
@@ -126,7 +126,7 @@ class StandaloneAirflow:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,7 +1,7 @@
 """Run Airflow with the example DAGs and an emulated Toloka, until it is interrupted.
 
-``make ui`` runs it. All that it writes is in the folder ``.airflow``. ``UI_PORT`` and ``TOLOKA_PORT`` in the
-environment name other ports.
+``make ui`` runs it. It writes only to the folder ``.airflow``. Set ``UI_PORT`` and ``TOLOKA_PORT`` in the environment
+to change the ports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TOLOKA_PORT = int(os.environ.get("TOLOKA_PORT", "8765"))
 
 
 def main() -> int:
-    """Run until interrupted; give the exit status."""
+    """Run until interrupted; return the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     airflow = StandaloneAirflow(HOME, UI_PORT)
@@ -32,35 +32,35 @@ def main() -> int:
         say("\nStopped.")
         return 0
     except OSError as error:
-        say(f"Cannot start: {error}. Is a port taken? UI_PORT and TOLOKA_PORT in the environment name other ones.")
+        say(f"Cannot start: {error}. If a port is taken, set UI_PORT or TOLOKA_PORT.")
         return 1
 
 
 def interrupt(*_: object) -> None:
-    """End as Ctrl-C does, once."""
+    """End as on Ctrl-C, once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def say(text: str) -> None:
-    """Tell the user."""
+    """Print a message."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def serve(airflow: StandaloneAirflow, toloka: TolokaEmulator) -> int:
-    """Run Airflow until it ends, and leave none of its processes."""
-    say(f"Starting Airflow; its log goes to {airflow.log.relative_to(ROOT)}")
+    """Run Airflow until it exits, and end all its processes."""
+    say(f"Starting Airflow; its log is written to {airflow.log.relative_to(ROOT)}")
     try:
         if airflow.start():
             say(
                 f"\n    Airflow: {airflow.url}  user admin, password {airflow.password}\n"
-                f"    Toloka:  {toloka.url}/api/v1 (emulated), the connection toloka_default leads there\n\n"
+                f"    Toloka:  {toloka.url}/api/v1 (emulated, connection toloka_default)\n\n"
                 "Ctrl-C stops both."
             )
         status = airflow.wait()
-        say(f"Airflow ended; the reason is in {airflow.log.relative_to(ROOT)}.")
+        say(f"Airflow has exited. See {airflow.log.relative_to(ROOT)}.")
         return status or 1
     finally:
         airflow.stop()

@@ -1,11 +1,11 @@
-"""Find stale Toloka projects, ask a person, and archive them when the person approves.
+"""Find stale Toloka projects, ask a person for approval, and archive them.
 
-Shows: a form for everything that a clean-up can be tuned by, and Airflow's `ApprovalOperator`. The first task hands on
-a subject and a body for it, and fails before anybody is asked if there are more projects than the limit. The last task
-looks at each project again: one that has been used since is left alone.
+Shows: a form with all settings of a clean-up, and Airflow's `ApprovalOperator`. The first task provides its subject and
+body, and fails if there are more projects than the limit. The last task reads each project again: projects that have
+been used since are left alone.
 
-Needs: a connection `toloka_default`, Airflow 3.1 or newer, and somebody who answers under "Required Actions". With
-"Only preview" turned on, which is the default, the run ends with the list, and nobody is asked.
+Needs: a connection `toloka_default`, Airflow 3.1 or newer, and a person who answers under "Required Actions". With
+"Only preview" turned on, which is the default, the run ends with the list, without asking for approval.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARAMS = {
         type="integer",
         minimum=1,
         title="Days without activity",
-        description="A project is stale when nobody has used it, its pools or its trainings for so many days.",
+        description="A project is stale when it, its pools and its trainings have not been used for this many days.",
     ),
     "name_pattern": Param(
         "*",
@@ -41,26 +41,26 @@ PARAMS = {
         type="array",
         items={"type": "string"},
         title="Excluded projects",
-        description="The ids of projects to leave alone, one a line.",
+        description="The ids of projects to leave alone, one per line.",
     ),
     "pools": Param(
         "archive_closed",
         enum=["require_archived", "archive_closed"],
         title="Pools and trainings",
-        description="Whether closed pools and trainings are archived first, or a project that has any is not archived.",
+        description="Whether to archive closed pools and trainings first, or not to archive projects that have any.",
     ),
     "max_projects": Param(
         100,
         type="integer",
         minimum=1,
         title="Limit",
-        description="If more projects are stale, the run fails before anybody is asked, and nothing is changed.",
+        description="If more projects are stale, the run fails without asking for approval, and nothing is changed.",
     ),
     "preview": Param(
         True,
         type="boolean",
         title="Only preview",
-        description="List the stale projects; ask nobody, and change nothing.",
+        description="Only list the stale projects; do not ask for approval, and change nothing.",
     ),
 }
 
@@ -73,7 +73,7 @@ with DAG(
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:
-    # dag.param() hands on a value as it is, a list as a list; a template would make a text of it.
+    # dag.param() passes a list as a list; a template would convert it to text.
     rule: dict[str, Any] = {
         "inactive_for": "{{ params.days }}d",
         "name_pattern": dag.param("name_pattern"),

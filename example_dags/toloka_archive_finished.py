@@ -1,10 +1,10 @@
-"""Archive a Toloka project when its last open pool has closed, whoever closed it.
+"""Archive a Toloka project when its last open pool has closed.
 
-Shows: event-driven scheduling. The watcher sees pools close, on the triggerer; each such event starts a run, which
-looks at the pool's project, and archives it if no pool of it is open any more.
+Shows: event-driven scheduling. A watcher on the triggerer reports closed pools. Each event starts a run, which reads
+the pool's project, and archives it if none of its pools is open.
 
-Needs: a connection `toloka_default`, and Airflow 3.0 or newer. The DAG is paused until you unpause it: from then on it
-archives without asking, and an archived project cannot be brought back.
+Needs: a connection `toloka_default`, and Airflow 3.0 or newer. Once you unpause the DAG, it archives without asking,
+and an archived project cannot be restored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if AIRFLOW_V_3_0_PLUS:
 
         @task
         def projects_without_an_open_pool(triggering_asset_events: Any = None) -> list[str]:
-            """Look at the projects of the pools that have closed."""
+            """Read the projects of the closed pools."""
             pool_ids = {event.extra["payload"]["pool_id"] for event in triggering_asset_events[pool_closed]}
             with TolokaHook() as hook:
                 project_ids = {hook.get_pool(pool_id).project_id for pool_id in pool_ids}

@@ -1,7 +1,6 @@
-"""Archive one Toloka project, and wait until it is archived.
+"""Archive a Toloka project, and wait until it is archived.
 
-Shows: the operator with its defaults. All pools of the project have to be archived already; the task fails, and lists
-them, if one is not.
+Shows: the operator with its defaults. If a pool of the project is not archived, the task fails and names it.
 
 Needs: a connection `toloka_default`. The project's id is a parameter of the run.
 """

@@ -1,7 +1,7 @@
-"""Write the answers of a Toloka pool into a file whenever a pool is complete, whoever opened it.
+"""Write the answers of a Toloka pool to a file whenever a pool is complete.
 
-Shows: event-driven scheduling. The watcher sees pools close, on the triggerer; each closing starts a run, with one
-mapped task for each pool.
+Shows: event-driven scheduling. A watcher on the triggerer reports closed pools. Each event starts a run, with one
+mapped task per pool.
 
 Needs: a connection `toloka_default`, and Airflow 3.0 or newer. The folder is a parameter of the run.
 """
@@ -40,7 +40,7 @@ if AIRFLOW_V_3_0_PLUS:
 
         @task
         def files(folder: str, triggering_asset_events: Any = None) -> list[dict[str, str]]:
-            """Return the pools that are complete, and a file for each."""
+            """Return the complete pools, and a file for each."""
             pool_ids = {event.extra["payload"]["pool_id"] for event in triggering_asset_events[pool_completed]}
             return [{"pool_id": id_, "path": f"{folder}/pool-{id_}.jsonl"} for id_ in sorted(pool_ids)]
 

@@ -1,7 +1,7 @@
-"""Close and archive the pools and trainings of a Toloka project, then the project, without holding a worker slot.
+"""Close and archive the pools and trainings of a Toloka project, then the project, without occupying a worker slot.
 
-Shows: `pools="close_and_archive"`, which stops paid work on open pools, and `deferrable=True`: the waits run on the
-triggerer. Nothing at Toloka can be brought back from the archive, so `pools` is never more than you ask for.
+Shows: `pools="close_and_archive"`, which stops paid work on open pools, and `deferrable=True`: waits run on the
+triggerer. Archived objects cannot be restored, so the operator never closes or archives more than `pools` allows.
 
 Needs: a connection `toloka_default`, and a running triggerer. The project's id is a parameter of the run.
 """

@@ -1,6 +1,6 @@
 """Count the pools of each active Toloka project, with the hook in a TaskFlow task.
 
-Shows: `TolokaHook` and its lists, which are read page by page as you go on. Nothing is changed.
+Shows: `TolokaHook` and its lists, which are read page by page during iteration. Changes nothing.
 
 Needs: a connection `toloka_default`.
 """

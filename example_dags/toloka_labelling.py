@@ -1,10 +1,10 @@
 """Label images: from creating a Toloka project to a file of aggregated answers and an archived project.
 
-Shows: the whole life of a project, deferrable. Kill or clear any task at any time: there is one project, one pool, each
-task once, and the pool is opened once.
+Shows: the whole life of a project, deferrable. Tasks can be killed, retried and cleared at any time: the run creates
+one project and one pool, adds each task once and opens the pool once.
 
-Needs: a connection `toloka_default`, and a running triggerer. Tolokers are paid: 0.02 US dollars for each five images
-and each of three Tolokers. The images, and the folder that the answers are written to, are parameters of the run.
+Needs: a connection `toloka_default`, and a running triggerer. Tolokers are paid: 0.02 US dollars per five images
+for each of three Tolokers. The images and the folder for the answers are parameters of the run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROJECT = {
         "output_spec": {"result": {"type": "string", "required": True, "allowed_values": ["cat", "dog", "other"]}},
         "view_spec": {
             "type": "classic",
-            # Toloka's own braces: without "raw", Jinja would take them for its.
+            # Toloka's own braces: without "raw", Jinja would render them.
             "markup": "{% raw %}{{img src=image width='100%'}}"
             "{{field type='radio' name='result' value='cat' label='Cat'}}"
             "{{field type='radio' name='result' value='dog' label='Dog'}}"
@@ -59,7 +59,7 @@ with DAG(
     default_args={"retries": 3},
     params={
         "images": Param(IMAGES, type="array", items={"type": "string"}, description="The addresses of the images"),
-        "folder": Param("file:///tmp/toloka", type="string", description="Where the answers go: a path or a URI"),
+        "folder": Param("file:///tmp/toloka", type="string", description="The folder for the answers: a path or a URI"),
     },
     doc_md=__doc__,
     tags=["toloka"],
@@ -67,7 +67,7 @@ with DAG(
 
     @task
     def list_tasks() -> list[dict[str, Any]]:
-        """List what is to be labelled, always in the same order: a retry has to find what is uploaded."""
+        """Return the tasks, always in the same order, so that a retry finds what is uploaded."""
         context: Context = get_current_context()
         return [{"input_values": {"image": image}} for image in sorted(context["params"]["images"])]
 

@@ -1,4 +1,4 @@
-"""Archive several Toloka projects, one mapped task each, from a list of ids.
+"""Archive a list of Toloka projects, one mapped task per project.
 
 Shows: `.partial(...).expand(project_id=...)`. Each project has its own task, log, retries and result.
 

@@ -1,7 +1,7 @@
-"""Find stale Toloka projects, and archive each in a mapped task of its own.
+"""Find stale Toloka projects, and archive each in its own mapped task.
 
 Shows: `only_ids=True` and `.expand(project_id=...)`: every project has its own log, retries and result in the grid. For
-some hundred projects or more, `TolokaArchiveStaleProjectsOperator` does the same in one task, and faster.
+hundreds of projects, `TolokaArchiveStaleProjectsOperator` does the same in one task, and faster.
 
 Needs: a connection `toloka_default`, and a running triggerer.
 """

@@ -1,9 +1,9 @@
-"""Archive the Toloka projects that nobody has used for half a year, once a month.
+"""Archive the Toloka projects that have been idle for half a year, once a month.
 
-Shows: the whole clean-up in one task. It archives closed pools and trainings first; a project with an open one is not
-stale. With the preview turned on, which is the default here, it only reports what it would do.
+Shows: the whole clean-up in one task. It archives closed pools and trainings first. A project with an open pool is not
+stale. With `preview` turned on, which is the default here, it only reports what it would do.
 
-Needs: a connection `toloka_default`. Turn `preview` off, in the run's form or here, when the report is right.
+Needs: a connection `toloka_default`. When the report is correct, turn `preview` off, in the run's form or here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ with DAG(
     schedule="@monthly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"preview": Param(True, type="boolean", title="Only preview", description="Change nothing, only report")},
+    params={"preview": Param(True, type="boolean", title="Only preview", description="Only report; change nothing")},
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:

@@ -1,11 +1,11 @@
 """Clean up a Toloka account once a month, and mail or post the report after success and after failure.
 
-Shows: `report_path`, which is written in every ending, and the notifiers of other providers as callbacks of the task.
+Shows: `report_path`, which is written after success and failure, and other providers' notifiers as callbacks.
 
 Needs: a connection `toloka_default`, and at least one of
 - `apache-airflow-providers-smtp`, a connection `smtp_default`, and the addresses in the variable `toloka_mail_to`;
 - `apache-airflow-providers-slack`, and a connection `slackwebhook_default`.
-Without them, the DAG runs and notifies nobody. Set `TOLOKA_REPORTS` to a place that the readers can open, such as
+Without them, the DAG sends no notifications. Set `TOLOKA_REPORTS` to a place that the readers can open, such as
 `s3://aws_default@bucket/reports`.
 """
 
@@ -33,7 +33,7 @@ COUNTS = (
 
 
 def notifiers(outcome: str) -> list[Callable[..., Any]]:
-    """Return what tells people how a task ended, by the providers that are installed."""
+    """Return notifiers of a task's outcome, for the installed providers."""
     subject = f"Toloka clean-up {outcome} ({{{{ run_id }}}})"
     found: list[Callable[..., Any]] = []
     try:
@@ -63,7 +63,7 @@ with DAG(
     schedule="@monthly",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"preview": Param(True, type="boolean", title="Only preview", description="Change nothing, only report")},
+    params={"preview": Param(True, type="boolean", title="Only preview", description="Only report; change nothing")},
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:

@@ -1,7 +1,7 @@
-"""Submit the archiving of a Toloka project, and wait for it in a task of its own.
+"""Submit the archiving of a Toloka project, and wait for it in a separate task.
 
-Shows: `wait_for_completion=False`, and the sensor that takes the operation's id from there. The sensor frees its
-worker slot between two looks. If the project was archived before, there is no operation, and nothing to wait for.
+Shows: `wait_for_completion=False`, and a sensor that gets the operation's id. The sensor frees its worker slot between
+two polls. If the project was archived before, there is no operation to wait for.
 
 Needs: a connection `toloka_default`. The project's id is a parameter of the run.
 """

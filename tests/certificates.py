@@ -34,7 +34,7 @@ class Authority:
         return cls(file, key, name)
 
     def tls(self, kind: str) -> ssl.SSLContext:
-        """Give what a server needs to present a certificate.
+        """Return a server's TLS context with a certificate.
 
         :param kind: ``good``, ``self-signed``, ``expired`` or ``wrong name``.
         """

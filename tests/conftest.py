@@ -1,4 +1,4 @@
-"""Airflow in a folder of its own, with the example DAGs, before anything imports it."""
+"""Set up Airflow in a separate folder, with the example DAGs, before anything imports it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WHOLE_AIRFLOW_TIMEOUT = 900
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that start a whole Airflow more time than ``timeout`` in setup.cfg."""
+    """Set a longer timeout than setup.cfg's for tests that start a whole Airflow."""
     for item in items:
         if WHOLE_AIRFLOW.intersection(item.path.relative_to(ROOT).parts):
             item.add_marker(pytest.mark.timeout(WHOLE_AIRFLOW_TIMEOUT))
@@ -87,6 +87,6 @@ def toloka(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
 
 @pytest.fixture
 def deferrable(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> bool:
-    """Tell a task whether to defer, and let it do so after one look: the tests' operations are quick."""
+    """Set whether a task defers, after one poll, because the tests' operations are quick."""
     monkeypatch.setattr("airflow_provider_toloka.operators.toloka.TolokaChangeOperator.before_deferring", 0.0)
     return bool(request.param)

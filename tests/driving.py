@@ -30,7 +30,7 @@ def longest(seconds: float) -> float:
 
 
 def api(*, settings: Settings = SETTINGS, **policy: Any) -> TolokaApi:
-    """Give the API's calls, with waits that can be foretold."""
+    """Return the API's calls, with deterministic waits."""
     return TolokaApi(settings, RetryPolicy(**{"jitter": longest, **policy}))
 
 
@@ -85,7 +85,7 @@ class Driver:
 
 
 def answer(status: int, content: Any = b"", **headers: str) -> Response:
-    """Can an answer; a header's ``_`` stands for ``-``."""
+    """Return a fixed response; ``_`` in a header's name means ``-``."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, NOW)
 

@@ -19,7 +19,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n+```text\n(.*?)^```$)?", re.MULT
 class Snippet:
     """A block of code on a page.
 
-    :param output: the block of text that follows it: what it prints, where ``…`` stands for anything.
+    :param output: the block of text after it: its output, where ``…`` matches anything.
     """
 
     page: str
@@ -29,11 +29,11 @@ class Snippet:
 
     @property
     def name(self) -> str:
-        """The file that it is, which Python snippets tell in their first line."""
+        """The name of its file, which is the first line of Python snippets."""
         return self.text.splitlines()[0].removeprefix("# ")
 
     def write(self, folder: Path) -> Path:
-        """Put it where it says that it is."""
+        """Write the file to its place in a folder."""
         path = folder / self.name
         assert path.suffix == ".py", f"{self.page}: {self.name!r} should be the name of a file"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,19 +57,19 @@ SNIPPETS = [
 
 
 def prose(page: str) -> str:
-    """Give a page without its code."""
+    """Return a page without its code."""
     return re.sub(r"``.*?``|`.*?`", "", re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL))
 
 
 def anchors(page: str) -> set[str]:
-    """Give what a link may name after its ``#``."""
+    """Return the anchors that links may use."""
     text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def table(page: str, heading: str) -> list[list[str]]:
-    """Give the rows of the first table below a heading."""
+    """Return the rows of the first table below a heading."""
     below = re.split(rf"^#+ {re.escape(heading)}$", PAGES[page], flags=re.MULTILINE)[1]
     rows = re.search(r"^\|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", below, re.MULTILINE)
     assert rows

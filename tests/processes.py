@@ -1,4 +1,4 @@
-"""Programs of a test, each in a session of its own, so that all that it starts can be ended with it."""
+"""Programs of a test, each in its own session, so that its child processes can be ended with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = 240.0
 
 
 def until(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Look again and again until there is something to see.
+    """Poll until there is a result.
 
     :param what: what is waited for, for the error.
     :param look: gives something that is true when it has come.
@@ -36,7 +36,7 @@ def until(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
@@ -71,7 +71,7 @@ class Program:
         return self._popen.poll() is None
 
     def kill(self) -> None:
-        """Kill the program alone; what it has started goes on."""
+        """Kill only the program; its child processes continue."""
         self._popen.kill()
         self._popen.wait()
 
@@ -100,13 +100,13 @@ class Program:
 
 
 def kill(pid: int) -> None:
-    """Send SIGKILL to one process; one that has ended already is no error."""
+    """Send SIGKILL to a process; ignore one that has already exited."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process runs no longer."""
+    """Return whether a process has exited."""
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""No error of a task or a future is lost: asyncio would log it, some time later, for whoever reads the log."""
+"""Check that no error of a task or future is lost; asyncio would log it only later."""
 
 from __future__ import annotations
 

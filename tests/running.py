@@ -88,7 +88,7 @@ def errors_of(dag: DAG) -> _Errors:
 
 
 def store(dag: DAG) -> None:
-    """Let Airflow 3 know a DAG that stands in no file of a DAG folder."""
+    """Register a DAG in Airflow 3 that is not in a file of a DAG folder."""
     if AIRFLOW_V_3_0_PLUS:
         from airflow.dag_processing.bundles.manager import DagBundlesManager
 
@@ -163,7 +163,7 @@ def run_logged(operator: type[BaseOperator], **arguments: Any) -> tuple[Ended, R
 
 
 def posts(toloka: TolokaEmulator) -> list[str]:
-    """Give the paths of all that was asked to be changed at Toloka."""
+    """Return the paths of all requests for changes."""
     return [request.path for request in toloka.requests if request.method == "POST"]
 
 

@@ -1,4 +1,4 @@
-"""A small HTTP server for what the emulator does not do: other TLS, other answers, a look at the headers."""
+"""A small HTTP server for tests beyond the emulator: TLS variants, other responses, request headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 def serving(
     answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None, port: int = 0
 ) -> Iterator[str]:
-    """Run an HTTP server with one answer to everything; a port of 0 stands for any."""
+    """Run an HTTP server with one response to everything; port 0 selects a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

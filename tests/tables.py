@@ -23,11 +23,11 @@ class Table:
     made_by: str
 
     def read(self) -> str:
-        """Give what stands there."""
+        """Return the present text."""
         return self._parts()[1].strip("\n")
 
     def write(self, text: str) -> None:
-        """Put a text there, if that is wanted."""
+        """Write a text there, if wanted."""
         if os.environ.get("WRITE_TABLES") == "1":
             before, _, after = self._parts()
             text = text.strip("\n")

@@ -1,4 +1,4 @@
-"""README and docs do what they say: each of their snippets is run."""
+"""README and docs are correct: all of their snippets are run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SHELL = [snippet for snippet in SNIPPETS if snippet.language == "shell"]
 
 
 def shell(page: str, start: str) -> list[Snippet]:
-    """Give the shell snippets of a page that start so."""
+    """Return the shell snippets of a page that start with a text."""
     return [snippet for snippet in SHELL if snippet.page == page and snippet.text.startswith(start)]
 
 
@@ -137,7 +137,7 @@ def archived(toloka: TolokaEmulator) -> set[str]:
 
 
 def load(snippet: Snippet, folder: Path) -> Any:
-    """Give the DAG of a page, as Airflow knows it."""
+    """Return the DAG of a page, as stored by Airflow."""
     path = snippet.write(folder)
     dag = runpy.run_path(str(path), run_name=path.stem)["dag"]
     store(dag)
@@ -243,7 +243,7 @@ users_airflow = pytest.mark.xdist_group("a user's Airflow")
 
 @pytest.fixture(scope="module")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of an Airflow with a database: a user's own."""
+    """Return the folder of a user's Airflow with a database."""
     home = tmp_path_factory.mktemp("airflow")
     run("airflow db migrate", home)
     return home

@@ -1,4 +1,4 @@
-"""What the API reference shows, told in full: each parameter of each public class and function, and no other."""
+"""The API reference documents every parameter of every public class and function, and no other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 def members(of: Any) -> list[Any]:
-    """Give the public classes and functions that are made there."""
+    """Return the public classes and functions that a module defines."""
     module = of.__module__ if inspect.isclass(of) else of.__name__
     return [
         getattr(one, "__func__", one)
@@ -54,7 +54,7 @@ def test_parameters_are_told(name: str) -> None:
     told = re.findall(r"^ *:param (\w+):", one.__doc__ or "", re.MULTILINE)
     assert len(told) == len(set(told))
     if inspect.isclass(one):
-        # Most operators hand on arguments, and tell of them all the same.
+        # Most operators pass on arguments, and document them, too.
         bases = [base for base in one.__mro__ if base.__module__.startswith("airflow_provider_toloka")]
         takes = set().union(*map(parameters, bases))
         must = parameters(one) if "__init__" in vars(one) and not issubclass(one, Pool) else set()

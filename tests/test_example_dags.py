@@ -71,7 +71,7 @@ def toloka(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def load(name: str) -> Any:
-    """Give the DAG of a file, as Airflow finds it there."""
+    """Return the DAG of a file, as Airflow loads it."""
     home: Any = import_module("airflow.dag_processing.dagbag" if AIRFLOW_V_3_2_PLUS else "airflow.models.dagbag")
     bag = home.DagBag(FOLDER / f"{name}.py")
     assert bag.import_errors == {}
@@ -85,7 +85,7 @@ def run(name: str, params: dict[str, Any]) -> tuple[str, dict[str, int]]:
 
 
 def archived(toloka: TolokaEmulator) -> set[str]:
-    """Give the projects that were archived since the emulator was started."""
+    """Return the projects that were archived since the emulator was started."""
     done = [one for one in toloka.operations.values() if one["type"] == "PROJECT.ARCHIVE"]
     assert {one["status"] for one in done} <= {"SUCCESS"}
     return {one["parameters"]["project_id"] for one in done}

@@ -66,7 +66,7 @@ def execute(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) 
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with the wheel and the source archive; the one is built from the other."""
+    """Return the folder with the wheel and the source archive; the wheel is built from the archive."""
     folder = tmp_path_factory.mktemp("dist")
     execute(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
     return folder
@@ -84,7 +84,7 @@ def metadata(wheel: Path) -> Message:
     return HeaderParser().parsestr(text)
 
 
-#: What is in the package: modules, the mark of type checkers, and what a report's page looks like.
+#: The content of the package: modules, the marker for type checkers, and the assets of reports.
 KINDS = {".py", ".typed", ".css", ".js"}
 
 
@@ -129,7 +129,7 @@ def test_source_archive_holds_what_it_takes_to_build_and_test_it(dist: Path) -> 
     assert not [name for name in names if name.endswith((".pyc", ".db", ".log"))]
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a clone tells which files belong to it")
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a clone knows its files")
 def test_source_archive_holds_what_the_clone_does(dist: Path) -> None:
     tracked = set(execute("git", "ls-files", cwd=ROOT).splitlines())
     with tarfile.open(dist / f"{NAME}-{VERSION}.tar.gz") as archive:
@@ -253,7 +253,7 @@ def test_connection_types_follow_airflows_schema() -> None:
     connection_types = get_provider_info()["connection-types"]
     jsonschema.validate(connection_types, schema)
     [connection_type] = connection_types
-    # The schema does not look into the fields' own schemas.
+    # The schema does not validate the fields' own schemas.
     for conn_field in connection_type["conn-fields"].values():
         jsonschema.Draft202012Validator.check_schema(conn_field["schema"])
         if "default" in conn_field["schema"]:
@@ -299,7 +299,7 @@ def test_release_notes_are_the_versions_part_of_the_changelog(checkout: Path) ->
     [
         ("2.3.4", "v2.3.5", "says 2.3.4: expected the tag v2.3.4"),
         ("2.3.4", "2.3.4", "expected the tag v2.3.4"),
-        ("2.4.0", "v2.4.0", "put the date there"),
+        ("2.4.0", "v2.4.0", "set the date"),
         ("2.5.0", "v2.5.0", "no section"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the pages claim is so: their tables tell what the code has, their links lead somewhere."""
+"""The pages are correct: their tables match the code, and their links work."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ OPERATORS = {
     "aggregate": TolokaAggregateOperator,
     "pool-closed": PoolClosedTrigger,
 }
-#: What is told in other words than its value.
+#: Parameters whose default is described in words.
 IN_WORDS = {"deferrable", "as_of", "statuses"}
 
 
 def parameters(operator: Any) -> dict[str, Any]:
-    """Give the parameters that this package gives an operator, and their defaults."""
+    """Return the parameters that this package adds to an operator, with their defaults."""
     bases = [base for base in operator.__mro__ if base.__module__.startswith("airflow_provider_toloka")]
     return {
         name: parameter.default

@@ -51,7 +51,7 @@ def test_permanent_errors_fail_at_once(error: type[Exception]) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        # That is how Airflow tells of a secrets backend that fails for a moment.
+        # Airflow reports a transient failure of a secrets backend like this.
         AirflowNotFoundException,
         TolokaConflictError,
         TolokaNotArchivableError,

@@ -1,4 +1,4 @@
-"""Texts are written in plain English: phrases that readers stumbled over do not come back."""
+"""Texts are in plain English: phrases that readers stumbled over do not return."""
 
 from __future__ import annotations
 

@@ -94,9 +94,9 @@ class World:
 
 
 def retire(rule: PoolsRule, *, keeps: bool = True, stale_before: datetime | None = None) -> Flow[Progress]:
-    """Do as a task does: go on as far as it goes, wait, and go on again.
+    """Do as a task does: advance as far as possible, wait, and continue.
 
-    :param keeps: whether it keeps in mind how the project stands, as one that stays on its worker can.
+    :param keeps: whether it keeps the project's state, as a task that stays on its worker can.
     """
     done: Sequence[Operation] = ()
     snapshot = None

@@ -1,4 +1,4 @@
-"""The command line: ``python -m airflow_provider_toloka``. It only reads; nothing is changed at Toloka."""
+"""The command line: ``python -m airflow_provider_toloka``. Sends read requests only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DESCRIPTION = """\
 Apache Airflow provider for Toloka: commands for use outside Airflow.
 
   python -m airflow_provider_toloka stale      list an account's stale projects; read-only
-  python -m airflow_provider_toloka.emulator   run a Toloka on this machine, for demos and tests
+  python -m airflow_provider_toloka.emulator   run an emulated Toloka, for demos and tests
 
-Each command explains itself with --help."""
+Run a command with --help for its options."""
 
 _EPILOG = """\
 credentials:
@@ -29,8 +29,8 @@ exit codes:
   0    the account was read
   1    with --exit-code: there are stale projects
   2    wrong arguments, or no usable credentials
-  3    Toloka refused the token, or the token may not read this
-  4    Toloka could not be read
+  3    Toloka refused the token, or does not allow it to read this
+  4    another request to Toloka failed
   5    a file could not be written
   130  interrupted
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return OK
-    # A command's own modules come only with it: asking for help stays quick.
+    # Imported here, so that --help is fast.
     from airflow_provider_toloka.cli import stale
 
     try:
@@ -77,18 +77,20 @@ def _parser() -> argparse.ArgumentParser:
         "--inactive-for",
         required=True,
         metavar="AGE",
-        help="how long a project has not been used: 180d, 12h, 26w, or ISO 8601 such as P180D",
+        help="how long a project must have been idle: 180d, 12h, 26w, or ISO 8601 such as P180D",
     )
     stale.add_argument("--name-pattern", metavar="GLOB", help="only projects whose name matches, such as 'test *'")
-    stale.add_argument("--exclude", action="append", default=[], metavar="ID", help="leave out a project; repeatable")
-    stale.add_argument("--html", metavar="FILE", help="write the report as a web page that stands alone")
+    stale.add_argument(
+        "--exclude", action="append", default=[], metavar="ID", help="a project to leave out; repeatable"
+    )
+    stale.add_argument("--html", metavar="FILE", help="write the report as a self-contained web page")
     stale.add_argument("--csv", metavar="FILE", help="write the report as CSV")
     stale.add_argument("--json", action="store_true", help="print the report as JSON instead of the table")
     stale.add_argument("--conn-id", metavar="ID", help="use this Airflow connection instead of TOLOKA_TOKEN")
     stale.add_argument(
         "--environment",
         choices=("production", "sandbox"),
-        help="which Toloka the token is from; default: production",
+        help="the environment of the token; default: production",
     )
     stale.add_argument("--exit-code", action="store_true", help="exit with 1 when there are stale projects")
     return parser

@@ -1,4 +1,4 @@
-"""What the process returns; documented in ``--help`` and in ``docs/reports.md``."""
+"""Exit codes; documented in ``--help`` and in ``docs/reports.md``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``stale``: read an account, show its stale projects, and write reports. Nothing is changed at Toloka."""
+"""``stale``: show an account's stale projects, and write reports. Sends read requests only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_toloka.exceptions import TolokaAuthenticationError, Toloka
 from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, write_report
 from airflow_provider_toloka.reporting.words import counted, holdings
 
-#: A pipe has no width; this one keeps a row on its line.
+#: A pipe has no width; this one keeps each row on one line.
 _PIPE_WIDTH = 160
 
 
@@ -132,7 +132,7 @@ def _settings(options: argparse.Namespace, environment: Mapping[str, str]) -> Se
 
 
 def _of_environment(message: str, options: argparse.Namespace) -> str:
-    """Return an error's message with the names that a user without a connection knows."""
+    """Return an error's message with the names of environment variables instead of connection fields."""
     if options.conn_id:
         return message
     for field, variable in (("API token", "TOLOKA_TOKEN"), ("host", "TOLOKA_URL")):
@@ -141,7 +141,7 @@ def _of_environment(message: str, options: argparse.Namespace) -> str:
 
 
 def _settings_of_connection(conn_id: str) -> Settings:
-    # Only here: everything else runs without Airflow's database and configuration.
+    # Imported here: everything else works without Airflow's database and configuration.
     from airflow.providers.common.compat.sdk import AirflowException
 
     from airflow_provider_toloka.hooks.toloka import TolokaHook

@@ -1,4 +1,4 @@
-"""What the command line shows in a terminal: a progress bar, the histogram of idle time, the table of projects."""
+"""Output of the command line: a progress bar, the histogram of idle time, the table of projects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BAR_WIDTH = 40
 
 
 def progress(console: Console) -> Progress:
-    """Return a progress bar, which is gone at the end; without a terminal, it shows nothing.
+    """Return a progress bar, which disappears at the end; without a terminal, it shows nothing.
 
     :param console: where to draw it.
     """
@@ -65,8 +65,8 @@ def table(report: Report, projects: Sequence[ReportedProject], *, most: int = MO
     """Return the projects as a table, the name last.
 
     :param report: the report.
-    :param projects: those to show.
-    :param most: the highest number of rows; default 50.
+    :param projects: the projects to show.
+    :param most: the maximum number of rows; default 50.
     """
     drawn = Table(box=box.SIMPLE, pad_edge=False)
     for head in ("Id", "Idle", "Last used", "To archive first", "Name"):
@@ -80,7 +80,7 @@ def table(report: Report, projects: Sequence[ReportedProject], *, most: int = MO
             holdings(one.pools, one.trainings),
             cut(one.name or ""),
         )
-        # As Text: a name like "[red]" is no markup.
+        # As Text: a name like "[red]" is not markup.
         drawn.add_row(*(Text(one_line(cell)) for cell in cells))
     rest = len(projects) - most
     more = [Text(f"and {rest:,} more: see them all with --html, --csv or --json")] if rest > 0 else []

@@ -13,7 +13,7 @@ from airflow_provider_toloka.client.work import ACCEPTED, REJECTED, AggregatedSo
 
 
 class AsyncLabellingMethods(AsyncRunner):
-    """The calls of the API that label data; each does what the method of that name of ``TolokaClient`` does."""
+    """The calls of the API for labelling, with the names, parameters and results of ``TolokaClient``'s methods."""
 
     async def create_project(self, project: Mapping[str, Any], *, key: str) -> Project:
         """Return the project with a key; create it if it does not exist; see ``TolokaClient``."""

@@ -13,7 +13,7 @@ from airflow_provider_toloka.client.work import ACCEPTED, REJECTED, AggregatedSo
 
 
 class LabellingMethods(Runner):
-    """The calls of the API that label data, as methods."""
+    """The calls of the API for labelling, as methods."""
 
     def create_project(self, project: Mapping[str, Any], *, key: str) -> Project:
         """Return the project with a key; create it if it does not exist (API: ``POST /projects``).

@@ -1,4 +1,4 @@
-"""The calls of the API as methods: what ``TolokaClient`` and ``TolokaHook`` have in common."""
+"""The calls of the API as methods of ``TolokaClient`` and ``TolokaHook``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class ClientMethods(LabellingMethods):
     """The calls of the API as methods."""
 
     def now(self) -> datetime:
-        """Return the time at Toloka, in UTC, as its answers tell it; before the first answer, this asks for one.
+        """Return Toloka's time, in UTC, from its responses; before the first response, send a request.
 
-        Compare this time, rather than this machine's, with the times in Toloka's answers.
+        Compare this time, rather than this machine's, with the times in Toloka's responses.
         """
         return self.run(self.api.now())
 
@@ -67,7 +67,7 @@ class ClientMethods(LabellingMethods):
     def get_operation_log(self, operation_id: str) -> list[dict[str, Any]]:
         """Return an operation's log (API: ``GET /operations/{id}/log``).
 
-        Toloka keeps one for a month, and for batch operations only.
+        Toloka keeps the logs of batch operations for a month, and has none for other operations.
 
         :param operation_id: the operation's id.
         :returns: entries of ``type``, ``success``, ``input``, ``output``.
@@ -125,7 +125,7 @@ class ClientMethods(LabellingMethods):
         :param project_id: the project's id.
         :returns: the operation, which may have been submitted before, or be finished; None: it is archived already.
         :raises ValueError: the id cannot be one.
-        :raises TolokaConflictError: a pool of it is not archived.
+        :raises TolokaConflictError: one of its pools is not archived.
         :raises TolokaApiError: the request failed; see the subclasses.
         """
         return self.run(self.api.projects.archive(project_id))
@@ -182,17 +182,17 @@ class ClientMethods(LabellingMethods):
     ) -> Operation:
         """Wait until an operation has succeeded (API: "Tracking operations").
 
-        An outage of the API does not fail the wait.
+        An outage of the API does not end the wait.
 
         :param operation_id: the operation's id.
         :param poll_interval: seconds between two polls; the first ones come sooner.
-        :param timeout: seconds that the wait may take as a whole; None: no limit.
+        :param timeout: the longest wait, in seconds; None: no limit.
         :param on_change: called with the operation when its status or progress has changed; default: logs it.
         :returns: the operation, finished as ``SUCCESS``.
         :raises ValueError: the id cannot be one.
         :raises TolokaOperationFailedError: it ended as ``FAIL``.
         :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
-        :raises TolokaApiError: the token is refused, or the id stays unknown.
+        :raises TolokaApiError: Toloka refuses the token, or the operation does not exist.
         """
         return self.run(
             self.api.waits.wait_for(operation_id, poll_interval=poll_interval, timeout=timeout, on_change=on_change)

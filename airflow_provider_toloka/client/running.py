@@ -1,4 +1,4 @@
-"""What runs flows: the base of the clients and of the hook."""
+"""Base classes that run flows, for the clients and the hook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Runner(ABC):
-    """Runs the calls of the API to their end."""
+    """Runs flows of the API."""
 
     @property
     @abstractmethod
@@ -44,7 +44,7 @@ class Runner(ABC):
 
 
 class AsyncRunner(ABC):
-    """Runs the calls of the API to their end without blocking the event loop."""
+    """Runs flows of the API in an event loop."""
 
     api: TolokaApi
 

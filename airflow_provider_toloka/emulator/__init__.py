@@ -1,7 +1,7 @@
-"""A Toloka that runs on this machine: for demos, and for tests of DAGs without an account.
+"""An emulated Toloka on this machine, for demos, and for tests of DAGs without an account.
 
-``TolokaEmulator`` serves the part of Toloka's API that this provider uses. It is written from the API's description,
-shares no code with the provider's client, and keeps its state in memory::
+``TolokaEmulator`` serves the part of Toloka's API that this provider uses. The emulator is written from the API's
+description, shares no code with the provider's client, and keeps its state in memory::
 
     with TolokaEmulator(seed="demo") as toloka:
         requests.get(f"{toloka.url}/api/v1/projects", headers={"Authorization": f"OAuth {toloka.token}"})
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_TOKEN", "Fault", "RequestRecord", "TolokaEmulator", "Tolokers"]
 
-DEFAULT_TOKEN = "AQAD-emulator-made-up-token"  # noqa: S105  made up; it has the shape of an OAuth token (no dots)
+DEFAULT_TOKEN = "AQAD-emulator-made-up-token"  # noqa: S105  not a real token; has the form of an OAuth token (no dots)
 
 _HOMES = {"Fault": "faults", "RequestRecord": "journal", "TolokaEmulator": "server", "Tolokers": "options"}
 
 
 def __getattr__(name: str) -> Any:
-    # Every pytest run of every user loads this package for its pytest plugin: the rest comes when it is asked for.
+    # Every pytest run loads this package for its pytest plugin, so the rest is imported on first use.
     if name in _HOMES:
         from importlib import import_module
 

@@ -21,33 +21,33 @@ def _duration(text: str) -> float | tuple[float, float]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_toloka.emulator", description="A Toloka that runs on this machine."
+        prog="python -m airflow_provider_toloka.emulator", description="Run an emulated Toloka on this machine."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one (default: %(default)s)")
     content = parser.add_mutually_exclusive_group()
-    content.add_argument("--seed", default="demo", choices=("demo", "stale", "none"), help="what is in the account")
-    content.add_argument("--state", metavar="FILE", help="a JSON file with what is in the account")
+    content.add_argument("--seed", default="demo", choices=("demo", "stale", "none"), help="the content of the account")
+    content.add_argument("--state", metavar="FILE", help="a JSON file with the content of the account")
     parser.add_argument(
         "--operation-seconds", type=_duration, default=0.0, metavar="N or LOW-HIGH", help="how long an operation takes"
     )
-    parser.add_argument(
-        "--token", action="append", help=f"a token to let in, may be given again (default: {DEFAULT_TOKEN})"
-    )
+    parser.add_argument("--token", action="append", help=f"an accepted token; repeatable (default: {DEFAULT_TOKEN})")
     parser.add_argument("--requests-per-second", type=int, default=300, help="0 for no limit (default: %(default)s)")
-    people = parser.add_argument_group("made-up Tolokers, who work on open pools")
-    people.add_argument("--tolokers", type=int, default=0, metavar="N", help="how many there are (default: nobody)")
+    people = parser.add_argument_group("simulated Tolokers, who work on open pools")
+    people.add_argument("--tolokers", type=int, default=0, metavar="N", help="the number of Tolokers (default: 0)")
     people.add_argument(
         "--toloker-seconds",
         type=_duration,
         default=0.0,
         metavar="N or LOW-HIGH",
-        help="how long one takes for a task suite",
+        help="how long a Toloker takes for a task suite",
     )
-    people.add_argument("--mistakes", type=float, default=0.0, metavar="PART", help="the part of wrong answers, 0 to 1")
-    parser.add_argument("--no-quotas", action="store_true", help="let any number of objects be created in a day")
+    people.add_argument(
+        "--mistakes", type=float, default=0.0, metavar="PART", help="the share of wrong answers, 0 to 1"
+    )
+    parser.add_argument("--no-quotas", action="store_true", help="do not limit how many objects are created in a day")
     parser.add_argument(
-        "--list-lag", type=float, default=0.0, metavar="SECONDS", help="let lists not show what is new for so long"
+        "--list-lag", type=float, default=0.0, metavar="SECONDS", help="how long lists do not show new objects"
     )
     parser.add_argument(
         "--archived-project-answer",
@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         default="operation",
         help="the answer to archiving an archived project, which Toloka does not document (default: %(default)s)",
     )
-    parser.add_argument("--any-account", action="store_true", help="let X-Act-Under-Account-ID name any account")
-    parser.add_argument("--admin", action="store_true", help="serve /admin/ too, to everyone who reaches the port")
+    parser.add_argument("--any-account", action="store_true", help="accept any account in X-Act-Under-Account-ID")
+    parser.add_argument("--admin", action="store_true", help="serve /admin/ too, for everyone who can reach the port")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""One Toloka account: its state, what operations do in it, and the ways for tests to fill it directly."""
+"""A Toloka account: its state, the effects of operations, and methods for tests to fill it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TIMES = ("created", "submitted", "started", "finished", "accepted", "rejected",
 
 
 class Account(Store):
-    """An account and what is in it. Whoever reads or changes it holds ``lock``.
+    """An account and its content. Callers must hold ``lock`` to read or change it.
 
-    :param clock: gives the time, in seconds since 1970.
+    :param clock: returns the time, in seconds since 1970.
     :param operation_seconds: how long an operation takes.
-    :param random_seed: makes drawn durations and ids repeatable.
+    :param random_seed: makes random durations and ids reproducible.
     :param options: the settings.
     """
 
@@ -120,7 +120,7 @@ class Account(Store):
         in_time: bool = True,
         **fields: Any,
     ) -> View:
-        """Add an assignment as it stands (the fields of ``AssignmentViewV1``).
+        """Add an assignment in a given state (the fields of ``AssignmentViewV1``).
 
         :param tasks: the ids of its tasks.
         :param outputs: the ``output_values`` of its answers; by default there are none while it is active.
@@ -161,7 +161,7 @@ class Account(Store):
     ) -> View:
         """Add an operation (the fields of ``OperationViewV1``).
 
-        :param status: how it stands.
+        :param status: its status.
         :param finishes_in: seconds until it ends, for one that is not finished; without it, it never ends.
         :param outcome: how it ends then: ``SUCCESS``, with the effect that its type has, or ``FAIL``.
         :param log: the answer to ``GET /operations/{id}/log``.
@@ -192,9 +192,9 @@ class Account(Store):
         return view
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Replace everything by a state of the form that ``dump`` gives.
+        """Replace the whole state, in the form that ``dump`` returns.
 
-        :raises ValueError: when it has another form; the account is left as it was.
+        :raises ValueError: it has another form; the account is not changed.
         """
         if unknown := set(state) - {*KINDS, "balance"}:
             raise ValueError(f"a state has {', '.join(KINDS)} and balance, and not {', '.join(sorted(unknown))}")
@@ -211,7 +211,7 @@ class Account(Store):
             raise ValueError(f"not a state of an account: {error}") from error
 
     def dump(self) -> dict[str, Any]:
-        """Return the whole state, as JSON can hold it."""
+        """Return the whole state as JSON values."""
         now = self.settle()
         state: dict[str, Any] = {kind: [dict(row) for row in self.tables[kind]] for kind in KINDS}
         for pool in state["pools"]:

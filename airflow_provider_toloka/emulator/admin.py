@@ -1,6 +1,6 @@
 """The routes under ``/admin/``: faults, failures, options, requests and state, for tests in other processes.
 
-They ask for no token, are not recorded, and count against no limit.
+They need no token, are not recorded, and do not count against limits.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from airflow_provider_toloka.emulator.replies import empty, reply
 class Admin:
     """Answers the requests to ``/admin/``.
 
-    :param emulator: what they are about.
+    :param emulator: the emulator that they control.
     """
 
     def __init__(self, emulator: Control) -> None:
         self.emulator = emulator
 
     def __call__(self, request: Request, body: bytes) -> Response:
-        """Answer a request: 400 with a message when it makes no sense."""
+        """Answer a request; an invalid one with 400 and a message."""
         handler = _ROUTES.get(f"{request.method} {request.url.path}")
         if handler is None:
             return reply(404, {"message": f"There are only {', '.join(_ROUTES)}"})

@@ -1,8 +1,8 @@
-"""What is going to happen in the emulated account, in the order of time.
+"""Future events in the emulated account, in the order of time.
 
-Nothing runs in the background: ``settle`` brings everything up to the present, and is called before each request is
-answered. An event that falls due late still happens at its own time, so that a pool that was opened and closed between
-two requests was worked on in between.
+Nothing runs in the background: ``settle`` processes all due events, and is called before each request is answered. A
+late event still happens at its own time, so that a pool that was opened and closed between two requests was worked on
+in between.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 Event = Callable[[float], None]
-"""Called with the time that it was planned for, in seconds since 1970."""
+"""Called with its planned time, in seconds since 1970."""
 
 
 class Agenda:
@@ -27,7 +27,7 @@ class Agenda:
         heappush(self._events, (at, self._count, event))
 
     def settle(self, now: float) -> None:
-        """Let everything happen that has come due, including what is planned meanwhile."""
+        """Process all due events, including those that are planned in the meantime."""
         while self._events and self._events[0][0] <= now:
             at, _, event = heappop(self._events)
             event(at)

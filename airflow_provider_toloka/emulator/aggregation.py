@@ -1,7 +1,7 @@
-"""Aggregating the answers to a task into one (``POST /aggregated-solutions/...``).
+"""Aggregate the answers to a task (``POST /aggregated-solutions/...``).
 
-Toloka's models estimate how good each Toloker is. Here the answer that most have given wins, and its part of the
-answers is the confidence: the form is Toloka's, the numbers are not.
+Toloka's models estimate the quality of each Toloker. The emulator uses a majority vote, and its share of the answers
+as the confidence: the format is Toloka's, the numbers are not.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from airflow_provider_toloka.emulator.store import REQUESTER_ID, Store
 from airflow_provider_toloka.emulator.tables import View
 
 LEAST_ANSWERS = 2
-"""Accepted answers that a task needs to be aggregated."""
+"""The number of accepted answers that a task needs to be aggregated."""
 
 _RELATIONS = ("gt", "gte", "lt", "lte")
 
 
 def aggregate_pool(store: Store, form: Mapping[str, Any]) -> View:
-    """Begin to aggregate the answers of a pool.
+    """Start to aggregate the answers of a pool.
 
     :returns: the operation.
     :raises ApiError: 400 when a field or the skill does not exist; 404 when the pool does not; 409 unless it is closed.
@@ -44,7 +44,7 @@ def aggregate_pool(store: Store, form: Mapping[str, Any]) -> View:
 
 
 def carry_out(store: Store, operation: View, _at: float) -> Mapping[str, Any]:
-    """Do what an operation that aggregates is for."""
+    """Carry out an aggregation."""
     parameters = operation["parameters"]
     fields = parameters.get("aggregated_output_fields") or [
         field["name"] for field in parameters.get("aggregated_fields", ())
@@ -74,7 +74,7 @@ def aggregate_task(store: Store, form: Mapping[str, Any]) -> View:
 
 
 def read_page(store: Store, operation_id: str, parameters: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return a page of what an operation has aggregated.
+    """Return a page of an operation's results.
 
     :raises ApiError: 404 when there is no such operation, 400 for a parameter that is wrong, 409 while it is not done.
     """
@@ -99,7 +99,7 @@ def read_page(store: Store, operation_id: str, parameters: Iterable[tuple[str, s
         for row in store.solutions.get(operation["id"], ())
         if all(within(row["task_id"], relation, bound) for relation, bound in bounds)
     ]
-    if sort is None:  # in no order that a client can walk the pages by
+    if sort is None:  # in an order that clients cannot use for paging
         rows.sort(key=lambda row: zlib.crc32(row["task_id"].encode()))
     elif sort[1]:
         rows.reverse()

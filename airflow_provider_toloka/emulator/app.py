@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["PREFIX", "ROUTES", "Api"]
 
 PREFIX = "/api/v1"
-_HELD_PAUSE = 0.005  # seconds between two looks at whether a held answer may go
+_HELD_PAUSE = 0.005  # seconds between two checks whether to release a held response
 
 
 class Api:
     """The ASGI application.
 
     :param account: the state.
-    :param tokens: the tokens that are let in.
+    :param tokens: the accepted tokens.
     :param requests_per_second: 0 for no limit.
-    :param faults: answers that go wrong on demand.
-    :param journal: where requests are recorded.
-    :param admin: answers requests to ``/admin``; there are none without it.
+    :param faults: faulty responses on demand.
+    :param journal: records the requests.
+    :param admin: answers requests to ``/admin``; without it, there is no such path.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Api:
         self.faults = faults
         self.journal = journal
         self.admin = admin
-        self.transports: dict[Any, asyncio.BaseTransport] = {}  # of open connections, by the client's address
+        self.transports: dict[Any, asyncio.BaseTransport] = {}  # open connections, by the client's address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, as the fault that it meets has it."""
+        """Answer a request, with the fault that applies to it."""
         send = self._dated(send)
         request = Request(scope, receive)
         path = request.url.path
@@ -92,7 +92,7 @@ class Api:
             await response(scope, receive, send)
 
     def _dated(self, send: Send) -> Send:
-        """Add the time of the account's clock to an answer that has none."""
+        """Add the time of the account's clock to a response without a time."""
 
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start" and all(name != b"date" for name, _ in message["headers"]):
@@ -103,7 +103,7 @@ class Api:
         return send_dated
 
     def answer(self, request: Request, body: bytes, path: str) -> Response:
-        """Carry a request out."""
+        """Execute a request."""
         try:
             with self.account.lock:
                 now = self.account.settle()
@@ -155,9 +155,9 @@ class Api:
         return None if fault.disconnect == "after" else response
 
     async def _drop(self, scope: Scope, receive: Receive) -> None:
-        # ASGI has no word for this: the TCP connection itself is closed.
+        # ASGI does not support this: close the TCP connection itself.
         self.transports[scope["client"]].close()
-        # The server takes it amiss when an application returns unanswered while it knows of no disconnect.
+        # The server logs an error when an application returns without a response before it has seen the disconnect.
         while (await receive())["type"] != "http.disconnect":
             pass
 
@@ -170,6 +170,6 @@ class Api:
 
 async def _released(fault: Fault) -> None:
     until = time.monotonic() + fault.delay
-    # Released from another thread: an asyncio.Event is not made for that.
+    # Released from another thread, which asyncio.Event does not support.
     while not fault.released and (fault.hold or time.monotonic() < until):  # noqa: ASYNC110
         await asyncio.sleep(_HELD_PAUSE)

@@ -1,4 +1,4 @@
-"""Assignments: a task suite in the hands of one Toloker, from the moment when they take it (``PATCH /assignments``)."""
+"""Assignments: task suites that Tolokers have taken (``PATCH /assignments``)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from airflow_provider_toloka.emulator.tables import View
 from airflow_provider_toloka.emulator.timestamps import stamp
 
 _DAY = 24 * 60 * 60
-_CENT_PARTS = 6  # digits that money is kept with
+_CENT_PARTS = 6  # decimal places of money
 
 
 def charge(store: Store, amount: float) -> None:
-    """Take money from the account, or give it back when the amount is negative."""
+    """Take money from the account, or return it if the amount is negative."""
     store.balance = round(store.balance - amount, _CENT_PARTS)
 
 
 def assign(store: Store, pool: View, user_id: str, tasks: Sequence[View], at: float) -> View:
-    """Give a task suite to a Toloker. What it pays is set aside."""
+    """Assign a task suite to a Toloker, and reserve its reward."""
     charge(store, pool["reward_per_assignment"])
     assignment = {
         "id": store.new_id(pool["id"], at),
@@ -40,7 +40,7 @@ def assign(store: Store, pool: View, user_id: str, tasks: Sequence[View], at: fl
 
 
 def submit(store: Store, pool: View, assignment_id: str, answers: Sequence[dict[str, Any]], at: float) -> View:
-    """Take the answers of an active assignment, and accept them if the pool says so."""
+    """Submit the answers of an active assignment, and accept them if the pool has automatic acceptance."""
     now = stamp(at)
     changes: dict[str, Any] = {"status": "SUBMITTED", "submitted": now}
     changes["solutions"] = [{"output_values": values} for values in answers]
@@ -52,7 +52,7 @@ def submit(store: Store, pool: View, assignment_id: str, answers: Sequence[dict[
 
 
 def expire(store: Store, assignment: View, at: float) -> None:
-    """Take an active assignment from a Toloker who took too long."""
+    """Expire an active assignment."""
     charge(store, -assignment["reward"])
     store.tables["assignments"].update(assignment["id"], status="EXPIRED", expired=stamp(at))
 
@@ -61,7 +61,7 @@ def judge(store: Store, assignment_id: str, form: dict[str, Any]) -> View:
     """Accept or reject an assignment.
 
     :param form: ``status`` and ``public_comment``.
-    :raises ApiError: 404 when there is none with this id; 409 unless it is submitted, or rejected and to be accepted.
+    :raises ApiError: 404: no such assignment; 409: not submitted, and not rejected in order to be accepted.
     """
     assignment, at = store.find("assignments", assignment_id), store.clock()
     appropriate = ("SUBMITTED", "REJECTED") if form["status"] == "ACCEPTED" else ("SUBMITTED",)

@@ -1,4 +1,4 @@
-"""What is in an emulated account, as its owner sees it from Python: to be filled, read, kept and loaded."""
+"""The content of an emulated account as a Python interface: fill, read, save and load it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Content:
 
         :param project_id: the project it is in.
         :param status: ``OPEN``, ``CLOSED``, ``LOCKED`` or ``ARCHIVED``.
-        :param active_assignments: as long as there are any, it cannot be archived.
-        :param last_rejected: when an assignment was last rejected; for 9 days from then it cannot be archived.
+        :param active_assignments: the number of active assignments; while there are any, it cannot be archived.
+        :param last_rejected: when an assignment was last rejected; for 9 days after that, it cannot be archived.
         :param training_id: the training it requires.
         :param fields: any other field of ``PoolViewV1``, such as ``id``, ``created`` or ``last_started``.
         :returns: the pool, as the API shows it.
@@ -79,9 +79,9 @@ class Content:
             return dict(self._account.add_skill(name, **fields))
 
     def add_tasks(self, pool_id: str, inputs: Iterable[Mapping[str, Any]], **fields: Any) -> list[View]:
-        """Add tasks. They are not checked against the project's specification.
+        """Add tasks, without validation against the project's specification.
 
-        :param pool_id: the pool or training they are in.
+        :param pool_id: their pool or training.
         :param inputs: the ``input_values`` of each.
         :param fields: fields of ``TaskViewV1`` that all of them have, such as ``overlap`` or ``known_solutions``. By
             default the overlap is the pool's; it is infinite in a training, and where there are known solutions.
@@ -99,12 +99,12 @@ class Content:
         outputs: Sequence[Mapping[str, Any]] | None = None,
         **fields: Any,
     ) -> View:
-        """Add an assignment, without the work of anybody.
+        """Add an assignment in a given state.
 
         :param pool_id: the pool it is in.
         :param tasks: the ids of its tasks.
         :param status: ``ACTIVE``, ``SUBMITTED``, ``ACCEPTED``, ``REJECTED``, ``SKIPPED`` or ``EXPIRED``.
-        :param outputs: the ``output_values`` of its answers, one for a task.
+        :param outputs: the ``output_values`` of its answers, one per task.
         :param fields: any other field of ``AssignmentViewV1``, such as ``user_id``, ``submitted`` or
             ``public_comment``.
         :returns: the assignment, as the API shows it.
@@ -125,8 +125,8 @@ class Content:
     ) -> View:
         """Add an operation.
 
-        :param type: such as ``PROJECT.ARCHIVE``; one that the API does not have is not refused.
-        :param status: how it stands: ``PENDING``, ``RUNNING``, ``SUCCESS`` or ``FAIL``.
+        :param type: such as ``PROJECT.ARCHIVE``; unknown types are accepted.
+        :param status: ``PENDING``, ``RUNNING``, ``SUCCESS`` or ``FAIL``.
         :param finishes_in: seconds until it ends, for one that is not finished; without it, it never ends.
         :param outcome: how it ends then: ``SUCCESS``, with the effect that its type has, or ``FAIL``.
         :param log: the answer to ``GET /operations/{id}/log``.
@@ -138,16 +138,16 @@ class Content:
             return dict(self._account.add_operation(type, status, finishes_in, outcome, log, **fields))
 
     def load(self, seed: str | Path | Mapping[str, Any]) -> None:
-        """Replace what is in the account.
+        """Replace the content of the account.
 
         :param seed: as for the class.
-        :raises ValueError: when it is no state of an account.
+        :raises ValueError: it is not the state of an account.
         """
         with self._account.lock:
             self._account.load(seed_state(seed, self._account.clock()))
 
     def state(self) -> dict[str, Any]:
-        """Return all that is in the account, in the form that ``seed`` takes."""
+        """Return the content of the account, in the form that ``seed`` accepts."""
         with self._account.lock:
             return self._account.dump()
 

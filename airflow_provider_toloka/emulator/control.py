@@ -1,4 +1,4 @@
-"""What tests steer an emulator by: its options, its faults, and the record of what was asked of it."""
+"""The controls of an emulator for tests: options, faults, and the recorded requests."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from airflow_provider_toloka.emulator.journal import RequestRecord
 
 
 class Control(Content):
-    """An emulated Toloka, whether it is served or not.
+    """An emulated Toloka, served or not.
 
-    :param account: what is in it.
+    :param account: its account.
     """
 
     def __init__(self, account: Account) -> None:
@@ -24,11 +24,11 @@ class Control(Content):
         self._journal: list[RequestRecord] = []
 
     def configure(self, **options: Any) -> None:
-        """Change options, also while it runs.
+        """Change options, also while the emulator is running.
 
         :param options: ``tolokers``, ``list_lag``, ``keep_metadata``, ``quotas``, ``accounts`` or
             ``archived_project_answer``; see ``Options``.
-        :raises ValueError: for one that there is not.
+        :raises ValueError: there is no such option.
         """
         with self._account.lock:
             now = self._account.settle()
@@ -38,22 +38,22 @@ class Control(Content):
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The API requests that have come, oldest first."""
+        """The API requests received, oldest first."""
         with self._account.lock:
             return [replace(record) for record in self._journal]
 
     def clear_requests(self) -> None:
-        """Forget the requests that have come."""
+        """Clear the recorded requests."""
         with self._account.lock:
             self._journal.clear()
 
     def fault(self, rule: str, **what: Any) -> Fault:
-        """Let the answers to some requests go wrong.
+        """Add a fault for matching requests.
 
         :param rule: method and path as under ``/api/v1``, such as ``POST /projects/*/archive``.
-        :param what: how: ``times``, ``status``, ``body``, ``headers``, ``carry_out``, ``delay``, ``disconnect``,
+        :param what: the fault: ``times``, ``status``, ``body``, ``headers``, ``carry_out``, ``delay``, ``disconnect``,
             ``hold``; see ``Fault``.
-        :returns: the rule in force, to ``wait()`` for a request that meets it, and to ``release()`` what it holds.
+        :returns: the fault, to ``wait()`` for a matching request, and to ``release()`` held ones.
         """
         fault = Fault(rule, **what)
         self._faults.add(fault)
@@ -61,31 +61,31 @@ class Control(Content):
 
     @property
     def faults(self) -> list[Fault]:
-        """The faults, those that are used up too, until they are cleared."""
+        """The faults, including used-up ones, until they are cleared."""
         return self._faults.all()
 
     def clear_faults(self) -> None:
-        """Withdraw all faults, and let the held answers go."""
+        """Remove all faults, and release held responses."""
         self._faults.clear()
 
     def release(self) -> None:
-        """Let all held and delayed answers go."""
+        """Release all held and delayed responses."""
         self._faults.release()
 
     def fail_next(self, type: str, times: int = 1, details: dict[str, Any] | None = None) -> None:  # noqa: A002
         """Let the next operations of a type end as ``FAIL``.
 
         :param type: such as ``PROJECT.ARCHIVE``.
-        :param times: how many of them.
-        :param details: their field ``details``.
+        :param times: the number of operations.
+        :param details: the value of their field ``details``.
         """
         with self._account.lock:
             self._account.operations.fail_next(type, times, details)
 
     def finish(self, operation_id: str) -> None:
-        """Let an operation that is under way finish now, however long it was to take.
+        """Finish an operation now.
 
-        :param operation_id: its id; one that has finished stays as it is.
+        :param operation_id: its id; a finished operation is not changed.
         """
         with self._account.lock:
             self._account.operations.finish(operation_id, self._account.settle())

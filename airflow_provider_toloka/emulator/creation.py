@@ -1,4 +1,4 @@
-"""Making projects, pools, trainings and skills, and replacing what they are: defaults, and forms from requests."""
+"""Create and update projects, pools, trainings and skills: defaults, and forms from requests."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ _BY_FORM: dict[str, View] = {
     },
     "trainings": {"may_contain_adult_content": False},
 }
-"""What Toloka sets when a form does not."""
+"""Toloka's defaults."""
 
 _TIMES = ("created", "last_started", "last_stopped")
-# Toloka's to say, and so kept when the rest is replaced.
+# Set by Toloka, and kept when the rest is replaced.
 _OWN = ("id", "owner", "status", "type", "created", "last_started", "last_stopped", "last_close_reason")
 
 
 def add(store: Store, kind: str, fields: View) -> View:
-    """Add a project, pool or training as it stands.
+    """Add a project, pool or training in a given state.
 
-    :param fields: fields of the view, and any that default.
-    :raises ValueError: when the id is taken, or there is no such project.
+    :param fields: fields of the view; others have defaults.
+    :raises ValueError: the id is taken, or there is no such project.
     """
     defaults = copying.deepcopy(_DEFAULTS[kind])
     if kind in POOL_KINDS and store.tables["projects"].get(fields["project_id"]) is None:
@@ -170,7 +170,7 @@ def _put(store: Store, kind: str, row: View) -> View:
 
 
 def _name_collectors(row: View) -> None:
-    # Each collector of quality control has an id of its own, which Toloka draws.
+    # Each collector of quality control has an id from Toloka.
     control = row.get("quality_control")
     for config in (control.get("configs") if isinstance(control, dict) else None) or ():
         if isinstance(config, dict) and isinstance(config.get("collector_config"), dict):

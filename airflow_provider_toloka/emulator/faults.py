@@ -1,4 +1,4 @@
-"""Answers that go wrong on demand: errors, late answers, dropped connections, answers held back."""
+"""Faults on demand: errors, delayed responses, dropped connections, held responses."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ Hold = Literal["before", "after"]
 
 
 class Fault:
-    """A rule that spoils the answers to some requests.
+    """A rule that injects a fault into matching requests.
 
-    :param rule: method and path as under ``/api/v1``, such as ``POST /projects/*/archive``. ``*`` is any method, or any
-        one part of a path; ``**`` is any number of parts.
-    :param times: how many requests it meets; ``None`` for all of them.
-    :param status: answer with this HTTP status. The request is not carried out, unless ``carry_out``.
-    :param body: answer with this body: text, bytes, or what is written as JSON. Without ``status``, the status is 200.
-        By default, a status comes with an error of the API's form.
-    :param headers: headers of that answer.
-    :param carry_out: carry the request out before the answer that stands in for its own, as a gateway that gives up
-        on a slow server does.
-    :param delay: seconds before the answer; the request is carried out first.
-    :param disconnect: ``before``: the connection is closed and the request not carried out; ``after``: it is carried
-        out, and the connection closed without an answer; ``cut``: the connection is closed amid the answer's body.
-    :param hold: ``after``, or true: carry the request out, and hold the answer back until ``release`` is called;
-        ``before``: hold the request back, and carry it out then, whether its sender still waits or not.
+    :param rule: method and path as under ``/api/v1``, such as ``POST /projects/*/archive``. ``*`` matches any method,
+        or one part of a path; ``**`` matches any number of parts.
+    :param times: how many requests it affects; ``None``: all.
+    :param status: the HTTP status of the response. The request is not executed, unless ``carry_out``.
+    :param body: the body of the response: text, bytes, or JSON values. Without ``status``, the status is 200. By
+        default, a status comes with an error in the API's format.
+    :param headers: headers of the response.
+    :param carry_out: execute the request before the fault's response, as when a gateway gives up on a slow server.
+    :param delay: seconds before the response; the request is executed first.
+    :param disconnect: ``before``: close the connection without executing the request; ``after``: execute it, and close
+        the connection without a response; ``cut``: close the connection within the response's body.
+    :param hold: ``after``, or true: execute the request, and hold the response back until ``release`` is called;
+        ``before``: hold the request back, and execute it then, even if its sender no longer waits.
     :param account: only requests with this header ``X-Act-Under-Account-ID``.
     """
 
@@ -53,7 +52,7 @@ class Fault:
     ) -> None:
         method, _, path = rule.partition(" ")
         if not path.startswith("/"):
-            raise ValueError(f"a fault is for a method and a path, as in 'POST /projects/*/archive', not {rule!r}")
+            raise ValueError(f"a fault needs a method and a path, as in 'POST /projects/*/archive', not {rule!r}")
         if disconnect not in (None, "before", "after", "cut"):
             raise ValueError(f"disconnect is 'before', 'after' or 'cut', not {disconnect!r}")
         if hold not in (False, True, "before", "after"):
@@ -77,7 +76,7 @@ class Fault:
         self._released = threading.Event()
 
     def matches(self, method: str, path: str, account: str | None) -> bool:
-        """Tell whether the rule is for this request, and has not been used up.
+        """Return whether the rule matches a request, and is not used up.
 
         :param method: the request's method.
         :param path: its path, as under ``/api/v1``.
@@ -91,7 +90,7 @@ class Fault:
         )
 
     def content(self) -> bytes:
-        """Return the body of the answer that stands in for the request's own."""
+        """Return the body of the fault's response."""
         body = self._body
         if body is None:
             body = ApiError(self.status or 200).body() if (self.status or 200) >= 400 else b""
@@ -100,18 +99,18 @@ class Fault:
         return (body if isinstance(body, str) else json.dumps(body)).encode()
 
     def wait(self, timeout: float = 10) -> None:
-        """Wait until a request has met the rule; with ``hold``, until its answer is held back.
+        """Wait until a request has matched the rule; with ``hold``, until its response is held back.
 
-        Called again, it waits for the next request.
+        Another call waits for the next request.
 
         :param timeout: seconds.
-        :raises TimeoutError: when none comes in that time.
+        :raises TimeoutError: no request matched in that time.
         """
         if not self._arrived.acquire(timeout=timeout):
-            raise TimeoutError(f"no request met {self.rule!r} in {timeout} seconds")
+            raise TimeoutError(f"no request matched {self.rule!r} within {timeout} seconds")
 
     def release(self) -> None:
-        """Let the answers go that are held back or delayed, and those that would be."""
+        """Release held and delayed responses, and do not hold further ones."""
         self._released.set()
 
     @property
@@ -120,25 +119,25 @@ class Fault:
         return self._released.is_set()
 
     def arrive(self) -> None:
-        """Note that a request has met the rule. For the server."""
+        """Record that a request has matched the rule. For the server."""
         self.arrived += 1
         self._arrived.release()
 
 
 class Faults:
-    """The rules in force; the oldest that matches is used first."""
+    """The active rules; the oldest matching one is used first."""
 
     def __init__(self) -> None:
         self._all: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Put a rule in force."""
+        """Add a rule."""
         with self._lock:
             self._all.append(fault)
 
     def take(self, method: str, path: str, account: str | None) -> Fault | None:
-        """Return the rule for a request, one use of it less, or ``None``."""
+        """Return the rule for a request, and count its use; ``None``: there is none."""
         with self._lock:
             for fault in self._all:
                 if fault.matches(method, path, account):
@@ -148,17 +147,17 @@ class Faults:
         return None
 
     def all(self) -> list[Fault]:
-        """Return the rules, those that are used up too."""
+        """Return the rules, including used-up ones."""
         with self._lock:
             return list(self._all)
 
     def release(self) -> None:
-        """Let all held and delayed answers go."""
+        """Release all held and delayed responses."""
         for fault in self.all():
             fault.release()
 
     def clear(self) -> None:
-        """Withdraw all rules, and let the held answers go."""
+        """Remove all rules, and release held responses."""
         self.release()
         with self._lock:
             for fault in self._all:

@@ -1,7 +1,7 @@
-"""Checking the JSON that a request sends against a form: required fields, types, bounds.
+"""Validate the JSON of a request against a form: required fields, types, bounds.
 
-A form is built from the classes here; each gives a value back as it is kept, and collects what is wrong with it by the
-path of the field. Error codes are those that Toloka's own client knows as ``ValidationErrorCodes``.
+Forms are built from these classes. Each returns the value to store, and collects errors by the path of the field. Error
+codes are those of ``ValidationErrorCodes`` in Toloka's own client.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from airflow_provider_toloka.emulator.errors import ApiError, FieldErrors, field
 from airflow_provider_toloka.emulator.timestamps import stamp
 
 BODY = "body"
-"""The path of what is wrong with a body as a whole."""
+"""The path of errors of the whole body."""
 
 
 def read_json(body: bytes, content_type: str) -> Any:
     """Read the body of a request.
 
-    :raises ApiError: 415 for another content type, 400 for what is not JSON.
+    :raises ApiError: 415: another content type; 400: invalid JSON.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise ApiError(415, message="Content-Type: application/json is expected")
@@ -31,17 +31,17 @@ def read_json(body: bytes, content_type: str) -> Any:
     try:
         content = json.loads(body, parse_constant=_no_number, parse_float=_finite)
         if b"\\u" in body:
-            json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent back
+            json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate cannot be sent back
     except (ValueError, RecursionError) as error:
         raise invalid(BODY, f"The body is not JSON: {error}", "JSON_EXPECTED") from error
     return content
 
 
 def read_form(form: Form, body: bytes, content_type: str) -> dict[str, Any]:
-    """Read a JSON object, and check it against a form.
+    """Read a JSON object and validate it against a form.
 
-    :returns: the fields that the form knows.
-    :raises ApiError: 415 for another content type, 400 for what is not JSON or does not fit the form.
+    :returns: the fields of the form.
+    :raises ApiError: 415: another content type; 400: invalid JSON, or not valid for the form.
     """
     errors: FieldErrors = {}
     kept = form.read(read_json(body, content_type), "", errors)
@@ -51,17 +51,17 @@ def read_form(form: Form, body: bytes, content_type: str) -> dict[str, Any]:
 
 
 class Field(Protocol):
-    """What one value has to be."""
+    """The specification of a value."""
 
     def read(self, value: Any, path: str, errors: FieldErrors) -> Any:
-        """Return the value as it is kept; put what is wrong with it into ``errors``."""
+        """Return the value to store; add its problems to ``errors``."""
 
 
 @dataclass(frozen=True)
 class Text:
     """A string.
 
-    :param values: the only ones that there are.
+    :param values: the allowed values.
     :param blank: whether it may be blank.
     """
 
@@ -87,9 +87,9 @@ class Text:
 class Number:
     """A number.
 
-    :param least: the lowest that is allowed.
-    :param most: the highest that is allowed.
-    :param whole: whether it has to be whole.
+    :param least: the minimum.
+    :param most: the maximum.
+    :param whole: whether it must be whole.
     """
 
     least: float | None = None
@@ -126,7 +126,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Instant:
-    """A date and time, kept as the API writes it."""
+    """A date and time, stored in the API's format."""
 
     def read(self, value: Any, path: str, errors: FieldErrors) -> Any:
         """See ``Field``."""
@@ -175,11 +175,11 @@ class Items:
 
 @dataclass(frozen=True)
 class Form:
-    """An object of known fields; others are ignored, and a field that is null is one that is absent.
+    """An object with known fields; others are ignored, and null means absent.
 
-    :param required: the fields that it must have.
-    :param optional: the fields that it may have.
-    :param check: looks at the whole of a form whose fields are well; ``path`` ends with a dot unless it is empty.
+    :param required: the required fields.
+    :param optional: the optional fields.
+    :param check: validates a form whose fields are valid; ``path`` ends with a dot unless it is empty.
     """
 
     required: Mapping[str, Field] = field(default_factory=dict)
@@ -210,9 +210,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Open:
-    """An object of any fields.
+    """An object with arbitrary fields.
 
-    :param item: what each of them has to be.
+    :param item: the specification of each value.
     """
 
     item: Field = field(default_factory=Anything)

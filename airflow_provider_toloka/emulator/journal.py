@@ -1,4 +1,4 @@
-"""What was asked of the emulator: a record of each API request, for tests to look at."""
+"""The recorded API requests, for tests."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class RequestRecord:
-    """One API request. It never holds the token.
+    """An API request, without the token.
 
     :param method: such as ``POST``.
     :param path: as under ``/api/v1``, such as ``/projects/1001/archive``.
     :param query: its query parameters.
-    :param status: the HTTP status of the answer; ``None`` while there is none, and for ever when it was dropped.
+    :param status: the HTTP status of the response; ``None``: not yet, or the connection was dropped.
     :param account: the header ``X-Act-Under-Account-ID``, if any.
-    :param at: when it came, in seconds since 1970 by the emulator's clock.
+    :param at: when it arrived, in seconds since 1970 by the emulator's clock.
     """
 
     method: str

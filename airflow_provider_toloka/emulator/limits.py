@@ -1,4 +1,4 @@
-"""Limits (the section "Rate limiting" of the API's description) and who may come in ("Accessing the API")."""
+"""Rate limits (section "Rate limiting" of the API's description) and credentials ("Accessing the API")."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUOTAS: Mapping[str, tuple[tuple[tuple[str, int], int], ...]] = {
     "creating tasks": ((_MINUTE, 200_000), (_DAY, 4_000_000)),
     "aggregating": ((_MINUTE, 5), (_HOUR, 30), (_DAY, 200)),
 }
-"""What is limited, and how often it may be done in which interval."""
+"""A quota: the action, the number, and the interval."""
 
 _KEY_DOTS = 2
 _KEY_FIRST_DOTS = (22, 23, 24)
@@ -28,7 +28,7 @@ _KEY_FIRST_DOTS = (22, 23, 24)
 class Limits:
     """Counts requests in sliding windows.
 
-    :param requests_per_second: 0 for as many as there come.
+    :param requests_per_second: 0: unlimited.
     """
 
     def __init__(self, requests_per_second: int) -> None:
@@ -42,20 +42,20 @@ class Limits:
     def request(self, now: float) -> None:
         """Count a request.
 
-        :raises ApiError: 429 when it is one too many for this second.
+        :raises ApiError: 429: too many requests in this second.
         """
         if not self.requests_per_second:
             return
-        while self._requests and not now - 1 < self._requests[0] <= now:  # the clock may have been put back
+        while self._requests and not now - 1 < self._requests[0] <= now:  # the clock may have been set back
             self._requests.popleft()
         if len(self._requests) >= self.requests_per_second:
             raise ApiError(429, message="Too many requests in a second", headers={"Retry-After": "1"})
         self._requests.append(now)
 
     def check_quota(self, what: str, now: float, count: int = 1) -> None:
-        """Check that something may be done.
+        """Check that a quota is not used up.
 
-        :raises ApiError: 429 with the interval that is used up.
+        :raises ApiError: 429, with the interval of the quota.
         """
         for window in self._windows[what]:
             if window.total(now) + count > window.most:
@@ -63,13 +63,13 @@ class Limits:
                 raise ApiError(429, "TOO_MANY_REQUESTS", message, payload={"interval": window.interval})
 
     def count(self, what: str, now: float, count: int = 1) -> None:
-        """Count something that was done."""
+        """Count an action."""
         for window in self._windows[what]:
             window.add(now, count)
 
 
 class _Window:
-    # What was done in the last so many seconds, with its sum at hand.
+    # The actions of an interval, with their sum.
     def __init__(self, interval: str, length: int, most: int) -> None:
         self.interval = interval
         self.most = most
@@ -92,7 +92,7 @@ def authenticate(header: str | None, tokens: Collection[str]) -> None:
 
     A key has two dots, the first of them at index 22, 23 or 24, and comes as ``ApiKey``; any other token as ``OAuth``.
 
-    :raises ApiError: 401 when it is missing, of another scheme than its token's, or unknown.
+    :raises ApiError: 401: missing, of another scheme than its token's, or unknown.
     """
     scheme, _, token = (header or "").partition(" ")
     is_key = token.count(".") == _KEY_DOTS and token.index(".") in _KEY_FIRST_DOTS
@@ -105,7 +105,7 @@ def authenticate(header: str | None, tokens: Collection[str]) -> None:
 def check_account(account: str | None, known: Collection[str]) -> None:
     """Check the header ``X-Act-Under-Account-ID``.
 
-    :raises ApiError: 403 when it names an account that the requester may not act for.
+    :raises ApiError: 403: the requester may not act for this account.
     """
     if account is not None and account not in known:
         raise ApiError(403, message=f"There is no access to account {account}")

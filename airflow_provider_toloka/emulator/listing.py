@@ -1,7 +1,7 @@
-"""The lists of the API: which filters and sorts each of them has, and how a query becomes a page.
+"""The lists of the API: their filters and sorts, and the pages for a query.
 
 From the sections "Filtering requests" and "Sorting responses" of the API's description, and from the parameters of its
-``GET`` methods. What a list does not offer is answered with 400, so that a client's slip of the pen shows.
+``GET`` methods. Unknown parameters are answered with 400, so that a client's mistakes are noticed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _POOL_STATUSES = ("OPEN", "CLOSED", "LOCKED", "ARCHIVED")
 
 @dataclass(frozen=True)
 class Listing:
-    """What one list offers.
+    """The parameters of a list.
 
-    :param filters: its filters by one value.
-    :param ranges: its date fields with ``_gt``, ``_gte``, ``_lt``, ``_lte``; ``id`` has them always.
-    :param sorts: the fields it sorts by.
-    :param statuses: the values its ``status`` filter knows.
-    :param several: the filters that take several values, separated by commas.
+    :param filters: its value filters.
+    :param ranges: its date fields with ``_gt``, ``_gte``, ``_lt``, ``_lte``; ``id`` always has them.
+    :param sorts: the fields that it can be sorted by.
+    :param statuses: the values of its ``status`` filter.
+    :param several: the filters that accept several values, separated by commas.
     :param numbers: its whole numbers, with a filter and a range each.
     :param one_of: filters of which a request needs one.
     """
@@ -87,7 +87,7 @@ LISTINGS = {
 
 @dataclass
 class Query:
-    """One list request, read."""
+    """A parsed list request."""
 
     limit: int = DEFAULT_LIMIT
     filters: dict[str, Collection[str]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Query:
 def read_query(listing: Listing, table: Table, parameters: Iterable[tuple[str, str]]) -> Query:
     """Read the query parameters of a list request.
 
-    :raises ApiError: 400 for a parameter that the list does not have, or a value that it cannot take.
+    :raises ApiError: 400: an unknown parameter, or an invalid value.
     """
     query = Query()
     seen = set()
@@ -125,12 +125,12 @@ def read_query(listing: Listing, table: Table, parameters: Iterable[tuple[str, s
 
 
 def select(table: Table, query: Query, hidden: Collection[Any] = ()) -> tuple[list[View], bool]:
-    """Find the rows of one page.
+    """Return the rows of a page.
 
     :param hidden: ids of rows that are not shown.
-    :returns: the rows, and whether there are more of them after these.
+    :returns: the rows, and whether there are more.
     """
-    # The smallest group that holds every match; what it lets through besides is sifted below.
+    # The smallest group with all matches; it is filtered below.
     groups = [
         (name, value) for name, values in query.filters.items() if name in table.groups for value in _only(values)
     ]
@@ -143,7 +143,7 @@ def select(table: Table, query: Query, hidden: Collection[Any] = ()) -> tuple[li
         rows = table.walk_by(first, query.ranges.get(first, ()), descending=descending)
         sort = query.sort
     else:
-        # As in an index: the ids of what is equal go in the same direction.
+        # As in an index: ties are in the order of ids, in the same direction.
         rows = table.walk(group, query.ranges.get("id", ()), descending=descending)
         sort = [("", False), *query.sort]
     matches = (row for row in rows if row["id"] not in hidden and _accepts(table, query, row))
@@ -168,7 +168,7 @@ def _accepts(table: Table, query: Query, row: View) -> bool:
 
 
 def within(key: Any, relation: str, limit: Any) -> bool:
-    """Tell whether a key keeps to a limit."""
+    """Return whether a key is within a limit."""
     if relation == "gt":
         return bool(key > limit)
     if relation == "gte":
@@ -179,7 +179,7 @@ def within(key: Any, relation: str, limit: Any) -> bool:
 
 
 def _in_order(table: Table, rows: Iterable[View], sort: list[tuple[str, bool]]) -> Iterator[View]:
-    # The rows come in the order of the first field: only those that are equal in it are left to sort.
+    # The rows are in the order of the first field: only ties have to be sorted.
     first, *others = sort
     if not others:
         yield from rows
@@ -194,7 +194,7 @@ def _in_order(table: Table, rows: Iterable[View], sort: list[tuple[str, bool]]) 
 def read_limit(value: str) -> int:
     """Read the number of rows of a page.
 
-    :raises ApiError: 400 when it is none, or out of bounds.
+    :raises ApiError: 400: not a number, or out of bounds.
     """
     number = _number("limit", value)
     if number < 1:
@@ -205,9 +205,9 @@ def read_limit(value: str) -> int:
 
 
 def read_sort(known: Collection[str], value: str) -> list[tuple[str, bool]]:
-    """Read the fields to sort by, each with whether it descends.
+    """Read the fields to sort by, each with whether it is descending.
 
-    :raises ApiError: 400 when one of them is not offered.
+    :raises ApiError: 400: a field is not supported.
     """
     sort = [(name.removeprefix("-"), name.startswith("-")) for name in value.split(",")]
     if any(name not in known for name, _ in sort):
@@ -242,14 +242,14 @@ def _number(name: str, value: str) -> int:
 
 
 def empty_tables() -> Mapping[str, Table]:
-    """Make the empty tables of an account."""
+    """Create the empty tables of an account."""
 
     def plain(name: str) -> Callable[[View], str | None]:
         return lambda row: row.get(name)
 
     project, pool = {"project_id": plain("project_id")}, {"pool_id": plain("pool_id")}
     status = {"status": plain("status")}
-    # Ids of operations, tasks and assignments are text. All others are numbers, of differing length.
+    # Ids of operations, tasks and assignments are text. All others are numbers of different lengths.
     return {
         "projects": Table(id_key=number, groups=status),
         "pools": Table(
@@ -264,9 +264,9 @@ def empty_tables() -> Mapping[str, Table]:
 
 
 def number(text: str) -> int:
-    """Read an id of digits.
+    """Parse a numeric id.
 
-    :raises ValueError: when it is none.
+    :raises ValueError: it is not one.
     """
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(f"{text!r} is not an id")

@@ -1,6 +1,6 @@
-"""Operations: work that Toloka does after it has answered (the section "operation" of the API's description).
+"""Operations: work that Toloka does after its response (section "operation" of the API's description).
 
-An operation knows when it starts and finishes; the account's agenda lets it do so.
+The account's agenda starts and finishes operations.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from airflow_provider_toloka.emulator.tables import Table, View
 from airflow_provider_toloka.emulator.timestamps import stamp
 
 Duration = float | tuple[float, float]
-"""Seconds, or the lowest and highest number of seconds to draw from."""
+"""Seconds, or a range of seconds to draw from."""
 
 PENDING_PART = 0.2
-"""The part of an operation's time that it waits for its start."""
+"""The part of an operation's time before its start."""
 
 _SUBJECTS = {"PROJECT": "project_id", "POOL": "pool_id", "TRAINING": "training_id"}
 
 
 @dataclass
 class Course:
-    """How an unfinished operation goes on: when it starts and finishes (seconds since 1970), and how it ends."""
+    """The course of an unfinished operation: when it starts and finishes (seconds since 1970), and how it ends."""
 
     starts: float
     finishes: float
@@ -36,7 +36,7 @@ class Course:
 
 
 def subject(view: View) -> tuple[str, str] | None:
-    """Return what an operation works on, such as ``("POOL", "1001")``, or ``None`` for one that holds nothing."""
+    """Return the object that an operation locks, such as ``("POOL", "1001")``; ``None``: it locks none."""
     kind, _, action = view["type"].partition(".")
     parameters = view.get("parameters")
     if action == "CLONE" or kind not in _SUBJECTS or not isinstance(parameters, dict):
@@ -53,12 +53,12 @@ def draw(duration: Duration, source: random.Random) -> float:
 class Operations:
     """The operations of an account.
 
-    :param table: where they are kept.
-    :param agenda: what lets them start and finish.
+    :param table: stores them.
+    :param agenda: starts and finishes them.
     :param duration: how long an operation takes.
-    :param random_seed: makes drawn durations and ids repeatable.
-    :param on_success: called with an operation and its time of finish, to carry out what it is for. What it returns
-        replaces fields of the operation, such as ``details``.
+    :param random_seed: makes random durations and ids reproducible.
+    :param on_success: called with an operation and its finish time, to carry out its effect. Its result replaces
+        fields of the operation, such as ``details``.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Operations:
         self._count = 0
 
     def running_on(self, kind: str, subject_id: str) -> bool:
-        """Tell whether an unfinished operation works on a project, pool or training."""
+        """Return whether an unfinished operation locks a project, pool or training."""
         return (kind, subject_id) in self._busy
 
     def fail_next(self, operation_type: str, times: int, details: dict[str, Any] | None) -> None:
@@ -97,11 +97,11 @@ class Operations:
         operation_id: str | None = None,
         at_once: bool = False,
     ) -> View:
-        """Begin an operation.
+        """Start an operation.
 
         :param operation_id: its id; by default a new one.
-        :param at_once: it is finished already, however long others take.
-        :returns: how it stands now.
+        :param at_once: finish it immediately, however long others take.
+        :returns: its current state.
         """
         lasts = 0.0 if at_once else draw(self.duration, self._random)
         failures = self._failures[operation_type]
@@ -113,9 +113,9 @@ class Operations:
         return self.present(self.table.get(view["id"]) or view, now)
 
     def add(self, view: View, course: Course | None) -> None:
-        """Add an operation as it stands.
+        """Add an operation in a given state.
 
-        :param course: how it goes on; without one it stays as it is.
+        :param course: its further course; without one, it does not change.
         """
         self.table.add(view)
         if view["status"] in ("PENDING", "RUNNING") and (held := subject(view)):
@@ -125,7 +125,7 @@ class Operations:
             self._plan(course.starts if view["status"] == "PENDING" else course.finishes, view["id"])
 
     def finish(self, operation_id: str, now: float) -> None:
-        """Let an operation finish now, if it is under way and was to finish later."""
+        """Finish an unfinished operation now."""
         course = self.courses.get(operation_id)
         if course:
             course.starts, course.finishes = min(course.starts, now), now
@@ -133,7 +133,7 @@ class Operations:
             self._agenda.settle(now)
 
     def present(self, view: View, now: float) -> View:
-        """Return an operation as the API shows it now: a running one with its progress."""
+        """Return an operation as the API shows it: a running one with its progress."""
         course = self.courses.get(view["id"])
         if course is None or view["status"] != "RUNNING":
             return view
@@ -141,7 +141,7 @@ class Operations:
         return view | {"progress": min(99, max(0, int(100 * part)))}
 
     def new_id(self, now: float) -> str:
-        """Make an id: by turns 24 hex digits and a UUID, as both are seen."""
+        """Create an id: alternately 24 hex digits and a UUID, because both occur."""
         self._count += 1
         if self._count % 2:
             return f"{int(now):08x}{self._random.getrandbits(64):016x}"
@@ -152,7 +152,7 @@ class Operations:
 
     def _go_on(self, operation_id: str) -> None:
         course = self.courses.get(operation_id)
-        if course is None:  # it was finished before its time
+        if course is None:  # it was finished early
             return
         view = self.table.get(operation_id) or {}
         if view["status"] == "PENDING":
@@ -175,5 +175,5 @@ class Operations:
 
 
 def _details(operation_type: str) -> dict[str, Any] | None:
-    # The description's samples have an empty object for these, and leave it out for pools.
+    # The description's samples have an empty object for these, and omit it for pools.
     return {} if operation_type.startswith(("PROJECT.", "TRAINING.", "SOLUTION.")) else None

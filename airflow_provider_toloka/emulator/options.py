@@ -1,4 +1,4 @@
-"""How the emulated Toloka behaves where its settings say, and where the API's description leaves it open."""
+"""Settings of the emulated Toloka, including behaviour that the API's description leaves open."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, Literal
 from airflow_provider_toloka.emulator.operations import Duration
 
 ArchivedAnswer = Literal["204", "409", "operation"]
-"""How the archiving of an archived project is answered. The API's description does not say; each of these may be."""
+"""The possible answers to archiving an archived project, which the API's description does not specify."""
 
 Answers = Callable[[dict[str, Any]], dict[str, Any]]
-"""Gives the right ``output_values`` for a task's ``input_values``."""
+"""Returns the correct ``output_values`` for a task's ``input_values``."""
 
 
 @dataclass(frozen=True)
 class Tolokers:
-    """The people who work on open pools.
+    """The simulated Tolokers, who work on open pools.
 
-    Each takes one task suite after another and no task twice. A pool whose tasks have an overlap of n is completed by
-    n Tolokers or more.
+    Each takes one task suite after another, and no task twice. Completing a pool with an overlap of n takes at least n
+    Tolokers.
 
-    :param count: how many there are.
-    :param seconds: how long one takes for a task suite, in seconds, or a lowest and highest number to draw from.
-        Who takes longer than the pool's ``assignment_max_duration_seconds`` loses the suite.
-    :param mistakes: the part of the answers that is wrong, from 0 to 1.
-    :param answers: gives the right answers. By default they are those that ``known_solutions`` name, or such as fit
-        the project's ``output_spec``, always the same for the same input.
+    :param count: their number.
+    :param seconds: how long a task suite takes, in seconds, or a range to draw from. After more than the pool's
+        ``assignment_max_duration_seconds``, the suite expires.
+    :param mistakes: the share of wrong answers, from 0 to 1.
+    :param answers: returns the correct answers. Default: the ``known_solutions``, or answers that match the project's
+        ``output_spec``, always the same for the same input.
     """
 
     count: int = 10
@@ -46,13 +46,12 @@ class Tolokers:
 class Options:
     """The settings of an emulator, which can be changed while it runs.
 
-    :param archived_project_answer: how the archiving of an archived project is answered.
-    :param quotas: count what is created and aggregated, and answer 429 when a quota is used up.
-    :param accounts: the accounts that ``X-Act-Under-Account-ID`` may name, besides the requester's own; ``None`` for
-        any.
-    :param list_lag: seconds for which lists do not show a project, pool or training that was created by a request.
-    :param keep_metadata: keep the ``metadata`` of what is created; otherwise it is dropped.
-    :param tolokers: who works on open pools; ``None`` for nobody.
+    :param archived_project_answer: the answer to archiving an archived project.
+    :param quotas: whether to enforce the quotas for creating and aggregating.
+    :param accounts: the accounts allowed in ``X-Act-Under-Account-ID``, besides the requester's own; ``None``: any.
+    :param list_lag: how many seconds lists do not show a project, pool or training that was created by a request.
+    :param keep_metadata: whether to keep the ``metadata`` of created objects.
+    :param tolokers: the Tolokers who work on open pools; ``None``: none.
     """
 
     archived_project_answer: ArchivedAnswer = "operation"
@@ -65,7 +64,7 @@ class Options:
     def change(self, **changes: Any) -> None:
         """Change settings, as they come in JSON: ``tolokers`` may be an object.
 
-        :raises ValueError: for one that there is not, or a value that makes no sense.
+        :raises ValueError: an unknown setting, or an invalid value.
         """
         if unknown := set(changes) - {known.name for known in fields(self)}:
             raise ValueError(f"there are no options {', '.join(sorted(unknown))}")

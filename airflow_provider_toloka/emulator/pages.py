@@ -1,4 +1,4 @@
-"""The pages that links to Toloka's web site lead to, as far as they say which object the link is for."""
+"""Pages for links to Toloka's site, which show the object of the link."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The pytest fixture ``toloka_emulator``, there wherever this package is installed.
+"""The pytest fixture ``toloka_emulator``.
 
-It is loaded in every pytest run, and so imports nothing but pytest until the fixture is used.
+Every pytest run with this package installed loads this module, so it imports only pytest until the fixture is used.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def toloka_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
-    """Run an empty ``TolokaEmulator``, and let the Airflow connection ``toloka_default`` lead to it.
+    """Run an empty ``TolokaEmulator``, and set the Airflow connection ``toloka_default`` to it.
 
-    The emulator's address is exempt from the proxy of the environment, if there is one.
+    The emulator's address is exempt from the environment's proxy.
     """
     from airflow_provider_toloka.emulator import TolokaEmulator
 

@@ -1,4 +1,4 @@
-"""Answers of the emulator, as HTTP responses."""
+"""HTTP responses of the emulator."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from airflow_provider_toloka.emulator.errors import ApiError
 
 
 def reply(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer in JSON."""
+    """Return a JSON response."""
     return Response(json.dumps(content, ensure_ascii=False), status, headers, "application/json")
 
 
 def empty() -> Response:
-    """Return the answer without a body that says that there is nothing to do, or that something was done."""
+    """Return a response without a body: there is nothing to do, or it is done."""
     return Response(status_code=204)
 
 
 def refusal(error: ApiError) -> Response:
-    """Return the answer that is an error."""
+    """Return the response for an error."""
     return reply(error.status, error.body(), error.headers)
 
 
 def nothing_at(path: str) -> Response:
-    """Return the answer for a path that leads nowhere."""
+    """Return the response for an unknown path."""
     return refusal(ApiError(404, message=f"There is nothing at {path}"))

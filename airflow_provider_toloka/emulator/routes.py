@@ -1,7 +1,7 @@
-"""The API's methods: which request is answered by what.
+"""The routes of the API and their handlers.
 
-From the paths of the API's description. A handler is given the API and the request; it changes and reads the account,
-whose lock is held, or raises the ``ApiError`` that is the answer.
+From the paths of the API's description. A handler gets the API and the request, reads and changes the account, whose
+lock is held, and returns the response or raises an ``ApiError``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_toloka.emulator.store import pool_of
 
 @dataclass
 class Call:
-    """One request to a method of the API.
+    """A request to a method of the API.
 
     :param kind: the first part of the path, such as ``pools``.
     :param row_id: the second one, or empty.
@@ -48,7 +48,7 @@ class Call:
             self.limits.check_quota(what, self.account.clock(), count)
 
     def count(self, what: str, count: int = 1) -> None:
-        """Count what a quota is for."""
+        """Count an action of a quota."""
         if self.account.options.quotas:
             self.limits.count(what, self.account.clock(), count)
 
@@ -215,11 +215,11 @@ ROUTES["pools/{id}"]["PATCH"] = _set_priority
 
 
 def find_handler(method: str, path: str) -> tuple[Handler, str, str]:
-    """Find what answers a request.
+    """Return the handler for a request.
 
     :param path: as under ``/api/v1``.
     :returns: the handler, the kind of object and the id in the path.
-    :raises ApiError: 404 for a path that leads nowhere, 405 for a method that it does not have.
+    :raises ApiError: 404: an unknown path; 405: an unsupported method.
     """
     kind, *rest = path.removeprefix("/").split("/")
     row_id = rest[0] if rest else ""

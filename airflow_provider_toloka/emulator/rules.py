@@ -1,6 +1,6 @@
-"""What may be done to projects, pools and trainings, and when (``POST /pools/{id}/open`` and its kin).
+"""The rules for changing projects, pools and trainings (``POST /pools/{id}/open`` and similar).
 
-Each function here changes the state, or raises the ``ApiError`` that Toloka answers with.
+Each function changes the state, or raises the ``ApiError`` that Toloka responds with.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from airflow_provider_toloka.emulator.tables import View
 from airflow_provider_toloka.emulator.timestamps import seconds, stamp
 
 REJECTION_REST = 9 * 24 * 60 * 60
-"""Seconds after the last rejection before a pool can be archived: the time that a performer has for an appeal."""
+"""Seconds after the last rejection before a pool can be archived: Tolokers may appeal until then."""
 
 UPDATE_SECONDS = 15 * 60
-"""Seconds until a pool that was closed for editing opens by itself."""
+"""Seconds until a pool that was closed for an update opens by itself."""
 
 PoolKind = Literal["pools", "trainings"]
 
-_ACTIONS = {  # action → the status it leads to, and the one that it needs
+_ACTIONS = {  # action → the resulting status, and the required one
     "open": ("OPEN", "CLOSED"),
     "close": ("CLOSED", "OPEN"),
     "close-for-update": ("CLOSED", "OPEN"),
@@ -33,9 +33,9 @@ _ACTIONS = {  # action → the status it leads to, and the one that it needs
 def archive_project(store: Store, project_id: str, archived_answer: ArchivedAnswer) -> View | None:
     """Archive a project (``POST /projects/{id}/archive``).
 
-    :param archived_answer: what is done for a project that is archived already.
-    :returns: the operation, or ``None`` when there is nothing to do.
-    :raises ApiError: 409 while a pool or training of it is not archived, or while it is being archived.
+    :param archived_answer: the answer for a project that is already archived.
+    :returns: the operation, or ``None`` if there is nothing to do.
+    :raises ApiError: 409: a pool or training is not archived, or the project is being archived.
     """
     project, now = store.find("projects", project_id), store.clock()
     archived = project["status"] == "ARCHIVED"
@@ -55,8 +55,8 @@ def archive_project(store: Store, project_id: str, archived_answer: ArchivedAnsw
 def act(store: Store, kind: PoolKind, row_id: str, action: str) -> View | None:
     """Open, close or archive a pool or training.
 
-    :returns: the operation, or ``None`` when it is in the wanted status already.
-    :raises ApiError: 409 when its state, or an operation that works on it, forbids it.
+    :returns: the operation, or ``None`` if it is already in the wanted status.
+    :raises ApiError: 409: its state or another operation does not allow it.
     """
     row, subject = store.find(kind, row_id), kind.removesuffix("s").upper()
     check_free(store, kind, row)
@@ -80,18 +80,18 @@ def act(store: Store, kind: PoolKind, row_id: str, action: str) -> View | None:
 
 
 def clone(store: Store, kind: PoolKind, row_id: str) -> View:
-    """Make an empty copy of a pool or training.
+    """Create an empty copy of a pool or training.
 
-    :returns: the operation. When it has finished, its ``details`` name the copy.
+    :returns: the operation; its ``details`` contain the copy's id when it has finished.
     """
     row, subject = store.find(kind, row_id), kind.removesuffix("s")
     return store.operations.submit(f"{subject.upper()}.CLONE", {f"{subject}_id": row["id"]}, store.clock())
 
 
 def check_free(store: Store, kind: str, row: View) -> None:
-    """Check that no operation works on a pool or training.
+    """Check that no operation locks a pool or training.
 
-    :raises ApiError: 409 when one does.
+    :raises ApiError: 409: an operation does.
     """
     if store.operations.running_on(kind.removesuffix("s").upper(), row["id"]):
         raise ApiError(409, "POOL_LOCKED_BY_ANOTHER_OPERATION", "Another operation works on it")

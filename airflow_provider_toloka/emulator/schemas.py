@@ -1,4 +1,4 @@
-"""The forms of the API: ``ProjectFormV1``, ``PoolFormV1``, ``TrainingFormV1``, ``TaskFormV1`` and their like."""
+"""The forms of the API: ``ProjectFormV1``, ``PoolFormV1``, ``TrainingFormV1``, ``TaskFormV1`` and similar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_toloka.emulator.forms import (
 from airflow_provider_toloka.emulator.values import TYPES
 
 LEAST_REWARD = 0.005
-"""Dollars for a task suite, unless it is nothing."""
+"""The minimum reward for a task suite in dollars, unless it is 0."""
 
 _SECONDS = integer(5, 2_147_483_647)
 _OVERLAP = integer(1, 30_000)
@@ -31,7 +31,7 @@ _NAME = Text(blank=False)
 _COLLECTORS = Items(
     Form(
         required={
-            # A collector's uuid is Toloka's to draw: its own client sends none for a new one.
+            # Toloka creates a collector's uuid: its own client sends none for a new one.
             "collector_config": Form(required={"type": _NAME}, optional={"uuid": Text(), "parameters": Open()}),
             "rules": Items(Form(required={"action": Open(), "conditions": Items(Open())})),
         }
@@ -185,7 +185,7 @@ TRAINING = Form(
 )
 
 FORMS = {"projects": PROJECT, "pools": POOL, "trainings": TRAINING}
-"""What makes and replaces an object of each kind."""
+"""The forms that create and update the objects of each kind."""
 
 PRIORITY = Form(optional={"priority": integer(0, 100)})
 

@@ -1,7 +1,7 @@
-"""Accounts to begin with: ``demo`` (small, readable) and ``stale`` (projects of every age), both as of now.
+"""Initial accounts: ``demo`` (small, readable) and ``stale`` (projects of every age), relative to the current time.
 
 A state is a dict of ``projects``, ``pools``, ``trainings``, ``skills``, ``tasks``, ``assignments`` and ``operations``,
-each a list of the parameters of ``TolokaEmulator.add_project`` and its kin. It can be kept in a JSON file.
+each a list of the parameters of ``TolokaEmulator.add_project`` and similar. It can be stored in a JSON file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ DAY = 24 * 60 * 60
 
 
 def seed_state(seed: str | Path | Mapping[str, Any], now: float) -> Mapping[str, Any]:
-    """Return the state that a seed stands for.
+    """Return the state for a seed.
 
     :param seed: ``demo``, ``stale``, the path of a JSON file, or a state.
-    :param now: the time that ages are counted from, in seconds since 1970.
-    :raises ValueError: when the file does not hold a JSON object.
+    :param now: the reference time of ages, in seconds since 1970.
+    :raises ValueError: the file does not contain a JSON object.
     """
     if isinstance(seed, Mapping):
         return seed
@@ -59,7 +59,7 @@ class _Builder:
         self.state[kind].append(pool | more)
 
     def tasks(self) -> None:
-        """Put tasks that are left to do into each pool that can be opened."""
+        """Add unfinished tasks to each pool that can be opened."""
         for pool in [*self.state["pools"], *self.state["trainings"]]:
             if pool["status"] != "ARCHIVED":
                 images = (f"https://example.com/{pool['id']}/{number}.jpg" for number in range(3))
@@ -67,7 +67,7 @@ class _Builder:
 
 
 def demo(now: float) -> State:
-    """Return a small account to look around in."""
+    """Return a small account."""
     make = _Builder(now)
     make.project("1001", "Cats or dogs", 400, comment="Ready to archive: its pools are archived")
     make.pool("pools", "2001", "1001", "Pilot", "ARCHIVED", (390, 380))
@@ -79,24 +79,24 @@ def demo(now: float) -> State:
     make.pool("trainings", "3001", "1004", "How to tell irony", "CLOSED", (190, 100))
     make.pool("pools", "2004", "1004", "English", "CLOSED", (180, 95), training_id="3001")
     make.pool("pools", "2005", "1004", "German", "CLOSED", (170, 92))
-    make.project("1005", "Street photos", 60, comment="At work: one of its pools is open")
+    make.project("1005", "Street photos", 60, comment="In use: one of its pools is open")
     make.pool("pools", "2006", "1005", "Berlin", "CLOSED", (50, 30))
     make.pool("pools", "2007", "1005", "Hamburg", "OPEN", (2, 0))
     make.project("1006", "Voice commands", 700, status="ARCHIVED", comment="Archived already")
     make.pool("pools", "2008", "1006", "Kitchen", "ARCHIVED", (690, 600))
     make.project("1007", "Product categories", 90, comment="Answers were rejected two days ago: wait for appeals")
     make.pool("pools", "2009", "1007", "Toys", "CLOSED", (40, 3), last_rejected=make.ago(2))
-    make.project("1008", "Receipts: find the total", 80, comment="Somebody is at work on an assignment")
+    make.project("1008", "Receipts: find the total", 80, comment="A Toloker is working on an assignment")
     make.pool("pools", "2010", "1008", "Supermarkets", "CLOSED", (20, 1), active_assignments=1)
     make.tasks()
     return make.state
 
 
 def stale(now: float) -> State:
-    """Return an account of forty projects: long idle, lately idle, at work, archived."""
+    """Return an account with forty projects: long idle, recently idle, in use, archived."""
     make = _Builder(now)
     for number in range(40):
-        project_id, first = str(980 + number), 2000 + 10 * number  # ids of three and of four digits
+        project_id, first = str(980 + number), 2000 + 10 * number  # ids with three and with four digits
         idle = 100 + 20 * number  # days
         group = number % 5
         if group == 0:  # long idle, pools archived

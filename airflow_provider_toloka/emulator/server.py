@@ -1,4 +1,4 @@
-"""The emulator as something to start and stop: ``TolokaEmulator``."""
+"""``TolokaEmulator``, the emulator as a server."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ _START_SECONDS = 10
 
 
 class TolokaEmulator(Control):
-    """A Toloka on this machine, in a thread of its own: a context manager, or ``start()`` and ``stop()``.
+    """An emulated Toloka in a separate thread: use it as a context manager, or call ``start()`` and ``stop()``.
 
-    It can be filled and read before, while and after it runs; a second ``start()`` goes on with the same state, at the
-    same address.
+    Its content can be changed and read before, while and after it runs. A second ``start()`` continues with the same
+    state, at the same address.
 
-    :param seed: what is in the account: ``"demo"``, ``"stale"``, the path of a JSON file, or such a state as a dict
+    :param seed: the content of the account: ``"demo"``, ``"stale"``, the path of a JSON file, or such a state as a dict
         (see ``state``). By default the account is empty.
-    :param operation_seconds: how long an operation takes, in seconds, or a lowest and highest number to draw from.
-        By default it is finished in the first answer.
-    :param tokens: the tokens that are let in.
+    :param operation_seconds: how long an operation takes, in seconds, or a range to draw from. By default, it is
+        finished in the first response.
+    :param tokens: the accepted tokens.
     :param host: the address to listen on.
-    :param port: the port to listen on; 0 takes a free one.
-    :param requests_per_second: the requests of one second that are answered; 0 for all of them.
-    :param admin: serve ``/admin/`` too: faults, requests and state over HTTP. Whoever reaches the port can use it.
-    :param archived_project_answer: how the archiving of an archived project is answered: ``"204"``, ``"409"``
+    :param port: the port to listen on; 0 selects a free one.
+    :param requests_per_second: the rate limit; 0: unlimited.
+    :param admin: serve ``/admin/`` too: faults, requests and state over HTTP, for everyone who can reach the port.
+    :param archived_project_answer: the answer to archiving an archived project: ``"204"``, ``"409"``
         or ``"operation"`` (a new operation, finished). Toloka's own client cannot read ``"204"`` there.
-    :param tolokers: who works on open pools; by default nobody.
-    :param quotas: answer 429 when more is created or aggregated in a minute, an hour or a day than Toloka allows.
-    :param accounts: the accounts that the header ``X-Act-Under-Account-ID`` may name, ``None`` for any; others are
-        answered with 403.
-    :param list_lag: seconds for which lists do not show a project, pool or training that was created by a request.
-    :param keep_metadata: keep the ``metadata`` of what requests create; otherwise it is dropped.
-    :param clock: gives the time, in seconds since 1970. Operations, limits and ages go by it.
-    :param random_seed: makes drawn durations and ids repeatable.
+    :param tolokers: simulated Tolokers, who work on open pools; default: none.
+    :param quotas: whether to enforce Toloka's quotas for creating and aggregating with 429.
+    :param accounts: the accounts allowed in the header ``X-Act-Under-Account-ID``, ``None``: any; others get 403.
+    :param list_lag: how many seconds lists do not show a project, pool or training that was created by a request.
+    :param keep_metadata: whether to keep the ``metadata`` of created objects.
+    :param clock: returns the time, in seconds since 1970, for operations, limits and ages.
+    :param random_seed: makes random durations and ids reproducible.
     """
 
     def __init__(
@@ -92,14 +91,14 @@ class TolokaEmulator(Control):
     # Running
 
     def start(self) -> Self:
-        """Start to answer.
+        """Start the server.
 
         :returns: the emulator.
-        :raises ImportError: when the extra ``emulator`` is not installed.
-        :raises OSError: when the port is taken.
+        :raises ImportError: the extra ``emulator`` is not installed.
+        :raises OSError: the port is taken.
         """
         if self._thread:
-            raise RuntimeError("the emulator runs already")
+            raise RuntimeError("the emulator is already running")
         try:
             from airflow_provider_toloka.emulator.admin import Admin
             from airflow_provider_toloka.emulator.app import Api
@@ -131,7 +130,7 @@ class TolokaEmulator(Control):
         return self
 
     def stop(self) -> None:
-        """Stop to answer, and close all connections. Held answers go first. Stopping twice is no error."""
+        """Release held responses, close all connections and stop the server. Stopping twice is not an error."""
         if self._thread is None or self._server is None:
             return
         self._faults.release()
@@ -149,18 +148,18 @@ class TolokaEmulator(Control):
 
     @property
     def url(self) -> str:
-        """The address, such as ``http://127.0.0.1:41234``; known once it was started."""
+        """The address, such as ``http://127.0.0.1:41234``; known after the first start."""
         if not self._port:
             raise RuntimeError("the emulator has no address before it is started")
         return f"http://{self._host}:{self._port}"
 
     @property
     def token(self) -> str:
-        """A token that is let in."""
+        """An accepted token."""
         return self.tokens[0]
 
     @property
     def connection(self) -> dict[str, Any]:
-        """An Airflow connection to it, as ``AIRFLOW_CONN_...`` takes it in JSON."""
+        """The fields of an Airflow connection to it, as in the JSON of ``AIRFLOW_CONN_...``."""
         host, _, port = self.url.rpartition(":")
         return {"conn_type": "toloka", "host": host, "port": int(port), "password": self.token}

@@ -1,4 +1,4 @@
-"""The emulator's HTTP server. It needs the packages of the extra ``emulator``, and is imported when one is started."""
+"""The emulator's HTTP server. Requires the extra ``emulator``, and is imported when an emulator starts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_provider_toloka.emulator.app import Api
 
 
 def make_server(api: Api) -> uvicorn.Server:
-    """Make a server for an API, to be run in an event loop of the caller's.
+    """Create a server for an API, to run in the caller's event loop.
 
     :param api: the application.
     """
 
     class Protocol(H11Protocol):
-        """HTTP that lets the application close its connections."""
+        """An HTTP protocol whose connections the application can close."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -37,11 +37,11 @@ def make_server(api: Api) -> uvicorn.Server:
         lifespan="off",
         proxy_headers=False,
         server_header=False,
-        date_header=False,  # the application sends one, by the account's clock
+        date_header=False,  # the application sends its own, by the account's clock
         access_log=False,
         log_config=None,
         log_level="warning",
-        # Longer than a client is likely to leave a pooled connection unused: none is to be closed under its hands.
+        # Longer than clients keep pooled connections idle, so that none is closed when a client reuses it.
         timeout_keep_alive=300,
         timeout_graceful_shutdown=5,
     )
@@ -51,9 +51,9 @@ def make_server(api: Api) -> uvicorn.Server:
 def listen(host: str, port: int) -> socket.socket:
     """Open the socket to listen on.
 
-    :raises OSError: when the port is taken.
+    :raises OSError: the port is taken.
     """
-    # By its protocol number asyncio knows a TCP socket, and sends small answers at once instead of 40 ms later.
+    # asyncio recognizes a TCP socket by its protocol number, and then sends small responses without a delay of 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

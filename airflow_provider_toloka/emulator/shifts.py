@@ -1,4 +1,4 @@
-"""How far the work on a pool has come: which tasks are left, and for whom."""
+"""The progress of the work on a pool: which tasks are left, and for whom."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from airflow_provider_toloka.emulator.tables import View
 
 
 def is_training_task(task: View) -> bool:
-    """Tell whether a task is one with a hint."""
+    """Return whether a task has a hint."""
     return bool(task.get("known_solutions") and task.get("message_on_unknown_solution"))
 
 
 class Shift:
     """The work on one pool.
 
-    Each Toloker goes through the general tasks in their order and meets each of them once. ``remaining_overlap`` of a
-    task counts down as it is given out. Control and training tasks are dealt out in turn, again and again.
+    Each Toloker gets the general tasks in their order, each once. ``remaining_overlap`` of a task decreases with every
+    assignment. Control and training tasks are assigned repeatedly in rotation.
 
-    ``left`` is how often general tasks are still to be given out, ``busy`` who is at work, and ``ends`` when the active
+    ``left`` is how often general tasks have to be assigned yet, ``busy`` who is working, and ``ends`` when the active
     assignments end (seconds since 1970), and whether in time.
     """
 
@@ -37,7 +37,7 @@ class Shift:
         self._dealt: dict[int, int] = defaultdict(int)
 
     def add(self, tasks: Iterable[View]) -> None:
-        """Add tasks that are new in the pool."""
+        """Add new tasks of the pool."""
         for task in tasks:
             if is_training_task(task):
                 self.training.append(task)
@@ -50,16 +50,16 @@ class Shift:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the pool has no tasks at all."""
+        """Whether the pool has no tasks."""
         return not (self.general or self.control or self.training)
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the pool has general tasks and all of them have been given out."""
+        """Whether the pool has general tasks, and all of them have been assigned."""
         return bool(self.general) and self.left == 0 and not any(task["infinite_overlap"] for task in self.general)
 
     def replace(self, task: View) -> None:
-        """Put a changed task in the place of the one with the same id."""
+        """Replace the task with the same id."""
         for tasks in (self.control, self.training):
             tasks[:] = [task if one["id"] == task["id"] else one for one in tasks]
         place = self._places.get(task["id"])
@@ -69,10 +69,10 @@ class Shift:
             self._rewind(place)
 
     def take(self, toloker: int, size: int, fewest: int) -> list[View]:
-        """Give general tasks to a Toloker.
+        """Assign general tasks to a Toloker.
 
-        :param size: how many.
-        :param fewest: give none when there are fewer than this.
+        :param size: the number of tasks.
+        :param fewest: assign none if there are fewer.
         """
         found = list(self._offers(toloker, size))
         if not found:
@@ -91,9 +91,9 @@ class Shift:
         return [self.general[place] for place in found]
 
     def deal(self, toloker: int, count: int, tasks: list[View], *, once: bool) -> list[View]:
-        """Give control or training tasks to a Toloker, in turn.
+        """Assign control or training tasks to a Toloker, in rotation.
 
-        :param once: give none that the Toloker has had.
+        :param once: whether to leave out tasks that the Toloker has had.
         """
         start = self._dealt[toloker]
         if once:
@@ -103,7 +103,7 @@ class Shift:
         return dealt
 
     def met(self, toloker: int, tasks: Iterable[View]) -> None:
-        """Note that a Toloker has met tasks already."""
+        """Record that a Toloker has had tasks."""
         seen = self._met[toloker]
         seen.extend(bytes(len(self.general) - len(seen)))
         for task in tasks:
@@ -111,7 +111,7 @@ class Shift:
                 seen[place] = 1
 
     def give_back(self, tasks: Iterable[View]) -> None:
-        """Take tasks back from a Toloker who has not done them: somebody else is to have them."""
+        """Take unfinished tasks back from a Toloker, for others."""
         for task in tasks:
             place = self._places.get(task["id"])
             if place is not None and not self.general[place]["infinite_overlap"]:

@@ -1,4 +1,4 @@
-"""The state of one Toloka account: its tables, its money, and what is going on in it."""
+"""The state of a Toloka account: its tables, its balance, and its running operations and work."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from airflow_provider_toloka.emulator.tables import Table, View
 
 REQUESTER_ID = "566ec2b0ff0deeaae5f9d500629de162"
 BALANCE = 121.3
-"""Dollars in a new account."""
+"""The balance of a new account, in dollars."""
 
 POOL_KINDS = ("pools", "trainings")
-"""A training is a pool to Toloka: they draw their ids from one row of numbers, and tasks go into both."""
+"""To Toloka, a training is a pool: they share one sequence of ids, and both contain tasks."""
 
 Effect = Callable[["Store", View, float], Mapping[str, Any]]
-"""Does what an operation is for, when it finishes; returns the fields of the operation that it sets."""
+"""Carries out the effect of a finished operation; returns the fields of the operation to set."""
 
 
 @dataclass
 class Standing:
-    """What is said to stand against archiving a pool, for tests that want no assignments for it.
+    """Reasons against archiving a pool, for tests that do not create assignments.
 
-    :param active: how many assignments are active.
+    :param active: the number of active assignments.
     :param last_rejected: when an assignment was last rejected, in seconds since 1970.
     """
 
@@ -41,20 +41,20 @@ class Standing:
 
 @dataclass
 class Batch:
-    """Tasks that an operation is to create: the items as they came, and the parameters of the request."""
+    """The tasks that an operation creates: the items and the parameters of the request."""
 
     items: list[Any]
     parameters: dict[str, Any]
 
 
 class Store:
-    """An account's state. Whoever reads or changes it holds ``lock``.
+    """An account's state. Callers must hold ``lock`` to read or change it.
 
-    :param clock: gives the time, in seconds since 1970.
+    :param clock: returns the time, in seconds since 1970.
     :param operation_seconds: how long an operation takes.
-    :param random_seed: makes drawn durations and ids repeatable.
+    :param random_seed: makes random durations and ids reproducible.
     :param options: the settings.
-    :param effect: carries operations out.
+    :param effect: carries out the effects of operations.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class Store:
             random_seed,
             on_success=lambda view, at: effect(self, view, at),
         )
-        # Low and just under a power of ten: ids soon differ in length, and a client that sorts them as text shows.
+        # Just under a power of ten: ids soon have different lengths, which reveals clients that sort them as text.
         self._next_ids = {"projects": 98, "pools": 998, "skills": 98}
         self._last_moment, self._count = 0, 0
 
     def settle(self) -> float:
-        """Bring everything up to the present.
+        """Process all due events.
 
-        :returns: the time.
+        :returns: the current time.
         """
         now = self.clock()
         self.agenda.settle(now)
@@ -108,38 +108,38 @@ class Store:
     def find(self, kind: str, row_id: str) -> View:
         """Return an object.
 
-        :raises ApiError: 404 when there is none with this id.
+        :raises ApiError: 404: no such object.
         """
         if (row := self.tables[kind].get(row_id)) is None:
             raise not_found(kind, row_id)
         return row
 
     def pool_kind(self, pool_id: str) -> str | None:
-        """Return ``pools`` or ``trainings``, or ``None`` when there is neither with this id."""
+        """Return ``pools`` or ``trainings``, or ``None`` if neither has this id."""
         return next((kind for kind in POOL_KINDS if self.tables[kind].get(pool_id)), None)
 
     def new_number(self, kind: str) -> str:
-        """Draw the id of a project, pool, training or skill."""
+        """Create the id of a project, pool, training or skill."""
         row, sharing = ("pools", POOL_KINDS) if kind in POOL_KINDS else (kind, (kind,))
         while any(self.tables[other].get(str(self._next_ids[row])) for other in sharing):
             self._next_ids[row] += 1
         return str(self._next_ids[row])
 
     def new_id(self, pool_id: str, now: float) -> str:
-        """Draw the id of a task, task suite or assignment. As text, later ones are greater than earlier ones."""
+        """Create the id of a task, task suite or assignment. As text, later ids are greater than earlier ones."""
         self._last_moment = max(self._last_moment, int(now))
         self._count += 1
         return f"{int(pool_id):010x}--{self._last_moment:08x}{self._count:016x}"
 
     def hide(self, kind: str, row_id: str) -> None:
-        """Let lists not show a new object for the time that the options say."""
+        """Hide a new object from lists for the time in the options."""
         if lag := self.options.list_lag:
             self.hidden[kind].add(row_id)
             self.agenda.plan(self.clock() + lag, lambda _at: self.hidden[kind].discard(row_id))
 
 
 def pool_of(object_id: str) -> str:
-    """Return the pool that a task, task suite or assignment is in, which its id begins with; empty when none is."""
+    """Return the pool of a task, task suite or assignment, which is the start of its id; empty: there is none."""
     head, dashes, _ = object_id.partition("--")
     try:
         return str(int(head, 16)) if dashes else ""

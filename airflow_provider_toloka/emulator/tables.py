@@ -1,8 +1,7 @@
-"""Where the objects of an account are kept: rows by id, with the few indexes that big accounts need.
+"""Tables of an account: rows by id, with the few indexes that large accounts need.
 
-Every list can be walked by id, as clients do who want all of it. Those with tens of thousands of rows have an index for
-the filter that cuts them down, and for the one field that a client polls by. Any other order is made when it is asked
-for, from the rows that the filters leave.
+Every list can be read by id. Lists with tens of thousands of rows have an index for their most selective filter, and
+for the field that clients poll by. For any other order, the filtered rows are sorted on request.
 """
 
 from __future__ import annotations
@@ -12,25 +11,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 View = dict[str, Any]
-"""An object as the API shows it. Fields are replaced by ``Table.update``, which puts a new view in the old one's place;
-only the counter ``remaining_overlap`` of a task changes in place."""
+"""An object as the API shows it. ``Table.update`` replaces the whole view; only the counter ``remaining_overlap`` of a
+task changes in place."""
 
 Group = tuple[str, str]
 """A filter and its value, such as ``("project_id", "1001")``."""
 
 Bound = tuple[str, Any]
-"""``gt``, ``gte``, ``lt`` or ``lte``, and the key that it is about."""
+"""``gt``, ``gte``, ``lt`` or ``lte``, and the key to compare with."""
 
 EVERYTHING: Group = ("", "")
 
 
 class Table:
-    """Rows by id, kept sorted.
+    """Sorted rows by id.
 
-    :param id_key: makes the sort key of an id; raises ``ValueError`` for a text that cannot be one.
-    :param groups: the filters that have an index, each with the function that gives a row's value, or ``None``.
+    :param id_key: returns the sort key of an id; raises ``ValueError`` for an invalid id.
+    :param groups: the filters that have an index, each with a function that returns a row's value, or ``None``.
     :param ordered: the fields besides ``id`` that have an index.
-    :param in_groups_only: rows are listed by group, never all of them: no index of everything is kept.
+    :param in_groups_only: rows are listed by group only, so there is no index of all rows.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Table:
         return len(self._rows)
 
     def get(self, row_id: str) -> View | None:
-        """Return a row, or ``None`` when there is none with this id."""
+        """Return a row, or ``None`` if there is none with this id."""
         try:
             return self._rows.get(self.id_key(row_id))
         except ValueError:
@@ -82,7 +81,7 @@ class Table:
         return new
 
     def replace(self, new: View) -> None:
-        """Put a row in the place of the one with its id."""
+        """Replace the row with the same id."""
         key = self.id_key(new["id"])
         old = self._rows[key]
         self._rows[key] = new
@@ -105,11 +104,11 @@ class Table:
         return len(self._ids.get(group, ()))
 
     def has_order(self, field: str) -> bool:
-        """Tell whether all rows can be walked in the order of a field."""
+        """Return whether all rows can be read in the order of a field."""
         return field == "id" or field in self._ordered
 
     def sort_key(self, row: View, field: str) -> Any:
-        """Return what a row is sorted by; a row that lacks the field comes first."""
+        """Return a row's sort key; rows without the field come first."""
         return self.id_key(row["id"]) if field == "id" else row.get(field) or ""
 
     def walk(self, group: Group, bounds: Iterable[Bound] = (), *, descending: bool = False) -> Iterator[View]:
@@ -128,7 +127,7 @@ class Table:
     def walk_by(self, field: str, bounds: Iterable[Bound] = (), *, descending: bool = False) -> Iterator[View]:
         """Yield all rows in the order of a field that has an index; ties go by id.
 
-        :param bounds: limits of the field; a row that lacks it is in no range.
+        :param bounds: limits of the field; rows without it are in no range.
         """
         index = self._ordered[field]
         low, high = 0, len(index)
@@ -149,7 +148,7 @@ class Table:
 
 
 def _insert(ids: list[Any], key: Any) -> None:
-    # Ids mostly grow: the new one comes last.
+    # Ids mostly increase: the new one comes last.
     if not ids or ids[-1] < key:
         ids.append(key)
     else:

@@ -1,4 +1,4 @@
-"""Creating tasks (``POST /tasks``): checked against the project's specification, at once or by an operation."""
+"""Create tasks (``POST /tasks``): validate them against the project, immediately or in an operation."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from airflow_provider_toloka.emulator.timestamps import stamp
 from airflow_provider_toloka.emulator.values import check_values
 
 MOST_ITEMS = 5_000
-"""Tasks of one request without ``async_mode``."""
+"""The maximum number of tasks in a request without ``async_mode``."""
 MOST_INPUT_BYTES = 1_048_576
 MOST_OUTPUT_BYTES = 4_194_304
-"""Bytes of all ``input_values`` and of all ``output_values`` of one request."""
+"""The maximum bytes of all ``input_values``, and of all ``output_values``, in a request."""
 
 SWITCHES = ("allow_defaults", "skip_invalid_items", "open_pool", "async_mode")
 """The query parameters of ``POST /tasks``, besides ``operation_id``."""
@@ -34,17 +34,17 @@ SWITCHES = ("allow_defaults", "skip_invalid_items", "open_pool", "async_mode")
 
 @dataclass
 class Outcome:
-    """What became of the items of a request, each by its place in it."""
+    """The results of a request's items, by their position."""
 
     tasks: dict[int, View] = field(default_factory=dict)
     errors: dict[int, FieldErrors] = field(default_factory=dict)
 
 
 def read_switches(query: Mapping[str, str], known: Collection[str] = SWITCHES) -> dict[str, bool]:
-    """Read the query parameters that are true or false.
+    """Read the boolean query parameters.
 
-    :param known: those that there are, all of them false unless they are given.
-    :raises ApiError: 400 for another value, and for a parameter that there is not.
+    :param known: their names; the default is false.
+    :raises ApiError: 400: an invalid value, or an unknown parameter.
     """
     switches = dict.fromkeys(known, False)
     for name, value in query.items():
@@ -59,10 +59,10 @@ def read_switches(query: Mapping[str, str], known: Collection[str] = SWITCHES) -
 
 
 def check_size(items: Sequence[Any], length: int, *, in_background: bool) -> None:
-    """Check that a request is not too big.
+    """Check that a request is not too large.
 
-    :param length: bytes of its body, which hold all the values.
-    :raises ApiError: 413 when it is.
+    :param length: bytes of its body, which contains all values.
+    :raises ApiError: 413: it is too large.
     """
     if len(items) > MOST_ITEMS and not in_background:
         raise ApiError(413, message=f"At most {MOST_ITEMS} tasks are expected in a request without async_mode")
@@ -72,11 +72,11 @@ def check_size(items: Sequence[Any], length: int, *, in_background: bool) -> Non
 
 
 def submit(store: Store, items: list[Any], switches: Mapping[str, bool], operation_id: str | None) -> View:
-    """Begin an operation that creates tasks.
+    """Start an operation that creates tasks.
 
-    :param operation_id: its id, if the request names one.
+    :param operation_id: its id, if the request contains one.
     :returns: the operation.
-    :raises ApiError: 400 when the id is not a UUID; 409 when there is an operation with this id.
+    :raises ApiError: 400: the id is not a UUID; 409: an operation with this id exists.
     """
     if operation_id is not None:
         try:
@@ -93,9 +93,9 @@ def submit(store: Store, items: list[Any], switches: Mapping[str, bool], operati
 
 
 def carry_out(store: Store, operation: View, at: float) -> Mapping[str, Any]:
-    """Do what an operation that creates tasks is for.
+    """Carry out an operation that creates tasks.
 
-    :returns: its status, and its details: how many tasks there were, were well, and have been created.
+    :returns: its status, and its details: the numbers of all, valid and created tasks.
     """
     batch = store.batches.pop(operation["id"], None)
     if batch is None:
@@ -114,7 +114,7 @@ def carry_out(store: Store, operation: View, at: float) -> Mapping[str, Any]:
 
 
 def create(store: Store, items: Sequence[Any], parameters: Mapping[str, bool], at: float) -> Outcome:
-    """Create tasks: those that are well if the parameters say so, else all or none."""
+    """Create tasks: the valid ones if the parameters allow it, else all or none."""
     outcome = Outcome()
     checks = _Checks(store, allow_defaults=parameters["allow_defaults"])
     kept = {}
@@ -142,8 +142,8 @@ def create_now(store: Store, items: Sequence[Any], parameters: Mapping[str, bool
     """Create tasks in one request.
 
     :param single: whether the request was one task, and not a list.
-    :returns: the task, or all of them and what was wrong with others, by their places.
-    :raises ApiError: 400 when none was created, and something was wrong.
+    :returns: the task, or the created tasks and the errors of the others, by their positions.
+    :raises ApiError: 400: there were errors, and no task was created.
     """
     outcome = create(store, items, parameters, store.clock())
     errors = {str(place): error for place, error in outcome.errors.items()}
@@ -161,17 +161,17 @@ def create_now(store: Store, items: Sequence[Any], parameters: Mapping[str, bool
 
 
 def put(store: Store, pool_id: str, tasks: Sequence[View]) -> None:
-    """Put new tasks into a pool."""
+    """Add new tasks to a pool."""
     for task in tasks:
         store.tables["tasks"].add(task)
     work.shift_of(store, pool_id).add(tasks)
 
 
 def change(store: Store, task_id: str, form: Mapping[str, Any], *, or_least: bool) -> View:
-    """Change a task: its overlap, which says how many Tolokers are to do it, or its solutions.
+    """Change a task's overlap, which is the number of Tolokers who do it, or its solutions.
 
-    :param or_least: an overlap below what has been given out already becomes that.
-    :raises ApiError: 404 when there is no such task, 400 for an overlap that is too low.
+    :param or_least: whether to raise an overlap that is too low to the number of assignments.
+    :raises ApiError: 404: no such task; 400: the overlap is too low.
     """
     task = store.find("tasks", task_id)
     changed = task | {name: value for name, value in form.items() if not name.endswith("overlap")}
@@ -190,7 +190,7 @@ def change(store: Store, task_id: str, form: Mapping[str, Any], *, or_least: boo
 
 
 class _Checks:
-    # Looks the pool and its project up once for all the items that are for it.
+    # Reads a pool and its project once for all of its items.
     def __init__(self, store: Store, *, allow_defaults: bool) -> None:
         self._store = store
         self._allow_defaults = allow_defaults
@@ -226,7 +226,7 @@ class _Checks:
             return 1
         defaults = pool.get("defaults")
         if defaults is None or form.get("known_solutions"):
-            return None  # everybody is to meet training and control tasks
+            return None  # every Toloker gets training and control tasks
         return int(defaults.get("default_overlap_for_new_tasks") or defaults["default_overlap_for_new_task_suites"])
 
     def _pool(self, pool_id: str) -> tuple[View, dict[str, Any]]:
@@ -254,7 +254,7 @@ def _overlap(overlap: int | None, given: int = 0) -> View:
 def open_pool(store: Store, pool_id: str) -> dict[str, Any]:
     """Open the pool or training of new tasks, if it can be opened.
 
-    :returns: what the operation's log says of it.
+    :returns: the entry for the operation's log.
     """
     kind = store.pool_kind(pool_id)
     entry = {"type": "POOL_OPEN", "success": True, "input": {"pool_id": pool_id}, "output": {}}

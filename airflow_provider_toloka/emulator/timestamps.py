@@ -1,6 +1,6 @@
 """The API's timestamps: UTC, ISO 8601 without a zone, with 0 to 6 digits after the second: ``2016-04-07T16:06:15.902``.
 
-Zeros at the end of the fraction are left out. The order of such text is the order in time.
+Trailing zeros of the fraction are omitted. Sorting such texts sorts by time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _FORM = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,6})?)?", re.ASCII)
 
 
 def parse(text: str) -> datetime:
-    """Read a date or date-time as the API's page "Parameters with a date" has it.
+    """Parse a date or date-time (the API's page "Parameters with a date").
 
     :param text: ``YYYY-MM-DD`` or ``YYYY-MM-DDThh:mm:ss[.sss]``.
     :returns: an aware datetime in UTC.
-    :raises ValueError: when the text has another form, such as one with a zone.
+    :raises ValueError: the text has another form, such as one with a zone.
     """
     if not _FORM.fullmatch(text):
         raise ValueError(f"{text!r} is not YYYY-MM-DDThh:mm:ss[.sss]")
@@ -27,9 +27,9 @@ def parse(text: str) -> datetime:
 
 
 def stamp(moment: Moment) -> str:
-    """Write a moment as the API does.
+    """Format a moment as the API does.
 
-    :raises ValueError: when it is a text of another form.
+    :raises ValueError: it is a text of another form.
     """
     written = _aware(moment).replace(tzinfo=None).isoformat(timespec="microseconds")
     return written.rstrip("0").removesuffix(".") if written.endswith("0") else written

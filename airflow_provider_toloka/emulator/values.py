@@ -1,4 +1,4 @@
-"""Values of tasks and answers, as a project's ``input_spec`` and ``output_spec`` have them: checked, and made up."""
+"""Validate and generate values of tasks and answers by a project's ``input_spec`` and ``output_spec``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ARRAY = "array_"
 
 
 def check_values(values: Mapping[str, Any], specs: Mapping[str, Spec], path: str) -> FieldErrors:
-    """Check a task's input, or an answer.
+    """Validate a task's input, or an answer.
 
-    :param path: what the values are in, such as ``input_values``.
-    :returns: what is wrong; empty when all is well.
+    :param path: the path of the values, such as ``input_values``.
+    :returns: the errors; empty: all values are valid.
     """
     errors: FieldErrors = {}
     for name, spec in specs.items():
@@ -80,7 +80,7 @@ def _url(value: Any) -> str | None:
         parts = urlsplit(value)
     except ValueError:
         return "INVALID_URL_SYNTAX"
-    # A path without a host is one in a storage that the requester has connected.
+    # A path without a host is in a storage that the requester has connected.
     return None if (parts.scheme and parts.netloc) or value.startswith("/") else "INVALID_URL_SYNTAX"
 
 
@@ -108,10 +108,10 @@ TYPES = (*_CHECKS, *(_ARRAY + kind for kind in _CHECKS))
 
 
 def make_values(specs: Mapping[str, Spec], source: Mapping[str, Any], variant: int = 0) -> dict[str, Any]:
-    """Make up an answer that fits its specification.
+    """Generate an answer that matches its specification.
 
-    :param source: what it is an answer to; the same source has the same answer.
-    :param variant: 0 for the right answer, others for wrong ones. They differ where the specification lets them.
+    :param source: the question; the same source has the same answer.
+    :param variant: 0: the correct answer; others: wrong answers, which differ if the specification allows it.
     """
     if not specs:
         return {}

@@ -1,4 +1,4 @@
-"""Made-up Tolokers at work: they take task suites from open pools, answer, and a pool that is done with closes."""
+"""Simulated Tolokers: they take task suites from open pools and answer them; a complete pool closes."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from airflow_provider_toloka.emulator.timestamps import seconds, stamp
 from airflow_provider_toloka.emulator.values import make_values
 
 _USERS = "5d2f8c1e9b7a40638e4f1a2c"
-_TRIES = 8  # to find a wrong answer that differs from the right one
+_TRIES = 8  # to find a wrong answer that differs from the correct one
 
 
 def user_id(toloker: int) -> str:
-    """Return the id of a Toloker: 32 hex digits, the last of which are their number."""
+    """Return the id of a Toloker: 32 hex digits that end with the Toloker's number."""
     return f"{_USERS}{toloker:08x}"
 
 
 def toloker_of(user: str) -> int | None:
-    """Return the Toloker with an id, or ``None`` when it is somebody else's."""
+    """Return the Toloker with an id, or ``None`` if there is none."""
     return int(user[-8:], 16) if user.startswith(_USERS) and len(user) == len(_USERS) + 8 else None
 
 
 def shift_of(store: Store, pool_id: str) -> Shift:
-    """Return how far the work on a pool or training has come."""
+    """Return the progress of the work on a pool or training."""
     if (shift := store.shifts.get(pool_id)) is None:
         shift = store.shifts[pool_id] = Shift()
     return shift
@@ -40,7 +40,7 @@ def close(store: Store, kind: str, pool_id: str, reason: str, at: float) -> None
 
 
 def start(store: Store, kind: str, pool_id: str, at: float) -> None:
-    """Open a pool or training, to be worked on until it closes."""
+    """Open a pool or training."""
     pool = store.tables[kind].update(pool_id, status="OPEN", last_started=stamp(at))
     if kind == "pools":
         plan_expiry(store, pool, at)
@@ -48,12 +48,12 @@ def start(store: Store, kind: str, pool_id: str, at: float) -> None:
 
 
 def plan_expiry(store: Store, pool: View, at: float) -> None:
-    """Let a pool close when it expires, if it is open then."""
+    """Close an open pool when it expires."""
     store.agenda.plan(max(at, seconds(pool["will_expire"])), lambda later: _expire(store, pool["id"], later))
 
 
 def go_on(store: Store, pool_id: str, at: float) -> None:
-    """Let the Tolokers see that there may be something to do in a pool."""
+    """Notify the Tolokers that a pool may have tasks."""
     pool = store.tables["pools"].get(pool_id)
     if pool is None or pool["status"] != "OPEN":
         return
@@ -66,7 +66,7 @@ def go_on(store: Store, pool_id: str, at: float) -> None:
 
 
 def take_up(store: Store, assignment: View, toloker: int, ends: float, *, in_time: bool) -> None:
-    """Let an active assignment end at a time, with answers when that is in time."""
+    """End an active assignment at a time, with answers if that is in time."""
     shift = shift_of(store, assignment["pool_id"])
     shift.busy.add(toloker)
     shift.ends[assignment["id"]] = (ends, in_time)

@@ -151,7 +151,7 @@ class PoolPoller:
             self._observer.waiting("pools", len(waits))
             try:
                 requests = await self._poll(waits, started)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are to hear of it
+            except Exception as error:  # noqa: BLE001 - every error has to reach the waits
                 self._note_refusal(error)
                 for wait in self._all():
                     wait.over.set_exception(error)

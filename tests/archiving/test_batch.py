@@ -276,7 +276,7 @@ def one_project(
 
 
 def side_by_side(flows: Sequence[Flow[None]], order: random.Random) -> Flow[None]:
-    """Let flows go on in any order; time passes only when all of them sleep."""
+    """Run flows in any order; time passes only when all of them sleep."""
     steps: list[tuple[Flow[None], Any]] = []
 
     def advance(flow: Flow[None], answer: Any) -> None:
@@ -423,7 +423,7 @@ def test_in_any_account_only_what_is_selected_is_archived_in_order_and_once(
 
 
 def expected(projects: Sequence[dict[str, Any]]) -> set[str]:
-    """Say which projects are stale, in the words of the rule."""
+    """Return the stale projects by a plain implementation of the rule."""
     return {
         str(2 + i)
         for i, one in enumerate(projects)

@@ -226,7 +226,7 @@ def test_what_was_known_is_looked_at_again_before_it_is_an_error(rule: PoolsRule
     world = World()
     world.account.add_pool("1", "CLOSED", id="10")
     known = world.driver.run(look_at_project(API, "1"))
-    world.account.tables["pools"].update("10", status="OPEN")  # somebody opens it again
+    world.account.tables["pools"].update("10", status="OPEN")  # another user opens it again
     with ends as caught:
         world.driver.run(retire_project(API, "1", rule, snapshot=known))
     assert world.statuses()["projects 1"] == ("ARCHIVED" if rule == CLOSE else "ACTIVE")
@@ -379,7 +379,7 @@ def test_a_stale_project_in_which_somebody_opens_a_pool_at_any_moment_is_left_al
 
 
 def _open(world: World, which: str) -> bool:
-    """Open a pool, or make an open one, as somebody else does, if Toloka lets them."""
+    """Open a pool, or create an open one, as another user, if Toloka allows it."""
     world.account.settle()
     tables, operations = world.account.tables, world.account.operations
     busy = operations.running_on("PROJECT", "1") or operations.running_on("POOL", which)

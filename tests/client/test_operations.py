@@ -182,7 +182,7 @@ def test_changes_are_logged_unless_told_otherwise(caplog: pytest.LogCaptureFixtu
 
 
 def serve_by_id(**statuses: list[str]) -> Any:
-    """Answer each look at an operation with the next of its statuses; the last one stays."""
+    """Answer each poll of an operation with its next status; repeat the last one."""
 
     def serve(request: Request) -> Answer:
         id_ = request.path.rpartition("/")[2]

@@ -78,7 +78,7 @@ def test_a_log_may_be_a_list_or_a_single_entry() -> None:
 
 
 class Spoilt:
-    """Answers the call under test with this, and the looks after it as if nothing had happened."""
+    """Answers the tested call with this response, and the following requests normally."""
 
     def __init__(self, first: Response) -> None:
         self._first: Response | None = first
@@ -238,7 +238,7 @@ def echoes(token: str) -> dict[str, bytes]:
 
 
 def as_read(text: str) -> str:
-    """Undo whatever escaping a reader of the text could undo: what is left shows what it tells."""
+    """Undo all escaping that a reader of the text could undo."""
     for undo in (html.unescape, unquote, lambda one: re.sub(r"\\(?:u00|x)([0-9a-f]{2})", _character, one)):
         text = undo(text)
     return text.replace("\\", "").replace("\0", "")

@@ -1,4 +1,4 @@
-"""What is in the account of a case, and how it has to stand in the end."""
+"""The content of a case's account, and its expected final state."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Projects:
 
 
 def state(*groups: Projects) -> dict[str, list[dict[str, Any]]]:
-    """Give an account with these projects."""
+    """Return an account with these projects."""
     created = (datetime.now(UTC) - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
     given: dict[str, list[dict[str, Any]]] = {"projects": [], "pools": []}
     for group in groups:
@@ -69,5 +69,5 @@ def submitted(operations: Sequence[Mapping[str, Any]]) -> Counter[str]:
 
 
 def statuses(account: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
-    """Give how all projects and pools stand, by id."""
+    """Return the statuses of all projects and pools, by id."""
     return {row["id"]: row["status"] for name in ("projects", "pools") for row in account[name]}

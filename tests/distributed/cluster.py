@@ -35,7 +35,7 @@ class Size:
 
 
 class Redis:
-    """A Redis of a test's own, that keeps what it was told when it is killed.
+    """A test's own Redis, which keeps its data when it is killed.
 
     :param folder: an empty folder for its data.
     """
@@ -96,7 +96,7 @@ class Cluster(Airflow):
             "API__SECRET_KEY": secret,
             "API_AUTH__JWT_SECRET": secret,
             "CELERY__BROKER_URL": self.redis.url,
-            # Without a driver, SQLAlchemy 2.1 looks for psycopg 3, and the parts die without saying so.
+            # Without a driver, SQLAlchemy 2.1 looks for psycopg 3, and the components exit without a message.
             "CELERY__RESULT_BACKEND": f"db+{database}",
             "CELERY__WORKER_CONCURRENCY": "8",
             "CELERY__SYNC_PARALLELISM": "1",
@@ -141,11 +141,11 @@ class Cluster(Airflow):
         until(f"{name} is ready", lambda: " ready." in self.part_log(name))
 
     def part_log(self, name: str) -> str:
-        """Give what a part has logged."""
+        """Return a component's log."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def worker_of(self, pid: int) -> str:
-        """Tell which worker a task's process belongs to."""
+        """Return the worker of a task's process."""
         session = os.getsid(pid)
         return next(name for name in self.workers if self._parts[name].pid == session)
 
@@ -154,7 +154,7 @@ class Cluster(Airflow):
         self._parts[name].signal_all(signal.SIGSTOP)
 
     def continue_part(self, name: str) -> None:
-        """Let them go on."""
+        """Let them continue."""
         self._parts[name].signal_all(signal.SIGCONT)
 
     def restart_postgres(self, seconds: float) -> list[str]:
@@ -177,11 +177,11 @@ class Cluster(Airflow):
         return restarted
 
     def tasks_of(self, *run_ids: str) -> list[Task]:
-        """Give the tasks of some runs, without those that only give map indexes."""
+        """Return the tasks of some runs, without those that only create map indexes."""
         return [task for (_, run_id, _), task in sorted(self.tasks().items()) if run_id in run_ids]
 
     def triggers(self) -> dict[int, str | None]:
-        """Give the name of the triggerer that has each trigger; None: there is none yet."""
+        """Return the triggerer of each trigger; None: not yet assigned."""
         with self._database.cursor() as cursor:
             cursor.execute("SELECT id FROM job WHERE job_type = 'TriggererJob' ORDER BY id")
             names = dict(zip((row[0] for row in cursor.fetchall()), self.triggerers, strict=False))
@@ -189,12 +189,12 @@ class Cluster(Airflow):
             return {id_: names.get(owner) for id_, owner in cursor.fetchall()}
 
     def logs(self, run_id: str) -> str:
-        """Give what the tasks of a run have logged, in all tries."""
+        """Return what the tasks of a run have logged, in all tries."""
         paths = sorted(self.folder.glob(f"logs/dag_id=*/run_id={run_id}/**/attempt=*"))
         return "\n".join(path.read_text(errors="replace") for path in paths)
 
     def result(self, dag_id: str, run_id: str) -> Any:
-        """Give what the task of a run has returned."""
+        """Return what the task of a run has returned."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/task/xcomEntries/return_value?deserialize=true"
         return self._ask("GET", path)["value"]
 

@@ -35,7 +35,7 @@ class Results:
         self._scenes: list[Scene] = []
 
     def of(self, case: Case) -> str:
-        """Give how a case has ended; raises what it has failed with."""
+        """Return a case's result; raise its error."""
         for one in self._cases:
             if not one.is_alone and one.name not in self._outcomes:
                 self._outcomes[one.name] = self._pool.submit(self._play, one)
@@ -45,7 +45,7 @@ class Results:
         return self._outcomes[case.name].result()
 
     def are_complete(self) -> bool:
-        """Tell whether all cases were asked for."""
+        """Return whether all cases were requested."""
         return {case.name for case in self._cases} == {case.name for case in ALL}
 
     def stop(self) -> None:

@@ -37,7 +37,7 @@ def worker_killed(scene: Scene) -> str:
 
 
 def _owners(scene: Scene) -> list[str | None]:
-    """Give the triggerers that have the tasks' triggers."""
+    """Return the triggerers that have the tasks' triggers."""
     triggers = scene.cluster.triggers()
     return [triggers.get(task.trigger_id or 0) for task in scene.tasks()]
 

@@ -91,7 +91,7 @@ USED, OTHERS = Projects(1, pools=2, first=1000), Projects(5, pools=2, first=1001
 
 
 def meanwhile(act: Any) -> Any:
-    """Make the case of somebody who uses a project while a clean-up has just looked at it."""
+    """Return the case of a user who uses a project right after a clean-up has read it."""
 
     def play(scene: Scene) -> str:
         held = scene.hold("GET /trainings")

@@ -1,4 +1,4 @@
-"""One case on the cluster: its emulated Toloka, its runs, and the look at how all ended."""
+"""A case on the cluster: its emulated Toloka, its runs, and the check of the final state."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Case:
 
     :param name: the test's id; the connections and the runs are named after it.
     :param text: for the table.
-    :param play: plays it, and tells in a few words how it ended; raises what it has failed with.
+    :param play: runs it, and returns a short result; raises its error.
     :param state: what is in the account.
     :param toloka: options of the emulator: see ``TolokaProcess``.
-    :param connections: how many connections to it there are, each with requests that can be told from the others'.
+    :param connections: the number of connections to it, each with identifiable requests.
     :param extra: further settings of the connections.
     :param is_alone: whether it disturbs others, or others disturb it.
     :param is_short: whether the short form has it.
@@ -105,13 +105,13 @@ class Scene:
         return run_id
 
     def tasks(self, *runs: str) -> list[Task]:
-        """Give the tasks of some runs; default: of all."""
+        """Return the tasks of some runs; default: of all."""
         return self.cluster.tasks_of(*(runs or self._runs))
 
     def await_end(self, meanwhile: Callable[[], object] = lambda: None, seconds: float = PATIENCE) -> None:
         """Wait until all runs have ended.
 
-        :param meanwhile: done before each look.
+        :param meanwhile: called before each check.
         """
 
         def all_ended() -> bool:
@@ -124,7 +124,7 @@ class Scene:
             until(f"{self._case.name} has ended", all_ended, seconds)
 
     def result(self, run_id: str) -> Any:
-        """Give what the task of a run has returned."""
+        """Return what the task of a run has returned."""
         return self.cluster.result(self._runs[run_id], run_id)
 
     # Toloka
@@ -151,17 +151,17 @@ class Scene:
             until(f"{self._case.name}: what is to be held has come", all_met, PATIENCE)
 
     def meet(self, held: Sequence[str]) -> float:
-        """Let what is held go on when all of it has come, so that it goes on at once; give the time then."""
+        """Release the held requests together once all have arrived; return the time."""
         self.await_held(*held)
         self.toloka.release(held)
         return time.time()
 
     def answered(self) -> set[str]:
-        """Give the paths of the requests that were answered."""
+        """Return the paths of the requests that were answered."""
         return {request["path"] for request in self.toloka.journal() if request["status"]}
 
     def finish_all(self) -> None:
-        """Let all operations finish that are under way."""
+        """Finish all unfinished operations."""
         operations = self.toloka.state()["operations"]
         if ids := [operation["id"] for operation in operations if operation["status"] in _UNDER_WAY]:
             self.toloka.finish(ids)

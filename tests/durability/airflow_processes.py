@@ -1,4 +1,4 @@
-"""An Airflow of real processes on this machine, on PostgreSQL: started, looked at, and used as a person does."""
+"""An Airflow of real processes on this machine, with PostgreSQL: start it, inspect it, and use it as a person does."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _OLD = {
 
 @dataclass(frozen=True)
 class Task:
-    """How a task, and its run, stand in the metadata database."""
+    """The state of a task and its run in the metadata database."""
 
     run_state: str | None
     state: str | None
@@ -164,7 +164,7 @@ class Airflow:
             self._parts[name] = Program(command, self._environment, self._home / f"{name}.log")
 
     def has(self, name: str) -> bool:
-        """Tell whether a part was started, and not killed with all its processes."""
+        """Return whether a component was started, and not killed with all its processes."""
         return name in self._parts
 
     def kill(self, name: str) -> None:
@@ -187,7 +187,7 @@ class Airflow:
     # What can be seen
 
     def tasks(self) -> dict[tuple[str, str, int], Task]:
-        """Give all tasks by DAG, run and map index."""
+        """Return all tasks by DAG, run and map index."""
         with self._database.cursor() as cursor:
             cursor.execute(
                 "SELECT dag_id, run_id, map_index, dag_run.state, task.state, try_number, pid, trigger_id "
@@ -196,12 +196,12 @@ class Airflow:
             return {(row[0], row[1], row[2]): Task(*row[3:]) for row in cursor.fetchall()}
 
     def log(self, dag_id: str, run_id: str) -> str:
-        """Give what a task without map index has logged, in all tries."""
+        """Return what a task without map index has logged, in all tries."""
         folder = self._home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / "task_id=task"
         return "\n".join(path.read_text() for path in sorted(folder.glob("attempt=*")))
 
     def errors_about(self, run_id: str) -> str:
-        """Give the errors about a run in the logs of the schedulers."""
+        """Return the errors about a run in the logs of the schedulers."""
         return "\n".join(
             line
             for path in sorted(self._home.glob("*scheduler.log"))
@@ -210,7 +210,7 @@ class Airflow:
         )
 
     def await_triggerers(self, count: int) -> None:
-        """Wait until so many triggerers give signs of life."""
+        """Wait until this many triggerers are healthy."""
 
         def alive() -> bool:
             with self._database.cursor() as cursor:
@@ -242,7 +242,7 @@ class Airflow:
         self._ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/task", given)
 
     def pause(self, dag_id: str, *, is_paused: bool) -> None:
-        """Pause a DAG, or let it go on."""
+        """Pause or unpause a DAG."""
         self._ask("PATCH", f"/dags/{dag_id}", {"is_paused": is_paused})
 
     def _ask(self, method: str, path: str, given: Any = None) -> Any:

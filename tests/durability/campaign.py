@@ -28,7 +28,7 @@ _LOG_SHOWN = 6000
 
 
 class Campaign:
-    """Plays cases on an Airflow of one version, in a thread of its own.
+    """Runs cases on an Airflow of one version, in a separate thread.
 
     :param programs: the folder of that Airflow's programs.
     :param cases: the cases.
@@ -43,13 +43,13 @@ class Campaign:
         self._airflow = Airflow(programs, self._folder, postgres.create(), connections)
         self._watch = Watch(self._airflow, self._toloka)
         self._outcomes: dict[str, Future[str]] = {case.id: Future() for case in cases}
-        #: By case: the fault that counts how often its operations are looked at.
+        #: By case: the fault that counts the polls of its operations.
         self._counters: dict[str, str] = {}
         self._player = threading.Thread(target=self._play_all, daemon=True)
         self._player.start()
 
     def outcome(self, case: Case) -> str:
-        """Give how a case has ended; raises what it has failed with."""
+        """Return a case's result; raise its error."""
         return self._outcomes[case.id].result()
 
     def stop(self) -> None:
@@ -169,7 +169,7 @@ class Campaign:
                 self._airflow.pause(case.dag_id, is_paused=True)
 
     def _rests(self, case: Case, seen: Seen, pid: int | None) -> bool:
-        """Tell whether a task has failed and nothing of it is left, neither a trigger nor a process."""
+        """Return whether a task has failed without leaving a trigger or a process."""
         task = seen.task(case)
         has_no_process = case.variant in DEFERRABLE or (pid is not None and has_ended(pid))
         return task.state == "failed" and task.trigger_id is None and has_no_process
@@ -182,12 +182,12 @@ class Campaign:
         self._watch.until(case, lambda _: has_ended(pid), "the process has ended")
 
     def _end(self, case: Case, held: Sequence[str]) -> str:
-        """Let a case go on, see it to its end, and check that all is as it should be."""
+        """Run a case to its end, and check the result."""
         event = case.event
         # What is held on its way arrives at Toloka when all is over.
         is_late = event.instant in ("sent", "stage")
         if event.act in ("kill worker", "restart scheduler") and case.variant in WAITING:
-            # The orphan goes on only when Airflow has given it up: then there are two at once.
+            # The orphan continues only when Airflow has given it up: then there are two at once.
             self._watch.until(case, lambda seen: seen.task(case).try_number > 1, "Airflow has given it up")
         if not is_late and event.act != "restart toloka":
             self._toloka.release(held)
@@ -228,14 +228,14 @@ class Campaign:
         return self._airflow.log(case.dag_id, case.name)
 
     def _count_looks(self, case: Case) -> None:
-        """Let the emulator count how often a case's operations are looked at."""
+        """Let the emulator count the polls of a case's operations."""
         self._counters[case.id] = self._toloka.fault("GET /operations/*", case.name, times=None)
 
     def _looks(self, seen: Seen, case: Case) -> int:
         return seen.arrived.get(self._counters[case.id], 0)
 
     def _drive(self, case: Case, look: Callable[[Seen], Any], what: str) -> None:
-        """Go on until something is seen, and let each operation finish when it has been looked at meanwhile."""
+        """Continue until a condition holds, and finish each operation once it has been polled."""
         counted = self._looks(self._watch.now(), case)
 
         def finish(seen: Seen) -> None:
@@ -248,7 +248,7 @@ class Campaign:
 
 
 def _told(case: Case) -> str:
-    """Give what the log has to tell in the end, as a pattern."""
+    """Return the expected end of the log, as a pattern."""
     if case.variant.startswith("cleanup"):
         # An orphan, or an earlier try, may have left nothing to do.
         return "Archived project|Archived 0 projects|is archived already"

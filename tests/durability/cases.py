@@ -96,7 +96,7 @@ SHARED = ("take over", "restart triggerer", "restart scheduler", "restart toloka
 class Case:
     """One event that happens to one way of waiting.
 
-    :param number: tells its projects and its requests from those of other cases.
+    :param number: identifies its projects and its requests.
     """
 
     event: Event
@@ -115,7 +115,7 @@ class Case:
 
     @property
     def dag_id(self) -> str:
-        """The DAG that is run: one of its own, if it is to be paused."""
+        """The DAG to run: a separate one if it has to be paused."""
         return f"{self.variant}_paused" if self.event.act == "pause" else self.variant
 
     @property
@@ -160,7 +160,7 @@ class Case:
 
     @property
     def wanted_operations(self) -> Counter[str]:
-        """All operations that there may be on them, whoever submitted them."""
+        """All possible operations on them, no matter who submitted them."""
         closed = [f"POOL.CLOSE {self.pool_ids[0]}"] if self.variant.startswith("pools") else []
         pools = [f"POOL.ARCHIVE {pool_id}" for pool_id in self.pool_ids]
         return Counter([*closed, *pools, f"PROJECT.ARCHIVE {self.project_id}"])
@@ -180,10 +180,10 @@ INSTANTS: dict[str, tuple[tuple[str, int, str], ...]] = {
 
 
 def holds(case: Case) -> tuple[tuple[str, int, str], ...]:
-    """Give what is held back for a case."""
+    """Return the held requests of a case."""
     instant = case.event.instant
     if instant == "answered":
-        # A deferrable task stands still before Airflow hears of the deferral; another at its first look.
+        # A deferrable task is held before Airflow learns of the deferral; another one at its first poll.
         return (("GET /deferring" if case.variant in DEFERRABLE else "GET /operations/*", 0, "after"),)
     if instant == "waiting":
         passes = 1 if case.variant == "sensor_reschedule" else 2
@@ -192,13 +192,13 @@ def holds(case: Case) -> tuple[tuple[str, int, str], ...]:
 
 
 def all_cases() -> list[Case]:
-    """Give all cases."""
+    """Return all cases."""
     pairs = [(event, variant) for event in EVENTS for variant in event.variants]
     return [Case(event, variant, number) for number, (event, variant) in enumerate(pairs, 1)]
 
 
 def account(cases: Sequence[Case]) -> dict[str, list[dict[str, Any]]]:
-    """Give an account with what the cases need, long idle."""
+    """Return an account with the objects of the cases, long idle."""
     created = (datetime.now(UTC) - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
     state: dict[str, list[dict[str, Any]]] = {"projects": [], "pools": [], "operations": []}
     for case in cases:

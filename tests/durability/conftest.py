@@ -1,4 +1,4 @@
-"""One campaign for each Airflow: it plays all cases that are asked for, and the tests tell how each has ended."""
+"""One campaign per Airflow runs all requested cases, and the tests report the results."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Outcomes:
             self._campaigns[airflow] = Campaign(AIRFLOWS[airflow], cases, postgres)
 
     def of(self, airflow: str, case: Case) -> str:
-        """Give how a case has ended; raises what it has failed with."""
+        """Return a case's result; raise its error."""
         return self._campaigns[airflow].outcome(case)
 
     def are_complete(self, airflows: Iterable[str], cases: Iterable[Case]) -> bool:
-        """Tell whether all of these were asked for."""
+        """Return whether all of these were requested."""
         return all(set(cases) <= set(self._asked.get(airflow, ())) for airflow in airflows)
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ CRASHES = Table("docs/durability.md", "crashes", "test-durability")
 def make(cases: Sequence[Case], outcome: Callable[[str, Case], str], airflows: Sequence[str]) -> str:
     """Write the table.
 
-    :param outcome: tells how a case has ended on a version of Airflow.
+    :param outcome: returns the result of a case on a version of Airflow.
     """
     lines = [
         f"| What happens | To | {' | '.join(f'Airflow {airflow}' for airflow in airflows)} |",

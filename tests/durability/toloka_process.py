@@ -1,4 +1,4 @@
-"""The emulator as a process of its own, that can be killed and started again with its state."""
+"""The emulator in a separate process, which can be killed and restarted with its state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEVER = 1_000_000
 
 
 class TolokaProcess:
-    """A Toloka in a process of its own.
+    """An emulated Toloka in a separate process.
 
     :param folder: where it keeps its state and its log.
     :param state: what is in the account.
@@ -83,25 +83,25 @@ class TolokaProcess:
         self._program.kill_all()
 
     def connection(self, account: str) -> str:
-        """Give an Airflow connection, in JSON, whose requests can be told from others by an account's id."""
+        """Return an Airflow connection as JSON, whose requests are identified by an account's id."""
         return connection(self._port, account)
 
     def journal(self) -> list[dict[str, Any]]:
-        """Give all requests since it was started: method, path, status, account, and when they came."""
+        """Return all requests since the start: method, path, status, account and time."""
         made: list[dict[str, Any]] = self._ask("GET", "/admin/requests").json()
         return made
 
     def state(self) -> dict[str, list[dict[str, Any]]]:
-        """Give all that is in the account."""
+        """Return the content of the account."""
         state: dict[str, list[dict[str, Any]]] = self._ask("GET", "/admin/state").json()
         return state
 
     def arrived(self) -> Counter[str]:
-        """Give how many requests have met each fault, by its id."""
+        """Return the number of requests that each fault has affected, by its id."""
         return Counter({fault["id"]: fault["arrived"] for fault in self._ask("GET", "/admin/faults").json()})
 
     def answers(self, account: str) -> list[int | None]:
-        """Give the status of the answers to an account's requests; None: there is none yet."""
+        """Return the statuses of the responses to an account's requests; None: no response yet."""
         return [request["status"] for request in self.journal() if request["account"] == account]
 
     def fault(self, rule: str, account: str | None = None, **what: Any) -> str:
@@ -138,7 +138,7 @@ class TolokaProcess:
 
 
 def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -> Counter[str]:
-    """Count the operations on some objects, such as ``POOL.CLOSE 2001``, whoever has submitted them."""
+    """Count the operations on some objects, such as ``POOL.CLOSE 2001``, no matter who submitted them."""
     return Counter(
         f"{operation['type']} {object_id}"
         for operation in operations
@@ -148,10 +148,10 @@ def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -
 
 
 def connection(port: int, account: str, **extra: Any) -> str:
-    """Give an Airflow connection, in JSON, to an emulator.
+    """Return an Airflow connection, in JSON, to an emulator.
 
     :param port: where it listens, or will.
-    :param account: tells its requests from others.
+    :param account: identifies its requests.
     :param extra: further settings of the connection.
     """
     return json.dumps(

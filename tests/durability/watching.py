@@ -1,4 +1,4 @@
-"""How all stands, at Airflow and at Toloka: looked at again and again, for all cases at once."""
+"""The states in Airflow and at Toloka, polled for all cases at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNDER_WAY = ("PENDING", "RUNNING")
 
 @dataclass
 class Seen:
-    """How all stands.
+    """The states of everything.
 
     :param tasks: Airflow's, by DAG, run and map index.
     :param arrived: how many requests have met each fault of the emulator.
@@ -33,11 +33,11 @@ class Seen:
     toloka: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def task(self, case: Case) -> Task:
-        """Give a case's task."""
+        """Return a case's task."""
         return self.tasks.get((case.dag_id, case.name, -1)) or Task(None, None, 0, None, None)
 
     def operations(self, case: Case) -> list[dict[str, Any]]:
-        """Give the operations on a case's objects."""
+        """Return the operations on a case's objects."""
         return [
             operation
             for operation in self.toloka.get("operations", ())
@@ -45,11 +45,11 @@ class Seen:
         ]
 
     def under_way(self, case: Case) -> list[str]:
-        """Give the ids of those that have not finished."""
+        """Return the ids of the unfinished operations."""
         return [operation["id"] for operation in self.operations(case) if operation["status"] in _UNDER_WAY]
 
     def statuses(self, case: Case) -> dict[str, str]:
-        """Give how a case's objects stand."""
+        """Return the statuses of a case's objects."""
         rows = [*self.toloka.get("projects", ()), *self.toloka.get("pools", ())]
         return {row["id"]: row["status"] for row in rows if row["id"] in case.objects}
 
@@ -71,7 +71,7 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no longer; whoever waits gets an error."""
+        """Stop polling; waiting callers get an error."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -82,14 +82,14 @@ class Watch:
         return self._over.is_set()
 
     def seen(self) -> Seen:
-        """Give how all stood lately."""
+        """Return the most recent states."""
         with self._news:
             return self._seen
 
     def now(self) -> Seen:
-        """Give how all stands after this was called."""
+        """Return the states after this call."""
         with self._news:
-            # The look that is under way may be older.
+            # The poll in progress may be older.
             wanted = self._looks + 2
             self._news.wait_for(lambda: self._looks >= wanted or self.is_over, PATIENCE)
             return self._seen
@@ -101,7 +101,7 @@ class Watch:
 
         :param look: gives something that is true when it has come.
         :param what: what is waited for, for the error.
-        :param meanwhile: done with each look before.
+        :param meanwhile: called with each poll before.
         :raises TimeoutError: it does not come.
         """
         deadline = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""One Airflow and one browser for all tests of this folder; an account of its own for each of them.
+"""One Airflow and one browser for all tests of this folder; each test has its own account.
 
 All that is written goes into the folder ``.e2e``: Airflow's files and log, a picture of the page of each failed test,
 and the pictures for the docs, unless ``--pictures`` names another folder for them.
@@ -66,7 +66,7 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let no operation go on."""
+        """Suspend all operations."""
         self._stopped = self()
         try:
             yield
@@ -87,7 +87,7 @@ def running_toloka(clock: Clock) -> Iterator[TolokaEmulator]:
 
 @pytest.fixture
 def toloka(running_toloka: TolokaEmulator) -> TolokaEmulator:
-    """Give a Toloka with the account "demo", to which the connection ``toloka_default`` leads."""
+    """Run an emulator with the account "demo", and set the connection ``toloka_default`` to it."""
     running_toloka.load("demo")
     running_toloka.clear_requests()
     return running_toloka
@@ -117,7 +117,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def browser(airflow: StandaloneAirflow, chromium: Browser) -> Iterator[BrowserContext]:
-    """Give a browser that has seen nothing before, once Airflow has read the DAGs."""
+    """Return a new browser context, once Airflow has parsed the DAGs."""
     expect.set_options(timeout=WAIT_SECONDS * 1000)
     with chromium.new_context(base_url=airflow.url, viewport={"width": 1280, "height": 800}) as browser:
         browser.set_default_timeout(WAIT_SECONDS * 1000)
@@ -135,7 +135,7 @@ def browser(airflow: StandaloneAirflow, chromium: Browser) -> Iterator[BrowserCo
 
 @pytest.fixture
 def page(browser: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """Give a page; keep a picture of it if the test fails."""
+    """Return a page; save a screenshot if the test fails."""
     with browser.new_page() as page:
         yield page
         if request.node.stash.get(_failed, False):
@@ -149,7 +149,7 @@ def ui(page: Page) -> Ui:
 
 @pytest.fixture
 def picture(page: Page, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Give a function that takes a picture for the docs: of the page, or of a part of it."""
+    """Return a function that takes a screenshot for the docs, of the page or a part of it."""
     folder: Path = request.config.getoption("--pictures")
 
     def take(name: str, part: Locator | None = None) -> None:

@@ -52,7 +52,7 @@ class Ui:
         return self.dialog
 
     def connection_row(self, connection_id: str) -> Locator:
-        """Give the row of a connection in the list."""
+        """Return the row of a connection in the list."""
         return self.page.get_by_role("row").filter(has=self.page.get_by_text(connection_id, exact=True))
 
     def test_connection(self, connection_id: str) -> Locator:

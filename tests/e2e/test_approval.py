@@ -41,7 +41,7 @@ def ask(ui: Ui, toloka: TolokaEmulator, count: int) -> str:
 
 
 def rows(ui: Ui) -> list[list[str]]:
-    """Give the cells of the table that is shown to the approver."""
+    """Return the cells of the approver's table."""
     table = ui.page.get_by_role("table").filter(has_text="Last used")
     expect(table).to_be_visible()
     return [row.get_by_role("cell").all_inner_texts() for row in table.locator("tbody tr").all()]

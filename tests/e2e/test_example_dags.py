@@ -1,4 +1,4 @@
-"""Each example DAG, started from its form, and what its pages tell."""
+"""Start each example DAG from its form, and check its pages."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_task_for_each_stale_project(ui: Ui, toloka: TolokaEmulator, picture: 
 
 def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[..., None]) -> None:
     toloka.load("stale")
-    ui.run("toloka_monthly_cleanup", preview=Param(True, "Change nothing, only report", True, title="Only preview"))
+    ui.run("toloka_monthly_cleanup", preview=Param(True, "Only report; change nothing", True, title="Only preview"))
 
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
@@ -99,7 +99,7 @@ def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[.
     picture("cleanup-dry-run")
     assert {request.method for request in toloka.requests} == {"GET"}
 
-    ui.run("toloka_monthly_cleanup", preview=Param(True, "Change nothing, only report", False, title="Only preview"))
+    ui.run("toloka_monthly_cleanup", preview=Param(True, "Only report; change nothing", False, title="Only preview"))
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
     ui.expect_log("Archived 13 projects with", "Forgotten labelling 36")

@@ -10,7 +10,7 @@ from airflow_provider_toloka.emulator import TolokaEmulator
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that moves only when it is advanced."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0  # 2023-11-14T22:13:20

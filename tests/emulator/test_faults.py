@@ -116,7 +116,7 @@ def test_an_answer_that_is_held_back(toloka: TolokaEmulator, client: Client) -> 
     asking.join(10)
     assert [record.status for record in toloka.requests] == [202]
     assert answers == [202]
-    with pytest.raises(TimeoutError, match="no request met"):
+    with pytest.raises(TimeoutError, match="no request matched"):
         fault.wait(timeout=0.01)
 
 

@@ -31,7 +31,7 @@ def test_start_and_stop_leave_nothing_behind(connect: Connect) -> None:
     toloka.stop()
     toloka.start()
     url = toloka.url
-    with pytest.raises(RuntimeError, match="runs already"):
+    with pytest.raises(RuntimeError, match="already running"):
         toloka.start()
     client = connect(toloka)
     assert client.post("/projects/1001/archive").status_code == 202
@@ -176,7 +176,7 @@ def test_there_is_no_admin_unless_asked_for(toloka: TolokaEmulator) -> None:
 
 
 def test_state_may_be_changed_while_clients_ask(toloka: TolokaEmulator, connect: Connect) -> None:
-    # Each client on a connection of its own, while this thread adds.
+    # Each client has its own connection, while this thread adds.
     found: list[int] = []
 
     def ask() -> None:

@@ -91,7 +91,7 @@ class Airflow:
         return answer.json() if answer.ok else None
 
     def runs(self) -> list[str]:
-        """Give the states of the DAG's runs, the oldest first."""
+        """Return the states of the DAG's runs, the oldest first."""
         found = self.get(f"/dags/{DAG}/dagRuns?order_by=id") or {"dag_runs": []}
         return [run["state"] for run in found["dag_runs"]]
 

@@ -1,4 +1,4 @@
-"""A pool closes at Toloka, and a real scheduler starts the DAG that a real triggerer has told of it."""
+"""When a pool closes at Toloka, a real triggerer reports it, and a real scheduler starts the DAG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.processes import until
 
 @pytest.fixture(autouse=True)
 def connection(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let somebody else than Airflow close pools there."""
+    """Close pools at Toloka without Airflow."""
     monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(toloka.connection))
 
 

@@ -17,7 +17,7 @@ from tests.certificates import Authority
 from tests.faults.catalog import SOON, Fault
 from tests.faults.misbehaving import Gateway
 
-#: What a header with the date ``SOON`` says: so many seconds ahead.
+#: How many seconds ahead a header with the date ``SOON`` is.
 AHEAD = 45.0
 
 ANY = "* /**"
@@ -107,7 +107,7 @@ class Account:
 
 @contextmanager
 def accounts(faults: list[Fault], authority: Authority) -> Iterator[list[Account]]:
-    """Give an account for each fault.
+    """Return an account for each fault.
 
     :param faults: the faults.
     :param authority: makes the certificates of those that need one.

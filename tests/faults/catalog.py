@@ -11,9 +11,9 @@ from tests.faults import misbehaving
 from tests.faults.misbehaving import Misbehaviour, altered, raw, rewritten
 
 #: What is to come of a fault.
-#: ``passes``: what fails is sent again; when it stays, an error says so. A wait goes on.
-#: ``too long``: Toloka asks for more patience than a call has: an error at once. A wait goes on.
-#: ``unreadable``: an error at once, for no retry makes it Toloka; but a change is looked after. A wait goes on.
+#: ``passes``: transient; the request is retried, and a persistent fault is an error. A wait continues.
+#: ``too long``: Toloka asks for a longer wait than a call allows: an immediate error. A wait continues.
+#: ``unreadable``: an immediate error, except for changes, which are verified. A wait continues.
 #: ``endless``: nothing is wrong but that it never ends: a wait reaches its timeout.
 #: ``harmless``: nothing is to be noticed.
 Kind: TypeAlias = Literal["passes", "too long", "unreadable", "endless", "harmless"]
@@ -29,13 +29,13 @@ SOON = "(a date)"
 class Fault:
     """One way in which it goes wrong.
 
-    :param group: the heading that it stands under.
-    :param what: how an emulator is told to do it (see its ``fault``), or what a gateway before it does.
+    :param group: its heading in the table.
+    :param what: arguments for the emulator's ``fault``, or the behaviour of a gateway in front of it.
     :param kind: what is to come of it.
     :param error: the error, where there is one.
     :param remedy: words of the error's text.
     :param times: how many answers are spoilt, when it passes.
-    :param looks: how many looks at an operation are spoilt, when it passes.
+    :param looks: how many polls of an operation it affects, if it is transient.
     :param lasts: seconds that it lasts for the hook, when it passes; None: it is counted in answers.
     :param asked: seconds that Toloka asks to stay away.
     :param timeout: the connection's timeout, in seconds.
@@ -63,12 +63,12 @@ class Fault:
 
     @property
     def outlasts_a_call(self) -> bool:
-        """Whether it lasts for longer than a call of the hook goes on trying."""
+        """Whether it lasts longer than a call of the hook retries."""
         return self.lasts is not None and self.lasts > 60
 
 
 def is_met(fault: Fault, column: str) -> bool:
-    """Tell whether a fault is in a column of the table: one of the certificate does not pass."""
+    """Return whether a fault belongs in a column of the table; certificate faults are never transient."""
     return fault.group != "TLS" or fault.kind == "harmless" or STAYS in column
 
 
@@ -107,7 +107,7 @@ _SERVICE = [
     for status in (408, 500, 502, 503, 504)
     for fault in (
         _service(f"{status} in a burst", {"status": status, "carry_out": True}, times=3, looks=3),
-        # A wait looks every five seconds.
+        # A wait polls every five seconds.
         _service(f"{status} for two minutes", {"status": status, "carry_out": True}, times=4, looks=24, lasts=120.0),
     )
 ]

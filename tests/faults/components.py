@@ -51,10 +51,10 @@ Measure = Callable[[list[Account]], dict[str, Outcome]]
 
 
 class HurriedHook(TolokaHook):
-    """Takes the sleeps between two tries for done: only the clock of its flows goes on.
+    """Skips the sleeps between two attempts: only the clock of its flows advances.
 
     :param account: what it leads to.
-    :param lasts: the fault is gone after so many seconds; None: it is not.
+    :param lasts: the fault ends after this many seconds; None: never.
     """
 
     def __init__(self, account: Account, lasts: float | None) -> None:
@@ -241,7 +241,7 @@ def _ended(accounts: list[Account], tasks: dict[Any, Ended]) -> dict[str, Outcom
 
 
 def _meaning(error: BaseException) -> str:
-    """Give the class of the error, or of the one that Airflow's own stands for."""
+    """Return the class of the error, or of the cause of Airflow's own error."""
     name = type(error.__cause__ or error).__name__
     return TIMED_OUT if name in ("TolokaTimeoutError", "AirflowSensorTimeout") else name
 

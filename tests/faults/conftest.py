@@ -14,13 +14,13 @@ from tests.faults.catalog import FAULTS, is_met
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="authority-")
 _AUTHORITY = Authority.found(Path(_FOLDER.name))
-# Before aiohttp is imported, which then looks for whom to trust. Each library has its own way to be told.
+# Before aiohttp is imported, which then reads the trusted certificates. Each library has its own setting.
 os.environ.update(SSL_CERT_FILE=str(_AUTHORITY.file), REQUESTS_CA_BUNDLE=str(_AUTHORITY.file))
 
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    """Give whom the tests trust."""
+    """Return the tests' certificate authority."""
     return _AUTHORITY
 
 

@@ -24,7 +24,7 @@ from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.faults import Faults
 from tests.serving import reply, serving
 
-#: No misbehaviour goes on for longer, even if nobody turns away from it.
+#: The maximum duration of a misbehaviour, if no client gives up.
 LONGEST = 30.0
 #: For so long nobody listens, after the gateway has gone away.
 AWAY = 0.3
@@ -235,9 +235,9 @@ def no_content_with_body(exchange: Exchange) -> None:
 
 
 def altered(change: Callable[[dict[str, Any]], Any], methods: tuple[str, ...] = ("GET", "POST")) -> Misbehaviour:
-    """Give Toloka's own answer, with each object in it changed.
+    """Return Toloka's own answer, with each object in it changed.
 
-    :param change: gives what stands for the object.
+    :param change: returns the replacement for the object.
     :param methods: the other requests have their own answer.
     """
 
@@ -256,7 +256,7 @@ def altered(change: Callable[[dict[str, Any]], Any], methods: tuple[str, ...] = 
 
 
 def rewritten(change: Callable[[bytes], bytes]) -> Misbehaviour:
-    """Give Toloka's own answer, with its bytes changed."""
+    """Return Toloka's own answer, with its bytes changed."""
 
     def misbehave(exchange: Exchange) -> None:
         status, body = exchange.fetch()

@@ -9,7 +9,7 @@ from tests.tables import Table
 
 FAULTS_MET = Table("docs/durability.md", "faults", "test-faults")
 
-#: By heading, the columns of the measurements that stand under it.
+#: By heading, the columns of its measurements.
 HEADINGS: dict[str, tuple[str, ...]] = {
     "hook reads": ("hook, a read", "async hook, a read"),
     "hook changes": ("hook, a change", "async hook, a change"),
@@ -52,6 +52,6 @@ def _cell(told: Mapping[str, str]) -> str:
 
 
 def differences(outcomes: Mapping[tuple[str, str], str]) -> list[str]:
-    """Tell where the page says something else, or nothing."""
+    """Return the differences from the page."""
     there = set(FAULTS_MET.read().splitlines())
     return [line for line in render(outcomes).splitlines() if line not in there]

@@ -89,12 +89,12 @@ def measured(
 
 
 def told(fault: Fault, column: str) -> tuple[str, ...]:
-    """Say what is to come of a fault: any of these."""
+    """Set the expected results of a fault: any of these."""
     stays = STAYS in column
     if fault.kind == "harmless" or (fault.kind == "endless" and (not stays or "hook" in column)):
         return ("succeeded",)
     if stays:
-        # The first request of all meets it, unless it is for the looks of the wait.
+        # It affects the very first request, unless it is for the polls of the wait.
         meets_all = column.startswith("operator") or ("operator" in column and (fault.is_away or fault.group == "TLS"))
         at_once = "hook" in column or (meets_all and fault.kind != "endless")
         return (fault.error,) if at_once else (TIMED_OUT,)

@@ -1,4 +1,4 @@
-"""Toloka's own client, through the whole life of a project. It runs in an environment of its own, with toloka-kit.
+"""Toloka's own client, through the whole life of a project. It runs in a separate environment, with toloka-kit.
 
 ``python kit.py URL TOKEN sync|async`` exits with 0 when the client could do, and read, all that it asked for.
 """
@@ -184,7 +184,7 @@ async def prepare(ask: Recorder) -> tuple[Any, Any, Any, Any]:
 
 
 async def fill(ask: Recorder, training: Any, pool: Any) -> None:
-    """Put tasks into the training and the pool, in all the ways that the client has."""
+    """Add tasks to the training and the pool, with every method of the client."""
     hint = {"message_on_unknown_solution": "It is a cat"}
     await ask("create_task", a_golden_task(training.id, **hint), allow_defaults=True)
     await ask("create_task", a_golden_task(pool.id), allow_defaults=True)

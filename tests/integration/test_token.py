@@ -22,7 +22,7 @@ TOKENS = {
 
 pytestmark = pytest.mark.xdist_group("token")  # the runs are made once
 
-# One DAG for each connection, in a process of its own, as its logs are set up when Airflow is imported.
+# One DAG per connection, each in a separate process, because logs are set up when Airflow is imported.
 _RUNS = """
 import sys, os
 import tests.conftest

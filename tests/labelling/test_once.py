@@ -73,7 +73,7 @@ def test_two_runs_of_a_task_at_once_return_the_same_object(kind: str, turns: lis
     form = dict(PROJECT) if kind == "projects" else {**POOL, "project_id": project_in(toloka)}
     flows: list[Flow[Any]] = [getattr(API, kind).ensure(form, key="k") for _ in range(2)]
     one, other = toloka.run_together(flows, iter(turns))
-    # Who looks while the other's request is under way has an object of its own: nobody uses it, and a warning names it.
+    # A search while the other request is in flight creates a second object: it is unused, and a warning names it.
     assert one.id == other.id
 
 

@@ -1,4 +1,4 @@
-"""A Toloka in memory, with a clock of its own: the emulator's application without a network, and with faults."""
+"""A Toloka in memory, with its own clock: the emulator's application without a network, with faults."""
 
 from __future__ import annotations
 

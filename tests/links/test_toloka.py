@@ -1,4 +1,4 @@
-"""The extra links, as Airflow gives them to whoever looks at a task, after each way in which a task can go."""
+"""The extra links that Airflow shows for a task, after each possible course of the task."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def everybody_is_admin() -> Iterator[None]:
 
 @functools.cache
 def rest_api() -> Any:
-    """Give a client of Airflow's REST API, which its pages read from."""
+    """Return a client of Airflow's REST API, which its pages use."""
     from airflow.api_fastapi.app import create_app
     from fastapi.testclient import TestClient
 
@@ -51,7 +51,7 @@ def rest_api() -> Any:
 
 
 def shown(dag: Any, ran: Run) -> dict[str, str]:
-    """Give the links that the task's page shows, by what is on the buttons."""
+    """Return the links on the task's page, by button."""
     if AIRFLOW_V_3_0_PLUS:
         path = f"/api/v2/dags/{dag.dag_id}/dagRuns/{ran.dag_run.run_id}/taskInstances/task/links"
         found = rest_api().get(path).json()["extra_links"]

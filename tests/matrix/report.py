@@ -34,7 +34,7 @@ class Pair:
 
     @property
     def is_bad(self) -> bool:
-        """Whether something is to be mended."""
+        """Whether something has to be fixed."""
         return self.outcome == "failed" and self.airflow != MAY_FAIL
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Pair:
 
 
 def table(pairs: Iterable[Pair]) -> str:
-    """Give the README's table: a row for each Airflow, a column for each Python."""
+    """Return the README's table: a row for each Airflow, a column for each Python."""
     outcomes = {(pair.airflow, pair.python): pair.outcome for pair in pairs}
     airflows = list(dict.fromkeys(airflow for airflow, _ in outcomes))
     pythons = sorted({python for _, python in outcomes})
@@ -56,10 +56,10 @@ def table(pairs: Iterable[Pair]) -> str:
 
 
 def main(report: Path) -> int:
-    """Tell how it went; with ``WRITE_TABLES=1``, write the README's table.
+    """Report the results; with ``WRITE_TABLES=1``, write the README's table.
 
     :param report: the file that ``nox --report`` has written.
-    :returns: the exit status: 0 if nothing is to be mended.
+    :returns: the exit status; 0: nothing has to be fixed.
     """
     pairs = [Pair.from_nox(session) for session in json.loads(report.read_text())["sessions"]]
     print("", "The wheel:", *pairs, sep="\n")

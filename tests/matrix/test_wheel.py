@@ -52,7 +52,7 @@ def test_airflow_gets_the_provider() -> None:
 
 
 def form_of_airflow_2() -> dict[str, Any]:
-    """Give the form's fields as its server has them."""
+    """Return the form's fields as the server has them."""
     from airflow.providers_manager import ProvidersManager
 
     manager = ProvidersManager()
@@ -71,7 +71,7 @@ def form_of_airflow_2() -> dict[str, Any]:
 
 
 def form_of_airflow_3() -> dict[str, Any]:
-    """Give the form's fields as the page asks the server for them."""
+    """Return the form's fields as the page requests them."""
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
     [meta] = [meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == "toloka"]

@@ -63,7 +63,7 @@ def ids(projects: list[dict[str, Any]]) -> list[str]:
 
 
 def archived_since(toloka: TolokaEmulator, before: dict[str, Any]) -> set[Any]:
-    """Give the projects whose state, or whose pools' or trainings' state, is another one than before."""
+    """Return the projects whose status, or whose pools' or trainings' status, has changed."""
     now = toloka.state()
     return {
         row.get("project_id", row["id"])

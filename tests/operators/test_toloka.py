@@ -140,7 +140,7 @@ print("ended", task.state, task.result)
 
 
 def test_runs_at_the_same_time_share_one_operation(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both look before either of them submits."""
+    """Both read the state before either of them submits."""
     patient = toloka.connection | {"extra": {"retries": 1, "timeout": 300}}  # the other one takes its time to begin
     monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(patient))
     looked = toloka.fault("GET /projects/1001", times=2, hold=True)

@@ -1,4 +1,4 @@
-"""What goes wrong while many wait: it ends no wait that it need not end, and is told to those whom it concerns."""
+"""Errors while many wait: they end only the waits that they have to, and are reported to the waits that they affect."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_list_that_always_fails_makes_nobody_fail(failure: Answer) -> None:
         toloka.spoil = spoil_list(failure)
         operations = [toloka.add(20 + number) for number in range(MANY)]
         assert set((await toloka.wait(*operations)).values()) == {"SUCCESS"}
-        # The looks by id are quicker than once a minute meanwhile.
+        # In the meantime, reads by id are more frequent than once a minute.
         assert toloka.clock() < 20 + MANY + 10
 
     quickly(finds)()
@@ -155,7 +155,7 @@ async def test_intervals_that_cannot_be_made_fail_their_own_caller(toloka: Tolok
     assert list((await other).values()) == ["SUCCESS"]
 
 
-# What is told of an outage
+# How outages are reported
 
 
 @pytest.mark.parametrize("count", [1, MANY])

@@ -193,7 +193,7 @@ def test_json_can_be_read_again() -> None:
 
 
 def shown(markdown: str) -> str:
-    """Give what a reader sees of Markdown."""
+    """Return what a reader of rendered Markdown sees."""
     page = Html(MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(markdown))
     assert {tag for tag, _ in page.tags} <= {
         "p",

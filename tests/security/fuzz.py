@@ -1,4 +1,4 @@
-"""Whatever bytes come back, a call gives its typed result or raises one of this package's errors: nothing else.
+"""Whatever a response contains, a call returns its typed result or raises one of this package's errors.
 
 ``make fuzz INPUTS=200000`` runs it: ``python -m tests.security.fuzz INPUTS [SEED]``. Most answers are mutations of
 valid ones; the rest comes from JSON's darker corners, or is no JSON at all. Each input goes the whole way: the flow of
@@ -206,7 +206,7 @@ SAMPLES = _samples()
 
 
 def mutated(draw: random.Random, told: Any, changes: int) -> Any:
-    """Change a valid answer in so many places."""
+    """Change a valid response in this many places."""
     told = copy.deepcopy(told)
     for _ in range(changes):
         where = told
@@ -303,7 +303,7 @@ def spoiled(draw: random.Random, body: bytes) -> bytes:
 
 
 def example_of(request: Request) -> str:
-    """Give the name of the valid answer to a request."""
+    """Return the name of the valid answer to a request."""
     if request.method == "POST":
         return "operation"
     parts = request.path.strip("/").split("/")
@@ -406,14 +406,14 @@ def store(told: Any) -> None:
 
 
 def main(inputs: int, seed: int) -> int:
-    """Run so many inputs; give the exit status."""
+    """Run this many inputs; return the exit status."""
     logging.disable()
     started = time.monotonic()
     ended: Counter[str] = Counter()
     names = list(CALLS)
     for number in range(inputs):
         name = names[number % len(names)]
-        # Each input has a seed of its own, so that it can be run again alone.
+        # Each input has its own seed, so that it can be run again separately.
         draw = random.Random(f"{seed}/{number}")  # noqa: S311 - not for cryptography
         try:
             ended[run_one(draw, name)] += 1

@@ -1,4 +1,4 @@
-"""All parts of an Airflow, as ``airflow standalone`` runs them, on SQLite; each of them tells all that it can."""
+"""All components of an Airflow, as ``airflow standalone`` runs them, on SQLite and at log level DEBUG."""
 
 from __future__ import annotations
 
@@ -114,6 +114,6 @@ class Standalone:
             return database.execute(query).fetchall()
 
     def tables(self) -> dict[str, list[tuple[object, ...]]]:
-        """Give all rows of all tables."""
+        """Return all rows of all tables."""
         names = self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {str(name): self.rows(f'SELECT * FROM "{name}"') for (name,) in names}  # noqa: S608

@@ -36,7 +36,7 @@ CODE = [
 
 @pytest.fixture(scope="module")
 def open_emulator() -> Iterator[TolokaEmulator]:
-    # A day passes between two looks at its clock: no quota is used up.
+    # A day passes between two reads of its clock, so no quota is used up.
     clock = itertools.count(1_700_000_000, 86_400)
     with TolokaEmulator("demo", admin=True, requests_per_second=0, clock=lambda: next(clock)) as emulator:
         yield emulator

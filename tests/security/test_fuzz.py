@@ -23,7 +23,7 @@ def test_nothing_but_results_and_our_errors(seed: int, capsys: pytest.CaptureFix
     assert fuzz.main(INPUTS, seed) == 0
     said = capsys.readouterr().out
     assert f"{INPUTS} inputs of seed {seed} " in said
-    # Neither all refused nor all accepted: then it would look at one half only.
+    # Neither all refused nor all accepted: otherwise, only one half would be tested.
     for how in ("TolokaInvalidAnswerError", "TolokaConflictError", "Operation", "Project", "list", "Snapshot"):
         assert f"  {how}\n" in said
 

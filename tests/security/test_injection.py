@@ -191,7 +191,7 @@ def test_what_is_no_pattern_is_refused(toloka: TolokaEmulator, pattern: Any) -> 
 
 
 def test_names_of_toloka_stay_names(toloka: TolokaEmulator) -> None:
-    """They stand in tables, XComs and arguments of mapped tasks, and are neither lines nor templates there."""
+    """They occur in tables, XComs and arguments of mapped tasks, and are neither lines nor templates there."""
     toloka.load({"projects": []})
     toloka.add_project(EVIL, id="7", created="2020-01-01T00:00:00")
     toloka.add_pool("7", id="9", private_name=EVIL, created="2020-01-01T00:00:00")
@@ -207,7 +207,7 @@ def test_names_of_toloka_stay_names(toloka: TolokaEmulator) -> None:
     refused = ran.tasks["archive", 0]
     assert refused.state == "failed"
     assert "pool 9 'Cats\\r\\n[2026-01-01T00:00:00] ERROR - \\x1b[2J" in refused.error
-    # The error's own lines: what stands in the way, each on a line, and the remedy.
+    # The error's own lines: each obstacle on a line, and the remedy.
     assert all(line.isprintable() for line in refused.error.splitlines())
     assert sum("Cats" in line for line in refused.error.splitlines()) == 1
     _is_clean(ran.log)

@@ -37,7 +37,7 @@ NAMES = ("of_environment", "of_database", "of_extra", "refused")
 
 
 def forms(token: str) -> set[bytes]:
-    """Give the token as it is, and as it is written where it is escaped or encoded."""
+    """Return the token in plain, escaped and encoded forms."""
     texts = {
         token,
         json.dumps(token)[1:-1],
@@ -67,7 +67,7 @@ class Leaks:
         self.tasks = tasks
 
     def of(self, token: str) -> set[str]:
-        """Tell where a token is found."""
+        """Return where a token is found."""
         return {where for where, told in self.seen.items() for form in forms(token) if form in told}
 
 
@@ -97,7 +97,7 @@ def leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leaks]:
         with airflow.running():
             airflow.unpause()
             waiting = "SELECT count(*) FROM task_instance WHERE task_id LIKE '%_waits' AND state = 'deferred'"
-            # Those with a refused token never come to wait: the trigger tells that at once.
+            # Waits with a refused token never start: the trigger reports it immediately.
             until("the sensors wait", lambda: _is(airflow, waiting, len(NAMES) - 1), 600)
             triggers = airflow.rows("SELECT kwargs FROM trigger")
             toloka.load(_without_waiting(toloka.state()))
@@ -216,7 +216,7 @@ def test_the_search_finds_what_there_is() -> None:
 
 
 def objects(token: str) -> Iterator[Any]:
-    """Give one of every class of this package that holds a token, or what holds one."""
+    """Return an instance of every class that holds a token, directly or indirectly."""
     from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient, api
     from airflow_provider_toloka.client import config as settings
     from airflow_provider_toloka.client import responses as answers

@@ -42,7 +42,7 @@ def looks_at(toloka: TolokaEmulator, operation_id: str) -> list[float]:
 
 @contextmanager
 def finishing_after(toloka: TolokaEmulator, operation_id: str, looks: int) -> Iterator[None]:
-    """Let an operation finish as soon as it was looked at so often."""
+    """Finish an operation as soon as it was polled this often."""
     is_over = threading.Event()
 
     def finish() -> None:

@@ -16,7 +16,7 @@ __all__ = ["errors_are_retrieved", "logged", "reads", "until"]
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Give all that was logged: of a trigger, Airflow 3 prints it, and Airflow 2 logs it as all else is."""
+    """Return everything that was logged; Airflow 3 prints a trigger's log, and Airflow 2 logs it as usual."""
     printed: list[str] = []
 
     def text() -> str:
@@ -28,7 +28,7 @@ def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the ids of the connections that were read, in their order."""
+    """Return the ids of the connections that were read, in their order."""
     ids: list[str] = []
     read = TolokaHook.read_async_client
 
@@ -41,7 +41,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait for a condition."""
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - it is not told when another side has come so far
             await asyncio.sleep(0.02)

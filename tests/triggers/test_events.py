@@ -1,4 +1,4 @@
-"""The event trigger, run on an event loop of its own against the emulator."""
+"""The event trigger, in its own event loop against the emulator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Store:
 
 
 class Watch:
-    """A trigger at work, and the events that it has given."""
+    """A running trigger, and its events."""
 
     def __init__(self, trigger: OperationFinishedTrigger) -> None:
         self.trigger = trigger
@@ -69,7 +69,7 @@ def lists(toloka: TolokaEmulator) -> int:
 
 
 async def listed(toloka: TolokaEmulator, times: int = 2) -> None:
-    """Wait until the list has been read, from now on, so many times."""
+    """Wait until the list has been read this many times from now on."""
     before = lists(toloka)
     await until(lambda: lists(toloka) >= before + times)
 

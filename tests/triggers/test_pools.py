@@ -24,7 +24,7 @@ def toloka(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
 
 
 def closed(id_: str, seconds: float, reason: str = "COMPLETED", project_id: str = "1") -> dict[str, Any]:
-    """Make a pool that closes so many seconds from now."""
+    """Create a pool that closes in this many seconds."""
     at = datetime.now(UTC) + timedelta(seconds=seconds)
     return {
         "id": id_,
@@ -53,7 +53,7 @@ async def events(trigger: PoolClosedTrigger, count: int) -> list[dict[str, Any]]
 async def test_it_fires_for_each_pool_that_closes_in_their_order(toloka: TolokaEmulator) -> None:
     load(toloka, closed("1", -3600), closed("3", -10), closed("2", -20, "MANUAL"), closed("4", -5, "FOR_UPDATE"))
     heard = await events(PoolClosedTrigger(poll_interval=0.05, look_back=60), 3)
-    # The last of several is told once more.
+    # The last of several is reported once more.
     assert [(one["pool_id"], one["last_close_reason"]) for one in heard] == [
         ("2", "MANUAL"), ("3", "COMPLETED"), ("3", "COMPLETED"),
     ]  # fmt: skip

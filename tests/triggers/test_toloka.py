@@ -1,4 +1,4 @@
-"""The trigger, run on an event loop of its own against the emulator."""
+"""The trigger, in its own event loop against the emulator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def trigger_of(*operation_ids: str, **arguments: Any) -> OperationTrigger:
 
 
 async def event_of(*operation_ids: str, **arguments: Any) -> dict[str, Any]:
-    """Give the payload of its one event, as it is after its way through the database."""
+    """Return the payload of the only event, after a round trip through the database."""
     events = [event async for event in trigger_of(*operation_ids, **arguments).run()]
     (event,) = events
     payload: dict[str, Any] = json.loads(json.dumps(event.payload))

@@ -1,8 +1,8 @@
 
 "use strict";
 (() => {
-  // All rows are in the page, for readers and printers without scripts. Of many thousand, only some are kept in the
-  // document at a time, which keeps it quick.
+  // The page contains all rows, for readers and printers without scripts. Of many thousands, only some are in the
+  // document at a time, which keeps it fast.
   const PORTION = 500;
   const table = document.getElementById("table");
   const body = table.tBodies[0];
@@ -74,7 +74,7 @@
   const controls = document.getElementById("controls");
   controls.addEventListener("submit", (event) => event.preventDefault());
   controls.hidden = false;
-  // Paper has no buttons: print all that match.
+  // Print all matching rows.
   addEventListener("beforeprint", () => show(matching.length));
   addEventListener("afterprint", () => show(limit));
   show(limit);

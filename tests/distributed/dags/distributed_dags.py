@@ -56,7 +56,7 @@ with new_dag("archive_mapped") as archive_mapped:
 
     @task
     def projects(**context: Any) -> list[str]:
-        """Give the projects that the run is for."""
+        """Return the projects that the run is for."""
         ids: list[str] = context["dag_run"].conf["project_ids"]
         return ids
 

@@ -1,6 +1,6 @@
 """The DAGs whose runs are disturbed: one for each way to wait. A run's conf says which case it is.
 
-Each case has a connection of its own, which bears its name, so that the emulator can tell its requests from others.
+Each case has its own connection with its name, so that the emulator can identify its requests.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def add_tasks(name: str, ways: dict[str, bool]) -> None:
         TolokaArchiveProjectOperator(
             task_id=f"{name}_echo_{way}", project_id=f"{9000 + CONNECTIONS.index(name)}", **more
         )
-    # It waits until the test has looked at the rows of triggers.
+    # It waits until the test has read the rows of triggers.
     OperationSensor(
         task_id=f"{name}_waits", operation_id="a1", toloka_conn_id=name, deferrable=True, poke_interval=1, timeout=3600
     )
