@@ -89,14 +89,14 @@ class LineageMixin:
         """
         self._lineage = replace(self._lineage or Lineage(), **facts)
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:  # noqa: ARG002
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
         """Return what the task did; the OpenLineage provider calls this.
 
         :param task_instance: the task instance.
         """
         return None if self._lineage is None else _to_openlineage(self._lineage)
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return what the task did before it failed; the OpenLineage provider calls this.
 
         :param task_instance: the task instance.
@@ -104,7 +104,7 @@ class LineageMixin:
         return self.get_openlineage_facets_on_complete(task_instance)
 
 
-def _to_openlineage(lineage: Lineage) -> OperatorLineage:
+def _to_openlineage(lineage: Lineage) -> OperatorLineage[Any, Any]:
     from airflow.providers.common.compat.openlineage.facet import ExternalQueryRunFacet
     from airflow.providers.openlineage.extractors import OperatorLineage
 

@@ -68,7 +68,7 @@ def airflow_database() -> None:
 @pytest.fixture(autouse=True)
 def _no_scheduler_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let triggers fire at once: ``dag.test()`` has no scheduler that would have to see that the worker has left."""
-    for module in ("_task", "sensors.toloka"):
+    for module in ("_settling", "_task", "sensors.toloka", "sensors.pool"):
         monkeypatch.setattr(f"airflow_provider_toloka.{module}.settling_seconds", lambda: 0.0)
 
 

@@ -17,7 +17,7 @@ from typing import Self
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
-from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ class PoolPoller:
         self._walks = 0
         self._observer = client.api.observer
         self._outage = Outage("Polling pools", observer=self._observer)
+        #: When Toloka last refused the token, in the event loop's time; None: never.
+        self.refused_at: float | None = None
 
     @property
     def trouble(self) -> TolokaApiError | None:
@@ -150,6 +152,7 @@ class PoolPoller:
             try:
                 requests = await self._poll(waits, started)
             except Exception as error:  # noqa: BLE001 - every error has to reach the waits
+                self._note_refusal(error)
                 for wait in self._all():
                     wait.over.set_exception(error)
                 continue
@@ -203,6 +206,7 @@ class PoolPoller:
         except TolokaApiError as error:
             wait.times_unknown += isinstance(error, TolokaNotFoundError)
             if ends_wait(error, times_unknown=wait.times_unknown):
+                self._note_refusal(error)
                 if not wait.over.done():
                     wait.over.set_exception(error)
             else:
@@ -212,6 +216,10 @@ class PoolPoller:
         wait.times_unknown, wait.last = 0, pool
         if wait.is_over(pool) and not wait.over.done():
             wait.over.set_result(pool)
+
+    def _note_refusal(self, error: Exception) -> None:
+        if isinstance(error, TolokaAuthenticationError):
+            self.refused_at = asyncio.get_running_loop().time()
 
     def _heard(self) -> None:
         self._outage.worked(asyncio.get_running_loop().time())

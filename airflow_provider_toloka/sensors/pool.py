@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
-    BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
 
 from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import Deadline, failing_at_once
 from airflow_provider_toloka.client.models import Pool
 from airflow_provider_toloka.client.resources import POOL
@@ -23,6 +24,7 @@ from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.closing import check_reasons, outcome
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._labelling import link_to
+from airflow_provider_toloka.sensors._base import TolokaSensor
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 _UNCHECKED = ("ACTIVE", "SUBMITTED")
 
 
-class TolokaPoolSensor(BaseSensorOperator):
+class TolokaPoolSensor(TolokaSensor):
     """Waits until a pool is closed (API: ``GET /pools/{id}``).
 
     A pool that closes for another reason than those asked for fails the task immediately, and the message says what to
@@ -110,11 +112,13 @@ class TolokaPoolSensor(BaseSensorOperator):
 
         :param event: the event of ``PoolTrigger``.
         :returns: ``{"pool_id": …, "status": …, "last_close_reason": …}``.
-        :raises AirflowFailException: the pool closed for another reason, or an error ended the wait.
+        :raises AirflowFailException: the pool closed for another reason, or a permanent error ended the wait.
+        :raises TolokaError: another error ended the wait.
         :raises AirflowSensorTimeout: it did not close in time.
         """
         if "error" in event:
-            raise AirflowFailException(str(error_from_json(event["error"])))
+            with failing_at_once():
+                raise error_from_json(event["error"])
         pool = Pool.from_json(event["pool"]) if event["pool"] else None
         if pool is not None:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
@@ -156,6 +160,7 @@ class TolokaPoolSensor(BaseSensorOperator):
             answers_checked=self.answers_checked,
             poll_interval=self.poke_interval,
             deadline=deadline.at,
+            not_before=time.time() + settling_seconds(),
         )
 
 

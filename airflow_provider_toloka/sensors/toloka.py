@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
-    BaseSensorOperator,
     PokeReturnValue,
     conf,
 )
@@ -31,6 +30,7 @@ from airflow_provider_toloka.client.resources import WITH_A_PAGE
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, push_links
+from airflow_provider_toloka.sensors._base import TolokaSensor
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _A_DAY = 86_400.0
 
 
-class OperationSensor(BaseSensorOperator):
+class OperationSensor(TolokaSensor):
     """Poke Toloka's ``/operations`` until one operation, or each of several, has succeeded.
 
     Returns the finished operation, or the list of them, as XCom. An operation that ended as ``FAIL`` fails the task at

@@ -9,9 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.common.compat.triggers import BaseEventTrigger
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import backing_off
@@ -19,11 +18,12 @@ from airflow_provider_toloka.client.models import CLOSED, SUCCESS, Operation, Po
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.waiting import ends_wait, time_left
 from airflow_provider_toloka.client.work import SUBMITTED
-from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
+from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.labelling.closing import check_reasons, outcome
 from airflow_provider_toloka.polling.pools import PoolPoller
 from airflow_provider_toloka.polling.subscription import Cursor
-from airflow_provider_toloka.triggers.sharing import read_settings, shared_client, shared_poller
+from airflow_provider_toloka.triggers.sharing import read_settings, shared_client
+from airflow_provider_toloka.triggers.task import TaskTrigger
 
 _LONGEST_PAUSE = 300.0
 #: Airflow starts a run for the first of several events that come at once; after so many seconds they are in its
@@ -32,7 +32,7 @@ _SETTLED = 10.0
 UNCHECKED = ("ACTIVE", SUBMITTED)
 
 
-class PoolTrigger(BaseTrigger):
+class PoolTrigger(TaskTrigger):
     """Waits until a pool is closed, or the deadline has passed.
 
     It always ends with one event: ``{"pool": {…}, "deadline": …, "trouble": …}`` with the pool as it was last seen, or
@@ -45,6 +45,7 @@ class PoolTrigger(BaseTrigger):
     :param answers_checked: whether to wait until no assignment is ``ACTIVE`` or ``SUBMITTED``.
     :param poll_interval: seconds between two polls.
     :param deadline: when to give up, in seconds since the epoch; None: never.
+    :param not_before: when a triggerer may get the event at the earliest; see ``OperationTrigger``.
     """
 
     def __init__(
@@ -57,9 +58,9 @@ class PoolTrigger(BaseTrigger):
         answers_checked: bool = False,
         poll_interval: float = 60.0,
         deadline: float | None = None,
+        not_before: float | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.toloka_conn_id = toloka_conn_id
+        super().__init__(toloka_conn_id=toloka_conn_id, not_before=not_before)
         self.pool_id = pool_id
         self.reasons = list(reasons)
         self.last_started = last_started
@@ -71,30 +72,30 @@ class PoolTrigger(BaseTrigger):
         """Return the path of the class, and its arguments as plain JSON values."""
         names = (
             "toloka_conn_id", "pool_id", "reasons", "last_started", "answers_checked", "poll_interval", "deadline",
+            "not_before",
         )  # fmt: skip
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and return the event."""
-        try:
-            settings = await read_settings(self.toloka_conn_id)
-            async with shared_poller(settings, self.toloka_conn_id, PoolPoller) as pools:
-                pool = await pools.wait_for(
-                    self.pool_id,
-                    last_started=datetime.fromisoformat(self.last_started) if self.last_started else None,
-                    interval=self.poll_interval,
-                    seconds=None if self.deadline is None else self.deadline - time.time(),
-                    is_over=lambda one: outcome(one, self.reasons).is_over,
-                )
-                if self.answers_checked and pool is not None and outcome(pool, self.reasons).is_over:
-                    await self._until_checked(pools.client)
-                trouble = str(pools.trouble) if pools.trouble else None
-        except TolokaError as error:
-            yield TriggerEvent({"error": error.to_json()})
-        except (ValueError, AirflowNotFoundException) as error:
-            yield TriggerEvent({"error": {"class": type(error).__name__, "message": str(error)}})
-        else:
-            yield TriggerEvent({"pool": pool and _pool_json(pool), "deadline": self.deadline, "trouble": trouble})
+    async def wait(self) -> dict[str, Any]:
+        """Return the event of a wait that ended without an error."""
+
+        async def poll(pools: PoolPoller) -> dict[str, Any]:
+            pool = await pools.wait_for(
+                self.pool_id,
+                last_started=datetime.fromisoformat(self.last_started) if self.last_started else None,
+                interval=self.poll_interval,
+                seconds=None if self.deadline is None else self.deadline - time.time(),
+                is_over=lambda one: outcome(one, self.reasons).is_over,
+            )
+            if self.answers_checked and pool is not None and outcome(pool, self.reasons).is_over:
+                await self._until_checked(pools.client)
+            return {"pool": pool and _pool_json(pool), "trouble": str(pools.trouble) if pools.trouble else None}
+
+        return await self.with_poller(PoolPoller, poll)
+
+    def always(self) -> dict[str, Any]:
+        """Return what every event has, also after an error."""
+        return {"deadline": self.deadline}
 
     async def _until_checked(self, client: AsyncTolokaClient) -> None:
         """Wait until all answers are accepted or rejected, or the deadline has passed."""

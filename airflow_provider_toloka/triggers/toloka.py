@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError
 from airflow_provider_toloka.polling.endings import Outcome
 from airflow_provider_toloka.polling.poller import Poller
 from airflow_provider_toloka.triggers.packing import pack, unpack
-from airflow_provider_toloka.triggers.sharing import read_settings, shared_poller
-
-#: However wrong the clocks are: the event does not come later than so many seconds for the sake of ``not_before``.
-_LONGEST_HOLD = 30.0
+from airflow_provider_toloka.triggers.task import TaskTrigger
 
 
-class OperationTrigger(BaseTrigger):
+class OperationTrigger(TaskTrigger):
     """Wait until all operations have finished, or one has failed, or the deadline has passed.
 
     The trigger always ends with one event. It tells what is known of each operation, finished or not, and which have
@@ -72,8 +66,7 @@ class OperationTrigger(BaseTrigger):
         carry: Any = None,
         packed: str | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.toloka_conn_id = toloka_conn_id
+        super().__init__(toloka_conn_id=toloka_conn_id, not_before=not_before)
         self.operation_ids = list(operation_ids)
         self.groups = groups
         self.submitted = submitted
@@ -81,7 +74,6 @@ class OperationTrigger(BaseTrigger):
         self.longest_interval = longest_interval
         self.deadline = deadline
         self.limit = limit
-        self.not_before = not_before
         self.gather = gather
         self.fail_fast = fail_fast
         self.carry = carry
@@ -108,51 +100,37 @@ class OperationTrigger(BaseTrigger):
             },
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and return the event."""
-        started = time.time()
-        try:
-            event = self._event(await self._wait())
-        except Exception as error:  # noqa: BLE001 - a trigger that raises fails its task without a word
-            event = {"error": _error_json(error)}
-        trigger_id: Any = self.trigger_id
-        # Only a triggerer gives an id; ``dag.test`` has no scheduler that this could be too early for.
-        if self.not_before is not None and trigger_id is not None:
-            await asyncio.sleep(held_until(self.not_before, started) - time.time())
-        yield TriggerEvent({**event, "deadline": self.deadline, "limit": self.limit, "carry": self.carry})
-
-    async def _wait(self) -> Outcome:
+    async def wait(self) -> dict[str, Any]:
+        """Return the event of a wait that ended without an error."""
         groups = list(self.groups.values()) if self.groups else [self.operation_ids]
         longest = self.longest_interval or self.poll_interval
-        left = None if self.deadline is None else self.deadline - time.time()
         if not any(groups):
+            left = self._seconds_left()
             await asyncio.sleep(longest if left is None else min(longest, left))
-            return Outcome({})
+            return self._event(Outcome({}))
         submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
-        settings = await read_settings(self.toloka_conn_id)
-        while True:
-            async with shared_poller(settings, self.toloka_conn_id, Poller) as poller:
-                try:
-                    outcome = await poller.wait_for_any(
-                        groups,
-                        submitted={id_: submitted for group in groups for id_ in group},
-                        intervals=lambda: backing_off(self.poll_interval, longest),
-                        seconds=None if self.deadline is None else self.deadline - time.time(),
-                        fail_fast=self.fail_fast,
-                        gather=self.gather if self.groups else 0.0,
-                        empty_after=longest,
-                        on_change=self._log_change,
-                        on_outage=self._log_outage,
-                    )
-                except TolokaAuthenticationError as error:
-                    refusal, since = error, poller.refused_at
-                else:
-                    return outcome
-            again = await read_settings(self.toloka_conn_id, since=since)
-            if again == settings:
-                raise refusal
-            self.log.warning("Toloka refused the token; connection %r has changed since", self.toloka_conn_id)
-            settings = again
+
+        async def poll(poller: Poller) -> Outcome:
+            return await poller.wait_for_any(
+                groups,
+                submitted={id_: submitted for group in groups for id_ in group},
+                intervals=lambda: backing_off(self.poll_interval, longest),
+                seconds=self._seconds_left(),
+                fail_fast=self.fail_fast,
+                gather=self.gather if self.groups else 0.0,
+                empty_after=longest,
+                on_change=self._log_change,
+                on_outage=self._log_outage,
+            )
+
+        return self._event(await self.with_poller(Poller, poll))
+
+    def always(self) -> dict[str, Any]:
+        """Return what every event has, also after an error."""
+        return {"deadline": self.deadline, "limit": self.limit, "carry": self.carry}
+
+    def _seconds_left(self) -> float | None:
+        return None if self.deadline is None else self.deadline - time.time()
 
     def _event(self, outcome: Outcome) -> dict[str, Any]:
         if not self.groups:
@@ -174,18 +152,3 @@ class OperationTrigger(BaseTrigger):
 
     def _log_outage(self, level: int, line: str) -> None:
         self.log.log(level, "%s", line)
-
-
-def held_until(not_before: float, started: float) -> float:
-    """Return until when a trigger keeps its event, in seconds since the epoch.
-
-    :param not_before: the argument, by the worker's clock.
-    :param started: when the trigger began to run, by this machine's clock.
-    """
-    return min(not_before, started + _LONGEST_HOLD)
-
-
-def _error_json(error: Exception) -> dict[str, Any]:
-    if isinstance(error, TolokaError):
-        return error.to_json()
-    return {"class": type(error).__name__, "message": str(error)}

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, error_from_json
 from airflow_provider_toloka.triggers.packing import pack, unpack
-from airflow_provider_toloka.triggers.toloka import OperationTrigger, held_until
+from airflow_provider_toloka.triggers.task import held_until
+from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from tests.triggers.conftest import until
 
 

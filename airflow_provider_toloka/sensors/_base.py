@@ -1,0 +1,21 @@
+"""What the sensors have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator
+
+from airflow_provider_toloka import _settling
+
+
+class TolokaSensor(BaseSensorOperator):
+    """The base of the sensors: in mode ``reschedule``, it is not started again before Airflow can handle that.
+
+    Airflow fails a task that it starts again before the scheduler has seen that the worker is done with it, such as
+    one with a ``poke_interval`` of 5 seconds (apache/airflow issue 67287).
+    """
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        interval: float = super()._get_next_poke_interval(*args, **kwargs)
+        return max(interval, _settling.settling_seconds()) if self.reschedule else interval
