@@ -218,7 +218,7 @@ async def test_a_trigger_of_several_assets_works_without_a_cursor_and_says_so(
         await listed(toloka)
         operation = finish(toloka)
         await until(lambda: watch.ids == [operation])
-    assert "No cursor is kept" in logged()
+    assert "No position is stored" in logged()
 
 
 async def test_watchers_of_one_connection_share_the_list(toloka: TolokaEmulator) -> None:
