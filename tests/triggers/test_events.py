@@ -81,7 +81,7 @@ def finish(toloka: TolokaEmulator, type_: str = "POOL.CLOSE", status: str = "SUC
     return operation
 
 
-async def test_fires_for_an_operation_whoever_started_it(toloka: TolokaEmulator) -> None:
+async def test_fires_for_an_operation_of_any_origin(toloka: TolokaEmulator) -> None:
     async with watching() as watch:
         await listed(toloka)
         pool = toloka.add_pool("1001", status="OPEN")["id"]
