@@ -12,7 +12,9 @@ from airflow_provider_toloka.emulator import TolokaEmulator
 from tests.e2e.pages import Param, Ui
 
 DAG = "toloka_approved_cleanup"
-PREVIEW = Param(True, "List the stale projects; ask nobody, and change nothing.", False, title="Only preview")
+PREVIEW = Param(
+    True, "Only list the stale projects; do not ask for approval, and change nothing.", False, title="Only preview"
+)
 TITLES = ("Days without activity", "Name pattern", "Excluded projects", "Pools and trainings", "Limit", "Only preview")
 #: An approver should see these names, and not what Markdown makes of them.
 NASTY = "*stars* _lines_ [a link](http://example.com) <b>bold</b> `code` a|b"
