@@ -53,7 +53,7 @@ def stored_asset(airflow_database: None) -> None:  # noqa: ARG001 - it has to be
 
 
 def extra_of(run: Run) -> dict[str, Any]:
-    """Give the extra of the event of a run."""
+    """Return the extra of a run's event."""
     from airflow.utils.session import create_session
 
     models = import_module("airflow.models.asset" if AIRFLOW_V_3_0_PLUS else "airflow.models.dataset")

@@ -43,7 +43,7 @@ class Traced:
     events: dict[str, dict[str, Any]]
 
     def external(self, task: str) -> str:
-        """Give the operation id that an event tells."""
+        """Return the operation id in an event."""
         facet = self.events[task]["run"]["facets"]["externalQuery"]
         assert facet["source"] == self.source
         operation_id: str = facet["externalQueryId"]
@@ -51,11 +51,11 @@ class Traced:
         return operation_id
 
     def datasets(self, task: str, side: str) -> list[tuple[str, str]]:
-        """Give the names of the inputs or outputs that an event tells."""
+        """Return the names of the inputs or outputs in an event."""
         return [(one["namespace"], one["name"]) for one in self.events[task][side]]
 
     def changes(self, task: str) -> list[str]:
-        """Give how the outputs have changed."""
+        """Return the changes of the outputs."""
         return [one["facets"]["lifecycleStateChange"]["lifecycleStateChange"] for one in self.events[task]["outputs"]]
 
 

@@ -69,17 +69,17 @@ class StatsD:
                 self.received[name].append((value, dict(tag.split("=") for tag in tags)))
 
     def names(self) -> set[str]:
-        """Give the names of this package's metrics."""
+        """Return the names of this package's metrics."""
         return {name.removeprefix("airflow.") for name in self.received if name.startswith("airflow.toloka.")}
 
     def total(self, name: str, **tags: str) -> int:
-        """Give what a counter comes to."""
+        """Return the sum of a counter."""
         own = [value for value, has in self.received[f"airflow.{name}"] if tags.items() <= has.items()]
         assert all(value.endswith("|c") for value in own)
         return sum(int(value.removesuffix("|c")) for value in own)
 
     def values(self, name: str, kind: str, **tags: str) -> list[float]:
-        """Give the values of a gauge (``g``) or of a duration (``ms``)."""
+        """Return the values of a gauge (``g``) or of a duration (``ms``)."""
         own = [value for value, has in self.received[f"airflow.{name}"] if tags.items() <= has.items()]
         assert all(value.endswith(f"|{kind}") for value in own)
         return [float(value.removesuffix(f"|{kind}")) for value in own]
@@ -87,7 +87,7 @@ class StatsD:
 
 @pytest.fixture(scope="module")
 def statsd(tmp_path_factory: pytest.TempPathFactory) -> StatsD:
-    """Give what a server received from a task, from a batch and from a triggerer."""
+    """Return a server's data from a task, a batch and a triggerer."""
     log = tmp_path_factory.mktemp("metrics") / "triggerer.log"
     with StatsD() as server, TolokaEmulator(operation_seconds=0.3) as toloka:
         project = toloka.add_project("Secret name")

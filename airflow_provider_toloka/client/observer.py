@@ -1,4 +1,4 @@
-"""What clients and pollers report about their work, so that it can be measured. No I/O, and no rules."""
+"""Reports of clients and pollers about their work, for metrics. No I/O, and no rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: What a poller waits for.
 Awaited: TypeAlias = Literal["operations", "pools"]
-#: What became of a project that was to be archived.
+#: The outcome of archiving a project.
 ProjectOutcome: TypeAlias = Literal["archived", "failed"]
 
 
@@ -22,43 +22,43 @@ class Observer:
     """
 
     def answered(self, answer: Answer, *, seconds: float, rate: float) -> None:
-        """Receive what came of a request.
+        """Receive the result of a request.
 
-        :param answer: the response, or what happened in its place.
-        :param seconds: how long the request took, without the wait for its turn.
-        :param rate: how many requests may be sent in a second now.
+        :param answer: the response, or the failure.
+        :param seconds: how long the request took, without the wait for the rate limit.
+        :param rate: the current request rate, per second.
         """
 
     def retrying(self, error: TolokaApiError) -> None:
-        """Receive that a failed request is about to be retried.
+        """Receive a retry of a failed request.
 
         :param error: why it failed.
         """
 
     def finished(self, operation: Operation) -> None:
-        """Receive an operation that was waited for, and is seen to have finished.
+        """Receive an awaited operation that has finished.
 
         :param operation: the operation; it may have failed.
         """
 
     def waiting(self, awaited: Awaited, count: int) -> None:
-        """Receive the number of waits of a poller; this is called with each poll, and when the last wait has ended.
+        """Receive the number of waits of a poller, with each poll and after the last wait.
 
-        :param awaited: what it waits for.
+        :param awaited: the kind of objects that it waits for.
         :param count: the number of waits.
         """
 
     def outage_began(self) -> None:
-        """Receive that polling has begun to fail."""
+        """Receive the beginning of an outage of polling."""
 
     def outage_ended(self, seconds: float) -> None:
-        """Receive that polling works again.
+        """Receive the end of an outage of polling.
 
-        :param seconds: how long it failed.
+        :param seconds: the duration of the outage.
         """
 
     def project_ended(self, outcome: ProjectOutcome) -> None:
-        """Receive what became of a project that was to be archived.
+        """Receive the outcome of archiving a project.
 
-        :param outcome: whether it is archived.
+        :param outcome: the outcome.
         """

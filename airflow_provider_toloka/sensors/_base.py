@@ -1,4 +1,4 @@
-"""What the sensors have in common."""
+"""The common base of the sensors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from airflow_provider_toloka import _settling
 
 
 class TolokaSensor(BaseSensorOperator):
-    """The base of the sensors: in mode ``reschedule``, it is not started again before Airflow can handle that.
+    """Base of the sensors. In mode ``reschedule``, it is not started again before Airflow can handle that.
 
-    Airflow fails a task that it starts again before the scheduler has seen that the worker is done with it, such as
-    one with a ``poke_interval`` of 5 seconds (apache/airflow issue 67287).
+    Airflow fails a task that it starts again before the scheduler has seen that the worker has finished with it, such
+    as one with a ``poke_interval`` of 5 seconds (apache/airflow issue 67287).
     """
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:

@@ -35,25 +35,25 @@ _UNCHECKED = ("ACTIVE", "SUBMITTED")
 
 
 class TolokaPoolSensor(TolokaSensor):
-    """Waits until a pool is closed (API: ``GET /pools/{id}``).
+    """Wait until a pool is closed (API: ``GET /pools/{id}``).
 
-    A pool that closes for another reason than those asked for fails the task immediately, and the message says what to
-    do: top up the account, for example. A pool that was closed for an update opens again by itself, and is waited for.
-    An outage of the API does not fail the wait.
+    A pool that closes for a reason not in ``reasons`` fails the task immediately, and the message says what to do, such
+    as to top up the account. A pool that was closed for an update opens again by itself, so the wait continues. An
+    outage of the API does not end the wait.
 
     All deferred waits of a connection share one list of pools.
 
     :param pool_id: the pool's id. (templated)
-    :param reasons: the reasons for closing that are a success: some of ``COMPLETED``, ``MANUAL``, ``EXPIRED``,
+    :param reasons: the reasons for closing that count as success: ``COMPLETED``, ``MANUAL``, ``EXPIRED``,
         ``NOT_ENOUGH_BALANCE``, ``ASSIGNMENTS_LIMIT_EXCEEDED``, ``BLOCKED``, ``FOR_UPDATE``; default ``("COMPLETED",)``.
         (templated)
-    :param answers_checked: whether to wait, too, until all answers are accepted or rejected; default False. A pool with
-        ``auto_accept_solutions=false`` closes before.
+    :param answers_checked: whether to wait until all answers are accepted or rejected, too; default False. A pool with
+        ``auto_accept_solutions=false`` closes before that.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param kwargs: as those of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's setting
-        ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``.
+    :param kwargs: the parameters of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's
+        setting ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``.
     """
 
     template_fields: Sequence[str] = ("pool_id", "reasons", "toloka_conn_id")
@@ -79,10 +79,10 @@ class TolokaPoolSensor(TolokaSensor):
         self.deferrable = deferrable
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Read the pool once; defer if it is not closed, and the sensor is deferrable.
+        """Poll the pool once; defer if it is not closed and the sensor is deferrable.
 
         :returns: with ``{"pool_id": …, "status": …, "last_close_reason": …}`` when the wait is over.
-        :raises AirflowFailException: the pool closed for another reason, or no retry helps.
+        :raises AirflowFailException: the pool closed for another reason, or a permanent error.
         """
         pool: Pool | None = None
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
@@ -93,12 +93,12 @@ class TolokaPoolSensor(TolokaSensor):
                 if self._is_over(pool, reasons) and not (self.answers_checked and self._are_unchecked(hook, pool_id)):
                     return PokeReturnValue(is_done=True, xcom_value=_result(pool))
             except TolokaApiError as error:
-                # A single 404 of a pool that was created a moment ago is for the trigger to bear; a poke has no memory.
+                # The trigger tolerates a single 404 of a new pool; a poke cannot, because it is stateless.
                 if ends_wait(error) or not error.is_transient:
                     raise
                 self.log.warning("Could not poll pool %s; still waiting: %s", pool_id, error)
         if self.deferrable:
-            # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
+            # A deferral is not an Exception, so the base class, which handles soft_fail and never_fail, lets it pass.
             deadline = Deadline.of_try(self, context, self.timeout)
             self.defer(
                 trigger=self._trigger(pool_id, reasons, pool, deadline),
@@ -149,7 +149,7 @@ class TolokaPoolSensor(TolokaSensor):
         return are_left
 
     def _trigger(self, pool_id: str, reasons: Sequence[str], pool: Pool | None, deadline: Deadline) -> PoolTrigger:
-        # Imported here, because it costs every parse of a DAG file as much as all the rest.
+        # Imported here because this import doubles the time that parsing a DAG file takes.
         from airflow_provider_toloka.triggers.pools import PoolTrigger
 
         return PoolTrigger(

@@ -1,4 +1,4 @@
-"""A sensor that waits for Toloka's operations, whoever started them."""
+"""A sensor that waits for Toloka's operations, no matter who started them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _A_DAY = 86_400.0
 
 
 class OperationSensor(TolokaSensor):
-    """Poke Toloka's ``/operations`` until one operation, or each of several, has succeeded.
+    """Wait until one or more operations have succeeded (API: ``GET /operations``).
 
-    Returns the finished operation, or the list of them, as XCom. An operation that ended as ``FAIL`` fails the task at
-    once. An outage of the API does not: the sensor keeps poking until its ``timeout``.
+    Returns the finished operation, or the list of them, as XCom. An operation that ends as ``FAIL`` fails the task
+    immediately. An outage of the API does not end the wait.
 
-    :param operation_id: the id of an operation, or a list of ids. ``"already done"``, also in the list, is what this
-        package's operators return when there was nothing to do: there is nothing to wait for. None, or an empty text,
-        fails the task: nothing was handed over. (templated)
+    :param operation_id: the id of an operation, or a list of ids. ``"already done"``, also in a list, means that there
+        is nothing to wait for; this package's operators return it. None or an empty text fails the task, because no
+        operation was passed. (templated)
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
@@ -79,7 +79,7 @@ class OperationSensor(TolokaSensor):
         self._deadline = Deadline(None)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Poll once; defer if that is not enough and the sensor is deferrable.
+        """Poll once; defer if an operation is unfinished and the sensor is deferrable.
 
         :returns: with the finished operation, or the list of them, as JSON values; None: there was nothing to wait for.
         :raises AirflowFailException: one ended as ``FAIL``, or a permanent error.
@@ -100,7 +100,7 @@ class OperationSensor(TolokaSensor):
         if is_over:
             raise AirflowSensorTimeout(timeout_message(watch.seen, watch.trouble, self._deadline.limit))
         if self.deferrable:
-            # Not an Exception: the base class lets it pass, and handles soft_fail and never_fail for all else.
+            # A deferral is not an Exception, so the base class, which handles soft_fail and never_fail, lets it pass.
             self.defer(
                 trigger=self._trigger(watch.seen),
                 method_name="execute_complete",
@@ -137,7 +137,7 @@ class OperationSensor(TolokaSensor):
         return not isinstance(self.operation_id, (str, int, type(None)))
 
     def _push_links(self, context: Context, seen: Mapping[str, Operation | None]) -> None:
-        """Link to what the operation works on, if there is one operation only, and it works on one object."""
+        """Link to the operation's object, if there is only one operation with one object."""
         operation = next(iter(seen.values())) if len(seen) == 1 else None
         given = operation.parameters if operation else {}
         resource = next((one for one in WITH_A_PAGE.values() if given.get(one.id_param)), None)
@@ -167,7 +167,7 @@ class OperationSensor(TolokaSensor):
         return told if self._is_list else next(iter(told), None)
 
     def _trigger(self, seen: Mapping[str, Operation | None]) -> OperationTrigger:
-        # Imported here, because it costs every parse of a DAG file as much as all the rest.
+        # Imported here because this import doubles the time that parsing a DAG file takes.
         from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
         longest = self.max_wait.total_seconds() if self.max_wait else _A_DAY

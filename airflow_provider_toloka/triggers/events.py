@@ -1,4 +1,4 @@
-"""Starting DAGs when something happens at Toloka, whoever did it. Nothing is changed at Toloka from here."""
+"""Start DAGs when operations finish at Toloka, no matter who started them. Changes nothing at Toloka."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _TYPE = re.compile(r"[A-Z_]+(\.[A-Z_]+)?", re.ASCII)
 
 
 class OperationFinishedTrigger(BaseEventTrigger):
-    """Fires for each operation that finishes on the account, for an ``AssetWatcher`` (API: ``GET /operations``).
+    """Fire for each operation that finishes on the account, for an ``AssetWatcher`` (API: ``GET /operations``).
 
     An event is plain JSON: ``{"operation_id", "type", "status", "finished", "project_id", "pool_id", "training_id"}``;
-    of the last three, those that the operation does not name are null. The trigger runs for as long as the watcher is
-    there; errors are logged, and polling continues. Each operation comes once. After a restart, the trigger continues
-    where it was from Airflow 3.3 on, where the operations of the last seconds before a crash may come twice; before
-    3.3, it begins anew.
+    of the last three, those that the operation does not contain are null. The trigger runs as long as the watcher
+    exists; errors are logged, and polling continues. Each operation is reported once. On Airflow 3.3, the trigger
+    resumes where it was after a restart, and may report the operations of the last seconds before a crash twice; on
+    older versions, it starts again.
 
-    :param operation_types: of which types, such as ``["POOL.CLOSE"]``.
-    :param statuses: how they have ended: ``SUCCESS``, ``FAIL``, or both; default ``("SUCCESS",)``.
+    :param operation_types: the types to report, such as ``["POOL.CLOSE"]``.
+    :param statuses: the final statuses to report: ``SUCCESS``, ``FAIL``, or both; default ``("SUCCESS",)``.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
     :param poll_interval: seconds between two polls, which all triggers of a connection share; default 10.
-    :param look_back: where to begin when there is no place to continue from: so many seconds ago; default 0.
-    :param repeat_last: whether the last of several operations that finish within ``settle_seconds`` comes once more
-        after them; default False. Airflow starts one run for the first of several events that come at once, and leaves
-        the others to the next run; the repeated event starts that run.
-    :param settle_seconds: how long Airflow may take to store events and start runs for them; default 10. The place to
-        continue from is stored so much later.
-    :raises ValueError: an argument cannot be used.
+    :param look_back: how many seconds before its start the trigger begins, when no position is stored; default 0.
+    :param repeat_last: whether the last of several operations that finish within ``settle_seconds`` is reported once
+        more; default False. Airflow starts one run for the first of several simultaneous events, and leaves the others
+        to the next run; the repeated event starts that run.
+    :param settle_seconds: how long Airflow may take to store events and start runs for them; default 10. The position
+        is stored that much later.
+    :raises ValueError: an argument is invalid.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class OperationFinishedTrigger(BaseEventTrigger):
         if type(settle_seconds) not in (int, float) or not settle_seconds >= 0:
             raise ValueError(f"settle_seconds should be a number of seconds, 0 or more, but is {settle_seconds!r}.")
         self.settle_seconds = settle_seconds
-        #: Where Airflow 3.3 keeps what belongs to the watched asset; None: nowhere.
+        #: Airflow 3.3's state store of the watched asset; None: there is none.
         self._store: Any = None
         self._cursor: Cursor | None = None
-        #: What is to be kept of the cursor, and from when on.
+        #: The cursor to store, and when to store it.
         self._unsaved: tuple[float, dict[str, Any]] | None = None
         self._saved: dict[str, Any] | None = None
         self._fired = -math.inf
-        #: The last of several events that came at once, if it is to come once more.
+        #: The last of several simultaneous events, if it has to be reported once more.
         self._again: TriggerEvent | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -107,12 +107,12 @@ class OperationFinishedTrigger(BaseEventTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Return an event for each operation, without an end."""
+        """Yield an event for each operation, without end."""
         pauses = backing_off(self.poll_interval, LONGEST_PAUSE)
         since = None
         while True:
             try:
-                # Without pauses: this loop has its own.
+                # No pauses: this loop has its own.
                 settings = await read_settings(self.toloka_conn_id, since=since, pauses=())
                 async with shared_poller(settings, self.toloka_conn_id, Poller) as poller:
                     if self._cursor is None:
@@ -157,22 +157,22 @@ class OperationFinishedTrigger(BaseEventTrigger):
         return operation.type in self.operation_types and operation.status in self.statuses
 
     async def _begin(self, poller: Poller) -> Cursor:
-        """Return the cursor that was stored before, or a new one."""
+        """Return the stored cursor, or a new one."""
         self._store = getattr(self, "asset_state_store", None)
         if self._store is not None:
             try:
                 self._saved = await self._store.aget(self._key)
             except ValueError:
-                # One trigger for several assets: Airflow does not tell it which.
+                # One trigger for several assets has no state store.
                 self._store = None
         if self._saved is not None:
             return Cursor.from_json(self._saved)
         cursor = Cursor(await poller.now() - timedelta(seconds=self.look_back))
         if self._store is None:
             self.log.warning(
-                "No cursor is kept: after a restart, this begins %g s (look_back) before its start, and misses what "
-                "finished earlier. Airflow keeps one from 3.3 on, for a trigger that watches one asset: let those of "
-                "several assets differ, such as in their poll_interval.",
+                "No position is stored: after a restart, the trigger begins %g s (look_back) before its start, and "
+                "misses earlier operations. Airflow 3.3 stores it for triggers that watch one asset: give triggers of "
+                "several assets different arguments, such as a different poll_interval.",
                 self.look_back,
             )
         else:
@@ -180,7 +180,7 @@ class OperationFinishedTrigger(BaseEventTrigger):
         return cursor
 
     async def _keep(self, cursor: Cursor) -> None:
-        """Let Airflow store the cursor, once the events up to there are sure to be in its database."""
+        """Store the cursor in Airflow, once the events up to there are certainly in its database."""
         if self._store is None:
             return
         if self._unsaved is not None and time.monotonic() >= self._unsaved[0]:

@@ -1,4 +1,4 @@
-"""Trigger arguments that fit into Airflow's database: MySQL keeps 65,535 bytes of them, encrypted. No I/O."""
+"""Compress trigger arguments for Airflow's database: MySQL stores 65,535 bytes of them, encrypted. No I/O."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from uuid import UUID
 #: JSON up to this length stays readable.
 READABLE = 2_000
 
-#: Toloka's operations have random ids, which nothing compresses; written as bytes, they are half as long.
+#: Toloka's operations have random ids, which cannot be compressed; as bytes, they are half as long.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-#: Stands for a UUID. JSON escapes it, so that it stands for nothing else.
+#: The placeholder for a UUID. JSON escapes it, so that it is unambiguous.
 _MARK = "\0"
 
 
 def pack(value: Any) -> str | None:
-    """Return a JSON value as a short text; None: it is short enough as it is.
+    """Return a JSON value as a short text; None: it is short enough without packing.
 
     :param value: any JSON value.
     """
@@ -31,9 +31,9 @@ def pack(value: Any) -> str | None:
 
 
 def unpack(packed: str) -> Any:
-    """Return the value that :func:`pack` made a text of.
+    """Return the value that :func:`pack` has packed.
 
-    :raises ValueError: the text is not one of those.
+    :raises ValueError: the text is not packed.
     """
     reader = zlib.decompressobj()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for pools on the triggerer, and starting DAGs when pools close. Nothing is changed at Toloka from here."""
+"""Wait for pools on the triggerer, and start DAGs when pools close. Changes nothing at Toloka."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ from airflow_provider_toloka.triggers.sharing import read_settings, shared_clien
 from airflow_provider_toloka.triggers.task import TaskTrigger
 
 _LONGEST_PAUSE = 300.0
-#: Airflow starts a run for the first of several events that come at once; after so many seconds they are in its
-#: database, the last one is told once more, and the cursor is kept.
+#: Airflow starts a run for the first of several simultaneous events. After this many seconds, they are in its database,
+#: the last one is reported once more, and the cursor is stored.
 _SETTLED = 10.0
 UNCHECKED = ("ACTIVE", SUBMITTED)
 
 
 class PoolTrigger(TaskTrigger):
-    """Waits until a pool is closed, or the deadline has passed.
+    """Wait until a pool is closed, or the deadline has passed.
 
-    It always ends with one event: ``{"pool": {…}, "deadline": …, "trouble": …}`` with the pool as it was last seen, or
-    null; or ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection share one list.
+    The trigger always ends with one event: ``{"pool": {…}, "deadline": …, "trouble": …}`` with the pool in its last
+    known state, or null; or ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection share
+    one list.
 
     :param toloka_conn_id: the id of the Toloka connection.
     :param pool_id: the pool's id.
-    :param reasons: the reasons for closing that the wait is for; another one ends it too.
-    :param last_started: when the pool was opened, in ISO 8601; None: it was not yet.
+    :param reasons: the reasons for closing that count as success; another reason ends the wait, too.
+    :param last_started: when the pool was opened, in ISO 8601; None: not yet.
     :param answers_checked: whether to wait until no assignment is ``ACTIVE`` or ``SUBMITTED``.
     :param poll_interval: seconds between two polls.
-    :param deadline: when to give up, in seconds since the epoch; None: never.
+    :param deadline: when to stop waiting, in seconds since the epoch; None: never.
     :param not_before: when a triggerer may get the event at the earliest; see ``OperationTrigger``.
     """
 
@@ -115,21 +116,23 @@ class PoolTrigger(TaskTrigger):
 
 
 class PoolClosedTrigger(BaseEventTrigger):
-    """Fires for each pool that closes, however it closes, for an ``AssetWatcher`` (API: ``GET /pools``).
+    """Fire for each pool that closes for any reason, for an ``AssetWatcher`` (API: ``GET /pools``).
 
-    An event is plain JSON: ``{"pool_id", "project_id", "last_close_reason", "closed"}``. It goes on for as long as the
-    watcher is there; what goes wrong is logged, and tried again. Each closing comes once, but of several within ten
-    seconds the last one comes once more ten seconds later: Airflow starts a run for the first, and leaves the others to
-    the next run. From Airflow 3.3 on, it resumes after a restart where it was; before 3.3, it begins anew.
+    An event is plain JSON: ``{"pool_id", "project_id", "last_close_reason", "closed"}``. The trigger runs as long as
+    the watcher exists; errors are logged, and polling continues. Each pool that closes is reported once. Of several
+    within a poll, the last one is reported once more ten seconds later: Airflow starts a run for the first event, and
+    leaves the others to the next run. On Airflow 3.3, the trigger resumes where it was after a restart; on older
+    versions, it starts again.
 
-    Each poll lists the closed pools, 300 in a request: narrow it to a project if the account has thousands.
+    Each poll lists the closed pools, 300 per request. If the account has thousands, set ``project_id``.
 
-    :param project_id: the project whose pools are watched; None (default): all of the account.
-    :param reasons: which reasons for closing fire; None (default): all but ``FOR_UPDATE``, which opens again by itself.
+    :param project_id: the project whose pools are watched; None (default): all pools of the account.
+    :param reasons: which reasons for closing fire; None (default): all but ``FOR_UPDATE``, after which Toloka opens the
+        pool again.
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
     :param poll_interval: seconds between two polls, default 60.
-    :param look_back: where to begin when there is nothing to resume from: so many seconds ago; default 0.
-    :raises ValueError: an argument cannot be used.
+    :param look_back: how many seconds before its start the trigger begins, when no position is stored; default 0.
+    :raises ValueError: an argument is invalid.
     """
 
     def __init__(
@@ -153,7 +156,7 @@ class PoolClosedTrigger(BaseEventTrigger):
         if type(look_back) not in (int, float) or not look_back >= 0:
             raise ValueError(f"look_back should be a number of seconds, 0 or more, but is {look_back!r}.")
         self.look_back = look_back
-        #: Where Airflow 3.3 keeps what belongs to the watched asset; None: nowhere.
+        #: Airflow 3.3's state store of the watched asset; None: there is none.
         self._store: Any = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -162,7 +165,7 @@ class PoolClosedTrigger(BaseEventTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Return an event for each pool that closes, without an end."""
+        """Yield an event for each pool that closes, without end."""
         pauses = backing_off(self.poll_interval, _LONGEST_PAUSE)
         cursor: Cursor | None = None
         while True:
@@ -194,9 +197,9 @@ class PoolClosedTrigger(BaseEventTrigger):
                 await asyncio.sleep(pause)
 
     async def _closed(self, client: AsyncTolokaClient, since: datetime) -> list[Pool]:
-        """Return the pools that were closed since a time, in the order of their closing."""
+        """Return the pools that have closed since a time, in the order in which they closed."""
         filters = {"status": CLOSED} if self.project_id is None else {"status": CLOSED, "project_id": self.project_id}
-        # Nothing that closed earlier is read into a model; the text is compared by the day, which is cheap and enough.
+        # Pools that closed earlier are not parsed; comparing the day as text is cheap and sufficient.
         day = since.date().isoformat()
         listing = replace(
             client.api.pools.listing(**filters), keep=lambda json: str(json.get("last_stopped") or "") >= day
@@ -211,22 +214,22 @@ class PoolClosedTrigger(BaseEventTrigger):
         return pool.last_close_reason in self.reasons
 
     async def _begin(self, client: AsyncTolokaClient) -> Cursor:
-        """Return the cursor that was kept before, or a new one."""
+        """Return the stored cursor, or a new one."""
         self._store = getattr(self, "asset_state_store", None)
         saved: Mapping[str, Any] | None = None
         if self._store is not None:
             try:
                 saved = await self._store.aget(self._key)
             except ValueError:
-                # One trigger for several assets: Airflow does not tell it which.
+                # One trigger for several assets has no state store.
                 self._store = None
         if saved is not None:
             return Cursor.from_json(saved)
         cursor = Cursor(await client.now() - timedelta(seconds=self.look_back))
         if self._store is None:
             self.log.warning(
-                "No cursor is kept: after a restart, this begins %g s (look_back) before its start, and misses what "
-                "closed earlier. Airflow keeps one from 3.3 on, for a trigger that watches one asset.",
+                "No position is stored: after a restart, the trigger begins %g s (look_back) before its start, and "
+                "misses earlier ones. Airflow 3.3 stores it for triggers that watch one asset.",
                 self.look_back,
             )
         await self._keep(cursor)
@@ -255,7 +258,7 @@ def _pool_json(pool: Pool) -> dict[str, Any]:
 
 
 def _as_operation(pool: Pool) -> Operation:
-    """Return a closing as the cursor takes it: of one pool, there may be several."""
+    """Return a pool's closing as an operation for the cursor; a pool may close several times."""
     return Operation(id=f"{pool.id} {pool.last_stopped}", type="POOL.CLOSE", status=SUCCESS, finished=pool.last_stopped)
 
 

@@ -1,4 +1,4 @@
-"""What the triggers of a triggerer share: connections that are being read, and clients and pollers by configuration."""
+"""Objects that the triggers of a triggerer share: connections being read, and clients and pollers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: A connection that was read at most so many seconds ago is not read again: ten thousand triggers start at once.
+#: A connection is not read again within this many seconds, because ten thousand triggers start simultaneously.
 _FRESH_SECONDS = 1.0
-#: A connection that cannot be read is read again after these pauses, in seconds, before that is believed: Airflow
-#: says "not found" as well when a secrets backend fails for a moment.
+#: A connection that cannot be read is read again after these pauses, in seconds, because Airflow also reports "not
+#: found" when a secrets backend fails transiently.
 READ_PAUSES = (1.0, 2.0, 4.0)
 
 
 class _Shared(Generic[T]):
-    """A thing that is open while it is used. It lives in a task and a context of its own, not in its first user's."""
+    """An object that is open while it is used, in its own task and context instead of its first user's."""
 
     def __init__(self, thing: AbstractAsyncContextManager[T]) -> None:
         self.users = 0
@@ -42,7 +42,7 @@ class _Shared(Generic[T]):
                 await self._is_over.wait()
         except Exception as error:
             if self.opened.done():
-                log.exception("Could not close what triggers share")
+                log.exception("Could not close a shared object of triggers")
             else:
                 self.opened.set_exception(error)
 
@@ -56,12 +56,12 @@ class _Shared(Generic[T]):
         await asyncio.wait([self._life])
 
 
-#: What is kept for an event loop: a triggerer has one, ``dag.test`` one for each trigger.
+#: The shared objects of an event loop: a triggerer has one loop, ``dag.test`` one per trigger.
 class _OfLoop:
     def __init__(self) -> None:
-        #: By kind and configuration. The key holds the token, in memory only.
+        #: By kind and configuration. The key contains the token, in memory only.
         self.shared: dict[tuple[object, Settings], _Shared[Any]] = {}
-        #: By connection: when it was begun to be read, and what comes of it.
+        #: By connection: when reading it started, and the result.
         self.reads: dict[str, tuple[float, asyncio.Task[Settings]]] = {}
 
 
@@ -76,14 +76,14 @@ def _of_loop() -> _OfLoop:
 async def read_settings(
     toloka_conn_id: str, *, since: float | None = None, pauses: Sequence[float] = READ_PAUSES
 ) -> Settings:
-    """Read a connection without blocking the event loop. All who ask at the same time share one reading.
+    """Read a connection without blocking the event loop. Simultaneous callers share one read.
 
     :param toloka_conn_id: the id of the Toloka connection.
-    :param since: a reading that began before this is too old, in the event loop's time; None: one of a second ago
-        will do.
-    :param pauses: after how many seconds to try again, one after the other, if the connection cannot be read.
-    :raises ValueError: the connection cannot be used.
-    :raises Exception: it could not be read, whatever Airflow or a secrets backend raise.
+    :param since: a read that started before this, in the event loop's time, is outdated; None: a read within the last
+        second is accepted.
+    :param pauses: the pauses before further attempts, in seconds, if the connection cannot be read.
+    :raises ValueError: the connection is invalid.
+    :raises Exception: it could not be read: any error of Airflow or a secrets backend.
     """
     for pause in (*pauses, None):
         try:
@@ -125,7 +125,7 @@ async def _read_now(toloka_conn_id: str) -> Settings:
 
 @asynccontextmanager
 async def shared_client(settings: Settings, toloka_conn_id: str) -> AsyncIterator[AsyncTolokaClient]:
-    """Give the client of a configuration; it is closed when the last user leaves.
+    """Yield the client of a configuration, which is closed after its last user.
 
     :param settings: the configuration.
     :param toloka_conn_id: the connection that it was read from, for metrics; of several, the first one counts.
@@ -142,11 +142,11 @@ async def shared_client(settings: Settings, toloka_conn_id: str) -> AsyncIterato
 async def shared_poller(
     settings: Settings, toloka_conn_id: str, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
 ) -> AsyncIterator[T]:
-    """Give the poller of a configuration; it is closed when the last user leaves.
+    """Yield the poller of a configuration, which is closed after its last user.
 
     :param settings: the configuration.
     :param toloka_conn_id: see :func:`shared_client`.
-    :param make: makes the poller from an entered client, such as the class ``Poller``. One poller is shared for each
+    :param make: creates the poller from an entered client, such as the class ``Poller``. One poller is shared for each
         ``make``, and one client by all.
     """
     async with _share(make, settings, lambda: _opened(settings, toloka_conn_id, make)) as poller:

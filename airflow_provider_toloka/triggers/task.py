@@ -1,4 +1,4 @@
-"""What the triggers of waiting tasks have in common: one event, in time, and a connection that may change."""
+"""The common base of the triggers of waiting tasks: one event, and a connection that may change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_toloka.polling.poller import Poller
 from airflow_provider_toloka.polling.pools import PoolPoller
 from airflow_provider_toloka.triggers.sharing import read_settings, shared_poller
 
-#: The longest time, in seconds, that an event is held for ``not_before``, whatever the difference between the clocks.
+#: The longest time, in seconds, that an event is held for ``not_before``, however different the clocks are.
 _LONGEST_HOLD = 30.0
 
 P = TypeVar("P", Poller, PoolPoller)
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 class TaskTrigger(BaseTrigger):
-    """The base of the triggers of waiting tasks. A trigger always ends with one event, also after an error.
+    """Base of the triggers of waiting tasks. A trigger always ends with one event, also after an error.
 
     :param toloka_conn_id: the id of the Toloka connection.
-    :param not_before: when a triggerer may get the event at the earliest, in seconds since the epoch; None: at once.
+    :param not_before: the earliest time of the event, in seconds since the epoch; None: no limit.
         Airflow fails a task whose trigger fires before the scheduler has seen that the worker is done with it.
     """
 
@@ -56,7 +56,7 @@ class TaskTrigger(BaseTrigger):
         """
 
     def always(self) -> dict[str, Any]:
-        """Return what every event has, also after an error."""
+        """Return the fields of every event, also after an error."""
         return {}
 
     async def with_poller(self, kind: type[P], work: Callable[[P], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""Waiting on the triggerer, which costs no worker slot. Nothing is changed at Toloka from here."""
+"""Wait for operations on the triggerer, without a worker slot. Changes nothing at Toloka."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from airflow_provider_toloka.triggers.task import TaskTrigger
 class OperationTrigger(TaskTrigger):
     """Wait until all operations have finished, or one has failed, or the deadline has passed.
 
-    The trigger always ends with one event. It tells what is known of each operation, finished or not, and which have
-    not finished:
+    The trigger always ends with one event, with each operation in its last known state, and the unfinished ones:
     ``{"operations": {id: operation}, "unfinished": [id], "errors": {id: error}, "trouble": …, "deadline": …,
-    "limit": …, "carry": …}``; ``trouble`` is why the last poll failed, if it did. What ends every wait, such as a
-    refused token, is ``{"error": error, "deadline": …, "limit": …, "carry": …}``. An error is what
+    "limit": …, "carry": …}``; ``trouble`` is why the last poll failed, if it did. An error that ends every wait, such
+    as a refused token, is ``{"error": error, "deadline": …, "limit": …, "carry": …}``. An error is what
     ``TolokaError.to_json`` returns, or ``{"class": name, "message": text}`` for one that is not this package's.
 
     An outage of the API does not end a wait. All triggers with the same configuration share one poller, so that many
-    cost hardly more requests than one. When Toloka refuses the token, the connection is read again: if it has changed,
+    send hardly more requests than one. When Toloka refuses the token, the connection is read again: if it has changed,
     the wait continues with it.
 
     :param toloka_conn_id: the id of the Toloka connection.
@@ -36,16 +35,16 @@ class OperationTrigger(TaskTrigger):
     :param groups: instead of ``operation_ids``, by any name, the ids of the operations that belong together. The wait
         ends when the first group has ended: all of its operations have finished, or one has failed or does not exist.
         A group without ids ends after one interval.
-    :param submitted: when Toloka says the first of them was submitted, in ISO 8601; None: not known.
+    :param submitted: when the first operation was submitted, in ISO 8601; None: unknown.
     :param poll_interval: seconds between two polls; default 5.
-    :param longest_interval: seconds; the interval doubles with each poll until it is as long as this; None: it stays.
-    :param deadline: when to give up, in seconds since the epoch; None: never.
-    :param limit: the name of the argument that set the deadline, which comes back in the event; default ``timeout``.
-    :param not_before: a triggerer gets the event at this time or later, in seconds since the epoch; None: at once.
+    :param longest_interval: seconds; the interval doubles with each poll up to this; None: the interval is constant.
+    :param deadline: when to stop waiting, in seconds since the epoch; None: never.
+    :param limit: the name of the argument that set the deadline, which is returned in the event; default ``timeout``.
+    :param not_before: the earliest time of the event, in seconds since the epoch; None: no limit.
         Airflow fails a task whose trigger fires before the scheduler has seen that the worker is done with it.
-    :param gather: seconds to go on after the first group has ended, so that others may end as well; default 2.
-    :param fail_fast: whether an operation that has failed ends its group, or the wait; default True.
-    :param carry: any JSON value, which comes back in the event.
+    :param gather: seconds to continue after the first group has ended, so that other groups can end as well; default 2.
+    :param fail_fast: whether a failed operation ends its group, or the wait; default True.
+    :param carry: any JSON value, which is returned in the event.
     :param packed: ``operation_ids``, ``groups`` and ``carry`` as the trigger itself stores them when they are long.
     """
 

@@ -115,7 +115,7 @@ async def test_a_request_that_is_cancelled_as_its_time_is_over_ends_with_its_tas
         while not toloka_emulator.requests:  # noqa: ASYNC110 - another thread adds to them
             await asyncio.sleep(0.01)
         asyncio.get_running_loop().call_later(0.55, task.cancel)
-        time.sleep(0.6)  # noqa: ASYNC251 - so both are due when the loop goes on
+        time.sleep(0.6)  # noqa: ASYNC251 - so both are due when the loop continues
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -212,7 +212,7 @@ CASES = (
     ),
     Case(
         "pool_opening",
-        "an opening is under way during a clean-up",
+        "a pool is being opened during a clean-up",
         meanwhile(begin_to_open),
         _used,
         {"operation_seconds": 60},

@@ -134,7 +134,7 @@ _CONNECTION = [
     _broken("gzip that is none", {"body": b"no gzip", "headers": {"Content-Encoding": "gzip"}, "carry_out": True}),
 ]
 
-_slow = _group("Too slow, too large", kind="passes", timeout=1.0, remedy="raise the connection's timeout")
+_slow = _group("Too slow, too large", kind="passes", timeout=1.0, remedy="increase the connection's timeout")
 _large = _group("Too slow, too large", kind="passes", remedy="the response is too large")
 _SIZE = [
     _slow("no answer", {"delay": misbehaving.LONGEST}),

@@ -1,4 +1,4 @@
-"""What became of the wheel on each Airflow and each Python: ``python -m tests.matrix.report``, after nox."""
+"""Report the wheel's results on each Airflow and Python: ``python -m tests.matrix.report``, after nox."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whatever a response contains, a call returns its typed result or raises one of this package's errors.
 
 ``make fuzz INPUTS=200000`` runs it: ``python -m tests.security.fuzz INPUTS [SEED]``. Most answers are mutations of
-valid ones; the rest comes from JSON's darker corners, or is no JSON at all. Each input goes the whole way: the flow of
+valid ones; the rest comes from JSON's darker corners, or is not JSON at all. Each input goes the whole way: the flow of
 a call with its retries and pages, the typed result, and what the operators do with that: select, store, tell.
 """
 
@@ -352,7 +352,7 @@ def run_one(draw: random.Random, name: str) -> str:
     except EndlessError:
         # Some pages that lead on and on are an answer as any other.
         assert name.startswith(("list_", "look_", "retire_", "archive_", "close_", "change_")), name
-        return "goes on"
+        return "continues"
     assert result is None or isinstance(result, TYPES), result
     use(result)
     return type(result).__name__

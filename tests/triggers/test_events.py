@@ -81,7 +81,7 @@ def finish(toloka: TolokaEmulator, type_: str = "POOL.CLOSE", status: str = "SUC
     return operation
 
 
-async def test_fires_for_an_operation_whoever_started_it(toloka: TolokaEmulator) -> None:
+async def test_fires_for_an_operation_of_any_origin(toloka: TolokaEmulator) -> None:
     async with watching() as watch:
         await listed(toloka)
         pool = toloka.add_pool("1001", status="OPEN")["id"]
@@ -218,7 +218,7 @@ async def test_a_trigger_of_several_assets_works_without_a_cursor_and_says_so(
         await listed(toloka)
         operation = finish(toloka)
         await until(lambda: watch.ids == [operation])
-    assert "No cursor is kept" in logged()
+    assert "No position is stored" in logged()
 
 
 async def test_watchers_of_one_connection_share_the_list(toloka: TolokaEmulator) -> None:
