@@ -95,7 +95,7 @@ EXPECTED = {
         pools={"2004": "ARCHIVED", "2005": "ARCHIVED", "2007": "ARCHIVED", "3001": "ARCHIVED"}
     ),
     "dags/report_stale_projects.py": Expected("stale", said="1016 Forgotten labelling 36: no activity for 820 days"),
-    "dags/monthly_cleanup.py": Expected("stale", said="PREVIEW: 14 projects would be archived"),
+    "dags/monthly_cleanup.py": Expected("stale", said="DRY RUN: 14 projects would be archived"),
     "dags/archive_a_list.py": Expected("stale", archived=frozenset({"980", "981", "982"})),
     "dags/what_is_stale.py": Expected("stale", said="Stale: 4"),
     "dags/cleanup.py": Expected("stale", {"preview": False}, archived=STALE),

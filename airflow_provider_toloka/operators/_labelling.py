@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
-
-from airflow_provider_toloka._arguments import check_literals, read_id
-from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
-from airflow_provider_toloka._lineage import LineageMixin
-from airflow_provider_toloka._task import Deadline, failing_at_once, operation_trigger, operations_of
-from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
+from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._durations import seconds
+from airflow_provider_toloka._task import Deadline, failing_at_once, operations_of
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
 from airflow_provider_toloka.client.stamps import check_key
-from airflow_provider_toloka.exceptions import TolokaNotFoundError, TolokaTimeoutError
+from airflow_provider_toloka.exceptions import TolokaNotFoundError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.keys import task_key
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink
+from airflow_provider_toloka.operators._waiting import PollingOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -74,43 +69,13 @@ def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Tra
     return found
 
 
-class WaitingOperator(LineageMixin, BaseOperator):
+class WaitingOperator(PollingOperator):
     """Base of the operators that submit operations, wait for them, and then continue.
 
     After a wait, a task repeats all of its work: operations that it has submitted are found, and not submitted again.
-
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
-    :param poll_interval: the time between two polls of an operation, as any duration; default 5 seconds; the first
-        polls come sooner.
-    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default one hour;
-        None: no limit. ``execution_timeout`` bounds a deferral too.
     """
 
-    template_fields: Sequence[str] = ("toloka_conn_id",)
     operator_extra_links: Sequence[TolokaLink] = (LINKS["pool"], LINKS["project"])
-    ui_color: str = "#f5d96b"
-    #: How long the worker polls before it defers, in seconds.
-    before_deferring: ClassVar[float] = BEFORE_DEFERRING
-
-    def __init__(
-        self,
-        *,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: Duration = 5.0,
-        timeout: Duration | None = 3600.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.toloka_conn_id = toloka_conn_id
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        check_literals(
-            self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
-        )
 
     @abstractmethod
     def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:
@@ -148,45 +113,5 @@ class WaitingOperator(LineageMixin, BaseOperator):
         if not left:
             return list(operations)
         self.log.info("Waiting for %s", "; ".join(operation.summary for operation in left[:5]))
-        at = deadline.at
-        if self.deferrable:
-            at = time.time() + min(self.before_deferring, deadline.left())
-        try:
-            seen = self.poll(hook, left, at, deadline.limit)
-        except TolokaTimeoutError:
-            if not self.deferrable or not deadline.left():
-                raise
-            self._defer(left, deadline)
+        seen = self.poll_or_defer(hook, left, deadline)
         return [seen.get(operation.id, operation) for operation in operations]
-
-    def poll(
-        self, hook: TolokaHook, operations: Sequence[Operation], at: float | None, limit: str
-    ) -> dict[str, Operation]:
-        """Wait for operations on the worker.
-
-        :param at: the deadline, in seconds since the epoch; None: no limit.
-        :param limit: the argument that set the deadline.
-        """
-        ids = [operation.id for operation in operations]
-        intervals = quick_first(seconds("poll_interval", self.poll_interval))
-        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=at, limit=limit))
-
-    def pause(self, reason: object, deadline: Deadline) -> None:
-        """Pause for one interval; a deferrable task is deferred.
-
-        :param reason: the reason, for messages.
-        :raises TolokaTimeoutError: the deadline has passed.
-        """
-        if not deadline.left():
-            raise TolokaTimeoutError(
-                f"Timed out ({deadline.limit}): {reason} Clear the task to resume, or increase {deadline.limit}."
-            )
-        self.log.info("Waiting: %s", reason)
-        if self.deferrable:
-            self._defer([], deadline)
-        time.sleep(min(seconds("poll_interval", self.poll_interval), deadline.left()))
-
-    def _defer(self, operations: Sequence[Operation], deadline: Deadline) -> NoReturn:
-        interval = seconds("poll_interval", self.poll_interval)
-        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)

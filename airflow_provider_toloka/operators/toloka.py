@@ -6,20 +6,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast, get_args
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka._arguments import check_literals, read_choice, read_id
-from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
-from airflow_provider_toloka._lineage import LineageMixin, source_of, toloka_place
+from airflow_provider_toloka._durations import seconds
+from airflow_provider_toloka._lineage import source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
-from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
+from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operations_of
 from airflow_provider_toloka.archiving.plan import PoolsRule, step_of
 from airflow_provider_toloka.archiving.project import Progress, change_one, retire_project
 from airflow_provider_toloka.client.api.waits import timeout_message
-from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
@@ -33,6 +32,7 @@ from airflow_provider_toloka.client.resources import (
 from airflow_provider_toloka.exceptions import TolokaError, TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
+from airflow_provider_toloka.operators._waiting import PollingOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
-class TolokaChangeOperator(LineageMixin, BaseOperator):
+class TolokaChangeOperator(PollingOperator):
     """Base of the operators that change one object at Toloka.
 
     The operator is stateless: every try, and every return from a deferral, starts by reading the current state from
@@ -64,29 +64,11 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
 
     #: The last change that the operator makes.
     change: ClassVar[Change]
-    template_fields: Sequence[str] = ("toloka_conn_id",)
     operator_extra_links: Sequence[TolokaLink] = (LINKS["project"],)
-    ui_color: str = "#f5d96b"
 
-    def __init__(
-        self,
-        *,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
-        wait_for_completion: bool = True,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: Duration = 5.0,
-        timeout: Duration | None = 3600.0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, wait_for_completion: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.toloka_conn_id = toloka_conn_id
         self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        check_literals(
-            self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
-        )
 
     @property
     def object_id(self) -> str:
@@ -187,50 +169,14 @@ class TolokaChangeOperator(LineageMixin, BaseOperator):
         return operations
 
     def _wait(self, hook: TolokaHook, progress: Progress, deadline: Deadline) -> Mapping[str, Operation | None]:
-        ids = [operation.id for operation in progress.operations]
+        if not progress.operations:
+            self.pause("; ".join(progress.locked), deadline)
+            return {}
         for locked in progress.locked:
             self.log.info("Waiting: %s", locked)
-        if not ids and not deadline.left():
-            raise TolokaTimeoutError(
-                f"Timed out ({deadline.limit}): {'; '.join(progress.locked)}. "
-                f"Clear the task to resume waiting, or increase {deadline.limit}."
-            )
-        if ids:
-            self._note_operations(hook, ids)
-            self.log.info("Waiting: %s", "; ".join(map(_told, progress.operations)))
-        interval = seconds("poll_interval", self.poll_interval)
-        if self.deferrable:
-            return self._look_for_a_moment(hook, ids, interval, deadline) or self._defer(
-                progress.operations, interval, deadline
-            )
-        if not ids:
-            time.sleep(min(interval, deadline.left()))
-            return {}
-        return self._poll(hook, ids, interval, deadline.at, deadline.limit)
-
-    def _poll(
-        self, hook: TolokaHook, ids: Sequence[str], interval: float, deadline: float | None, limit: str
-    ) -> Mapping[str, Operation | None]:
-        return hook.run(hook.api.waits.poll(ids, intervals=quick_first(interval), deadline=deadline, limit=limit))
-
-    def _look_for_a_moment(
-        self, hook: TolokaHook, ids: Sequence[str], interval: float, deadline: Deadline
-    ) -> Mapping[str, Operation | None]:
-        """Return the operations if they finish within two seconds, else an empty mapping."""
-        moment = time.time() + min(self.before_deferring, deadline.left())
-        try:
-            return self._poll(hook, ids, interval, moment, deadline.limit)
-        except TolokaTimeoutError:
-            if not deadline.left():
-                raise
-            return {}
-
-    #: How long the worker polls before it defers, in seconds.
-    before_deferring: ClassVar[float] = BEFORE_DEFERRING
-
-    def _defer(self, operations: Sequence[Operation], interval: float, deadline: Deadline) -> NoReturn:
-        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
+        self._note_operations(hook, [operation.id for operation in progress.operations])
+        self.log.info("Waiting: %s", "; ".join(map(_told, progress.operations)))
+        return self.poll_or_defer(hook, progress.operations, deadline)
 
     def _note_operations(self, hook: TolokaHook, ids: Sequence[str]) -> None:
         self._add_lineage(operation_ids=ids, source=source_of(hook.api.settings))

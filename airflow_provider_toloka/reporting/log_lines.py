@@ -116,13 +116,13 @@ def already_line(project_id: str, name: str | None) -> str:
 
 
 def preview_line(projects: Collection[ReportedProject]) -> str:
-    """Return the outcome of a preview: ``PREVIEW: 13 projects would be archived, with ...; nothing was changed``.
+    """Return the outcome of a preview: ``DRY RUN: 13 projects would be archived, with ...; nothing was changed``.
 
     :param projects: the projects that would be archived.
     """
     held = holdings(sum(one.pools for one in projects), sum(one.trainings for one in projects))
     return (
-        f"PREVIEW: {counted(len(projects), 'project')} would be archived{f', with {held}' if held else ''}; "
+        f"DRY RUN: {counted(len(projects), 'project')} would be archived{f', with {held}' if held else ''}; "
         "nothing was changed"
     )
 

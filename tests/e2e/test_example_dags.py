@@ -95,7 +95,7 @@ def test_the_monthly_cleanup(ui: Ui, toloka: TolokaEmulator, picture: Callable[.
 
     ui.expect_state("Success")
     ui.open_task("archive_stale_projects")
-    ui.expect_log("PREVIEW: 13 projects would be archived", "Forgotten labelling 36")
+    ui.expect_log("DRY RUN: 13 projects would be archived", "Forgotten labelling 36")
     picture("cleanup-dry-run")
     assert {request.method for request in toloka.requests} == {"GET"}
 

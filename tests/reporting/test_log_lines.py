@@ -66,13 +66,13 @@ def test_the_first_line_without_an_age() -> None:
         ([], "Archived 0 projects: none was selected"),
         (
             [*many(12, Outcome.WOULD_ARCHIVE), project("99", Outcome.WOULD_ARCHIVE, pools=14, trainings=7)],
-            "PREVIEW: 13 projects would be archived, with 21 pools and trainings; nothing was changed",
+            "DRY RUN: 13 projects would be archived, with 21 pools and trainings; nothing was changed",
         ),
         (
             many(1, Outcome.WOULD_ARCHIVE, trainings=1),
-            "PREVIEW: 1 project would be archived, with 1 training; nothing was changed",
+            "DRY RUN: 1 project would be archived, with 1 training; nothing was changed",
         ),
-        (many(2, Outcome.WOULD_ARCHIVE), "PREVIEW: 2 projects would be archived; nothing was changed"),
+        (many(2, Outcome.WOULD_ARCHIVE), "DRY RUN: 2 projects would be archived; nothing was changed"),
     ],
 )
 def test_the_last_line_is_the_outcome(projects: list[ReportedProject], line: str) -> None:

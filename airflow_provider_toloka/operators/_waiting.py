@@ -1,0 +1,113 @@
+"""The base of the operators that wait for operations, on a worker or on the triggerer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, NoReturn
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_toloka._arguments import check_literals
+from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
+from airflow_provider_toloka._lineage import LineageMixin
+from airflow_provider_toloka._task import Deadline, operation_trigger
+from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
+from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.exceptions import TolokaTimeoutError
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+
+
+class PollingOperator(LineageMixin, BaseOperator):
+    """Base of the operators that submit operations and wait for them.
+
+    The parameters are those of ``TolokaChangeOperator``.
+    """
+
+    template_fields: Sequence[str] = ("toloka_conn_id",)
+    ui_color: str = "#f5d96b"
+    #: How long the worker polls before it defers, in seconds.
+    before_deferring: ClassVar[float] = BEFORE_DEFERRING
+
+    def __init__(
+        self,
+        *,
+        toloka_conn_id: str = TolokaHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.toloka_conn_id = toloka_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        check_literals(
+            self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
+        )
+
+    def poll(
+        self, hook: TolokaHook, operations: Sequence[Operation], at: float | None, limit: str
+    ) -> Mapping[str, Operation]:
+        """Wait for operations on the worker.
+
+        :param hook: the hook of the task's connection.
+        :param operations: the operations.
+        :param at: the deadline, in seconds since the epoch; None: no limit.
+        :param limit: the argument that set the deadline.
+        :returns: by id, the operations; all have finished, or one has failed.
+        :raises TolokaTimeoutError: they did not finish in time.
+        """
+        ids = [operation.id for operation in operations]
+        intervals = quick_first(seconds("poll_interval", self.poll_interval))
+        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=at, limit=limit))
+
+    def poll_or_defer(
+        self, hook: TolokaHook, operations: Sequence[Operation], deadline: Deadline
+    ) -> Mapping[str, Operation]:
+        """Wait for operations; defer a deferrable task unless they finish within two seconds.
+
+        :param hook: the hook of the task's connection.
+        :param operations: the operations.
+        :param deadline: when to stop waiting.
+        :returns: by id, the operations; all have finished, or one has failed.
+        :raises TolokaTimeoutError: they did not finish in time; they keep running at Toloka.
+        """
+        at = deadline.at
+        if self.deferrable:
+            at = time.time() + min(self.before_deferring, deadline.left())
+        try:
+            return self.poll(hook, operations, at, deadline.limit)
+        except TolokaTimeoutError:
+            if not self.deferrable or not deadline.left():
+                raise
+        return self.defer_for(operations, deadline)
+
+    def defer_for(self, operations: Sequence[Operation], deadline: Deadline) -> NoReturn:
+        """Wait for operations on the triggerer.
+
+        :param operations: the operations; none: pause for one interval.
+        :param deadline: when to stop waiting.
+        """
+        interval = seconds("poll_interval", self.poll_interval)
+        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
+
+    def pause(self, reason: object, deadline: Deadline) -> None:
+        """Pause for one interval; a deferrable task is deferred.
+
+        :param reason: the reason, for messages.
+        :param deadline: when to stop waiting.
+        :raises TolokaTimeoutError: the deadline has passed.
+        """
+        if not deadline.left():
+            raise TolokaTimeoutError(
+                f"Timed out ({deadline.limit}): {str(reason).rstrip('.')}. Clear the task to resume waiting, or "
+                f"increase {deadline.limit}."
+            )
+        self.log.info("Waiting: %s", reason)
+        if self.deferrable:
+            self.defer_for([], deadline)
+        time.sleep(min(seconds("poll_interval", self.poll_interval), deadline.left()))
