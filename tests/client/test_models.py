@@ -205,13 +205,16 @@ def test_any_json_object_is_a_model_or_an_error(model: type[Project], data: st.D
     assert isinstance(made, model)
 
 
+FIRST, LAST = datetime(3, 1, 1), datetime(9998, 12, 31)  # noqa: DTZ001 - hypothesis adds the zone
+
+
 @given(
     st.builds(
         Operation,
         id=st.just("1"),
         type=st.just("T"),
         status=st.sampled_from(["PENDING", "FAIL"]),
-        submitted=st.none() | st.datetimes(timezones=st.just(UTC)),
+        submitted=st.none() | st.datetimes(FIRST, LAST, timezones=st.just(UTC)),
         progress=st.none() | st.integers(0, 100) | st.floats(0, 100),
         parameters=st.dictionaries(st.text(), st.none() | st.booleans() | st.text() | st.lists(st.integers())),
     )
