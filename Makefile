@@ -103,6 +103,7 @@ screenshots: $(E2E_INSTALLED) ## run test-e2e, and retake the screenshots of the
 lint: $(E2E_INSTALLED) ## check style, types, and the workflows of .github/
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/codespell *.md *.py Makefile docs airflow_provider_toloka benchmarks demo example_dags tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
 ifneq ($(wildcard .github),) # the source archive comes without it

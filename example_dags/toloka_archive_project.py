@@ -17,8 +17,16 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    params={"project_id": Param("1001", type="string", description="The id of the project to archive")},
+    params={
+        "project_id": Param("1001", type="string", description="The id of the project to archive"),
+        "pools": Param(
+            "require_archived",
+            enum=["require_archived", "archive_closed", "close_and_archive"],
+            title="Pools and trainings",
+            description="Which pools and trainings of the project to archive first; closing stops paid work",
+        ),
+    },
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:
-    TolokaArchiveProjectOperator(task_id="archive", project_id="{{ params.project_id }}")
+    TolokaArchiveProjectOperator(task_id="archive", project_id="{{ params.project_id }}", pools="{{ params.pools }}")

@@ -13,7 +13,10 @@ from tests.e2e.pages import Param, Ui
 
 
 def test_archiving_one_project(ui: Ui, toloka: TolokaEmulator) -> None:
-    ui.run("toloka_archive_project", project_id=Param("1001", "The id of the project to archive", "1003"))
+    ui.open_form("toloka_archive_project")
+    ui.fill_form(project_id=Param("1001", "The id of the project to archive", "1003"))
+    expect(ui.dialog.get_by_text("Pools and trainings")).to_be_visible()
+    ui.start_run()
 
     ui.expect_state("Success")
     ui.open_task("archive")

@@ -11,7 +11,9 @@ from tests.e2e.pages import Param, Ui
 
 
 def test_pools_that_are_not_archived(ui: Ui, toloka: TolokaEmulator, picture: Callable[..., None]) -> None:
-    ui.run("toloka_archive_project", project_id=Param("1001", "The id of the project to archive", "1005"))
+    ui.open_form("toloka_archive_project")
+    ui.fill_form(project_id=Param("1001", "The id of the project to archive", "1005"))
+    ui.start_run()
     ui.expect_state("Failed")
 
     ui.open_task("archive")
