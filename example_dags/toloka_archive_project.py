@@ -1,8 +1,9 @@
-"""Archive a Toloka project, and wait until it is archived.
+"""Archive one Toloka project, and wait until it is archived.
 
-Shows: the operator with its defaults. If a pool of the project is not archived, the task fails and names it.
+Shows: the operator. By default, all pools of the project have to be archived already; the task fails, and lists them,
+if one is not. To archive them too, trigger the DAG again with another choice for pools and trainings.
 
-Needs: a connection `toloka_default`. The project's id is a parameter of the run.
+Needs: a connection `toloka_default`. The project's id and the rule for its pools are parameters of the run.
 """
 
 from __future__ import annotations
