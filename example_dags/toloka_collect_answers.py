@@ -21,10 +21,12 @@ if AIRFLOW_V_3_0_PLUS:
 
     from airflow_provider_toloka.triggers.pools import PoolClosedTrigger
 
+    # Airflow leaves the later ones of simultaneous events to the next run; with repeat_last, they need not wait.
+    trigger = PoolClosedTrigger(reasons=["COMPLETED"], repeat_last=True)
     pool_completed = Asset(
         "toloka_pool_completed",
         uri="toloka://toloka.dev/pools/completed",
-        watchers=[AssetWatcher(name="toloka_pool_completed", trigger=PoolClosedTrigger(reasons=["COMPLETED"]))],
+        watchers=[AssetWatcher(name="toloka_pool_completed", trigger=trigger)],
     )
 
     with DAG(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
-from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import CLOSED, SUCCESS, Operation, Pool
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.waiting import ends_wait, time_left
@@ -24,11 +22,8 @@ from airflow_provider_toloka.polling.pools import PoolPoller
 from airflow_provider_toloka.polling.subscription import Cursor
 from airflow_provider_toloka.triggers.sharing import read_settings, shared_client
 from airflow_provider_toloka.triggers.task import TaskTrigger
+from airflow_provider_toloka.triggers.watching import WatchingTrigger
 
-_LONGEST_PAUSE = 300.0
-#: Airflow starts a run for the first of several simultaneous events. After this many seconds, they are in its database,
-#: the last one is reported once more, and the cursor is stored.
-_SETTLED = 10.0
 UNCHECKED = ("ACTIVE", SUBMITTED)
 
 
@@ -115,14 +110,13 @@ class PoolTrigger(TaskTrigger):
             await asyncio.sleep(min(self.poll_interval, left))
 
 
-class PoolClosedTrigger(BaseEventTrigger):
+class PoolClosedTrigger(WatchingTrigger):
     """Fire for each pool that closes for any reason, for an ``AssetWatcher`` (API: ``GET /pools``).
 
     An event is plain JSON: ``{"pool_id", "project_id", "last_close_reason", "closed"}``. The trigger runs as long as
-    the watcher exists; errors are logged, and polling continues. Each pool that closes is reported once. Of several
-    within a poll, the last one is reported once more ten seconds later: Airflow starts a run for the first event, and
-    leaves the others to the next run. On Airflow 3.3, the trigger resumes where it was after a restart; on older
-    versions, it starts again.
+    the watcher exists; errors are logged, and polling continues. Each pool that closes is reported once. On Airflow
+    3.3, the trigger resumes where it was after a restart, and may report the pools of the last seconds before a crash
+    twice; on older versions, it starts again.
 
     Each poll lists the closed pools, 300 per request. If the account has thousands, set ``project_id``.
 
@@ -132,8 +126,14 @@ class PoolClosedTrigger(BaseEventTrigger):
     :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
     :param poll_interval: seconds between two polls, default 60.
     :param look_back: how many seconds before its start the trigger begins, when no position is stored; default 0.
+    :param repeat_last: whether the last of several pools that close within a poll is reported once more, after
+        ``settle_seconds``; default False. See ``OperationFinishedTrigger``.
+    :param settle_seconds: how long Airflow may take to store events and start runs for them; default 10. The position
+        is stored that much later.
     :raises ValueError: an argument is invalid.
     """
+
+    subject = "pools"
 
     def __init__(
         self,
@@ -143,58 +143,46 @@ class PoolClosedTrigger(BaseEventTrigger):
         toloka_conn_id: str = "toloka_default",
         poll_interval: float = 60.0,
         look_back: float = 0.0,
+        repeat_last: bool = False,
+        settle_seconds: float = 10.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(
+            toloka_conn_id=toloka_conn_id,
+            poll_interval=poll_interval,
+            look_back=look_back,
+            repeat_last=repeat_last,
+            settle_seconds=settle_seconds,
+        )
         self.project_id = None if project_id is None else check_id("project_id", project_id)
         self.reasons = None if reasons is None else list(check_reasons(reasons))
-        if type(toloka_conn_id) is not str or not toloka_conn_id:
-            raise ValueError(f"toloka_conn_id should be the id of a connection, but is {toloka_conn_id!r}.")
-        self.toloka_conn_id = toloka_conn_id
-        if type(poll_interval) not in (int, float) or not poll_interval > 0:
-            raise ValueError(f"poll_interval should be a number of seconds above 0, but is {poll_interval!r}.")
-        self.poll_interval = poll_interval
-        if type(look_back) not in (int, float) or not look_back >= 0:
-            raise ValueError(f"look_back should be a number of seconds, 0 or more, but is {look_back!r}.")
-        self.look_back = look_back
-        #: Airflow 3.3's state store of the watched asset; None: there is none.
-        self._store: Any = None
+        self._cursor: Cursor | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of the class, and its arguments as plain JSON values."""
-        names = ("project_id", "reasons", "toloka_conn_id", "poll_interval", "look_back")
+        names = (
+            "project_id", "reasons", "toloka_conn_id", "poll_interval", "look_back", "repeat_last", "settle_seconds",
+        )  # fmt: skip
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each pool that closes, without end."""
-        pauses = backing_off(self.poll_interval, _LONGEST_PAUSE)
-        cursor: Cursor | None = None
-        while True:
-            try:
-                settings = await read_settings(self.toloka_conn_id)
-                async with shared_client(settings, self.toloka_conn_id) as client:
-                    cursor = cursor or await self._begin(client)
-                    closed = await self._closed(client, cursor.since)
-                pauses = backing_off(self.poll_interval, _LONGEST_PAUSE)
-                new = [pool for pool in closed if cursor.is_new(_as_operation(pool)) and self._is_wanted(pool)]
-                for pool in new:
-                    self.log.info("Pool %s was closed: %s", pool.id, pool.last_close_reason)
-                    yield TriggerEvent(_payload(pool))
-                if new:
-                    await asyncio.sleep(_SETTLED)
-                if len(new) > 1:
-                    yield TriggerEvent(_payload(new[-1]))
-                await self._keep(cursor)
-                await asyncio.sleep(self.poll_interval)
-            except Exception as error:  # noqa: BLE001 - a watcher that has ended would stay ended until a restart
-                pause = next(pauses)
-                self.log.warning(
-                    "Could not poll pools over connection %r, trying again in %.1f s: %s: %s",
-                    self.toloka_conn_id,
-                    pause,
-                    type(error).__name__,
-                    error,
-                )
-                await asyncio.sleep(pause)
+    async def watch(self) -> AsyncGenerator[TriggerEvent, None]:
+        """Yield an event for each pool that has closed since the last poll."""
+        # No pauses: the base class has its own.
+        settings = await read_settings(self.toloka_conn_id, since=self.failed_at, pauses=())
+        async with shared_client(settings, self.toloka_conn_id) as client:
+            if self._cursor is None:
+                self._cursor = await self.begin(client.now)
+            closed = await self._closed(client, self._cursor.since)
+        self.works()
+        cursor = self._cursor
+        new = [pool for pool in closed if cursor.is_new(_as_operation(pool)) and self._is_wanted(pool)]
+        for pool in new:
+            self.log.info("Pool %s was closed: %s", pool.id, pool.last_close_reason)
+            yield TriggerEvent(_payload(pool))
+        if len(new) > 1 and self.repeat_last:
+            await asyncio.sleep(self.settle_seconds)
+            yield TriggerEvent(_payload(new[-1]))
+        await self.keep(cursor)
+        await asyncio.sleep(self.poll_interval)
 
     async def _closed(self, client: AsyncTolokaClient, since: datetime) -> list[Pool]:
         """Return the pools that have closed since a time, in the order in which they closed."""
@@ -213,34 +201,8 @@ class PoolClosedTrigger(BaseEventTrigger):
             return pool.last_close_reason != "FOR_UPDATE"
         return pool.last_close_reason in self.reasons
 
-    async def _begin(self, client: AsyncTolokaClient) -> Cursor:
-        """Return the stored cursor, or a new one."""
-        self._store = getattr(self, "asset_state_store", None)
-        saved: Mapping[str, Any] | None = None
-        if self._store is not None:
-            try:
-                saved = await self._store.aget(self._key)
-            except ValueError:
-                # One trigger for several assets has no state store.
-                self._store = None
-        if saved is not None:
-            return Cursor.from_json(saved)
-        cursor = Cursor(await client.now() - timedelta(seconds=self.look_back))
-        if self._store is None:
-            self.log.warning(
-                "No position is stored: after a restart, the trigger begins %g s (look_back) before its start, and "
-                "misses earlier ones. Airflow 3.3 stores it for triggers that watch one asset.",
-                self.look_back,
-            )
-        await self._keep(cursor)
-        return cursor
-
-    async def _keep(self, cursor: Cursor) -> None:
-        if self._store is not None:
-            await self._store.aset(self._key, cursor.to_json())
-
     @property
-    def _key(self) -> str:
+    def key(self) -> str:
         """The cursor's name: an asset may have several watchers."""
         given = (self.toloka_conn_id, self.project_id or "", *sorted(self.reasons or ()))
         return f"PoolClosedTrigger {' '.join(given)}"

@@ -19,7 +19,6 @@ from airflow_provider_toloka.triggers.pools import PoolClosedTrigger, PoolTrigge
 def toloka(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
     with TolokaEmulator() as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection | {"extra": {"retries": 1}}))
-        monkeypatch.setattr(module, "_SETTLED", 0.01)
         yield emulator
 
 
@@ -52,13 +51,26 @@ async def events(trigger: PoolClosedTrigger, count: int) -> list[dict[str, Any]]
 
 async def test_it_fires_for_each_pool_that_closes_in_their_order(toloka: TolokaEmulator) -> None:
     load(toloka, closed("1", -3600), closed("3", -10), closed("2", -20, "MANUAL"), closed("4", -5, "FOR_UPDATE"))
-    heard = await events(PoolClosedTrigger(poll_interval=0.05, look_back=60), 3)
-    # The last of several is reported once more.
+    trigger = PoolClosedTrigger(poll_interval=0.05, look_back=60)
+    heard = []
+    async with asyncio.timeout(30):
+        async for event in trigger.run():
+            heard.append(event.payload)
+            if len(heard) == 2:
+                load(toloka, closed("5", -1))
+            if len(heard) == 3:
+                break
     assert [(one["pool_id"], one["last_close_reason"]) for one in heard] == [
-        ("2", "MANUAL"), ("3", "COMPLETED"), ("3", "COMPLETED"),
+        ("2", "MANUAL"), ("3", "COMPLETED"), ("5", "COMPLETED"),
     ]  # fmt: skip
     assert heard[0]["project_id"] == "1"
     assert datetime.fromisoformat(heard[0]["closed"]).tzinfo is not None
+
+
+async def test_the_last_of_several_is_repeated_on_request(toloka: TolokaEmulator) -> None:
+    load(toloka, closed("1", -9), closed("2", -8))
+    trigger = PoolClosedTrigger(poll_interval=0.05, look_back=60, repeat_last=True, settle_seconds=0.01)
+    assert [one["pool_id"] for one in await events(trigger, 3)] == ["1", "2", "2"]
 
 
 async def test_it_is_narrowed_to_a_project_and_to_reasons(toloka: TolokaEmulator) -> None:
@@ -97,6 +109,8 @@ async def test_an_outage_ends_nothing(toloka: TolokaEmulator) -> None:
         ({"toloka_conn_id": ""}, "toloka_conn_id"),
         ({"poll_interval": 0}, "poll_interval"),
         ({"look_back": -1}, "look_back"),
+        ({"repeat_last": 1}, "repeat_last"),
+        ({"settle_seconds": -1}, "settle_seconds"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: Any, problem: str) -> None:
