@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+#: The largest difference between two clocks that is tolerated where the difference is unknown.
+CLOCKS_APART = timedelta(minutes=10)
 #: ``Date`` has whole seconds: the response was created in the second that begins there.
 _RESOLUTION = 1.0
 

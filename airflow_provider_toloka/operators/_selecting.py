@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -19,6 +19,7 @@ from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
+from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import ARCHIVED
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.hooks.toloka import TolokaHook
@@ -36,8 +37,6 @@ from airflow_provider_toloka.reporting import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-#: How far ``as_of`` may be ahead of this machine's clock.
-_CLOCKS_APART = timedelta(minutes=10)
 ANY = "any"
 ALL = "all"
 
@@ -113,7 +112,7 @@ class SelectingOperator(BaseOperator):
         if given == "logical_date":
             given = context.get("logical_date") or now
         as_of = read_time("as_of", given)
-        if as_of > now + _CLOCKS_APART:
+        if as_of > now + CLOCKS_APART:
             raise ValueError(
                 f"as_of is later than now: {as_of.isoformat()}. At that time, every project would be stale."
             )

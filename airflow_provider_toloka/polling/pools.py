@@ -11,18 +11,16 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
+from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
 
 log = logging.getLogger(__name__)
-
-#: The largest difference between Toloka's clock and this machine's: the list begins this long before a wait.
-_CLOCKS_APART = timedelta(minutes=10)
 
 
 @dataclass(eq=False)
@@ -107,7 +105,7 @@ class PoolPoller:
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
         loop = asyncio.get_running_loop()
-        since = last_started or self.client.api.calls.clock.now() - _CLOCKS_APART
+        since = last_started or self.client.api.calls.clock.now() - CLOCKS_APART
         wait = _Wait(pool_id, since, interval, is_over, loop.time() + interval, loop.create_future())
         self._waits.setdefault(pool_id, set()).add(wait)
         self._joined.set()

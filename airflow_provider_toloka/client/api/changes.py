@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import OPERATION, Change
 from airflow_provider_toloka.client.retry import Patience
 from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
 from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
-
-#: The largest expected error of the estimate of Toloka's clock.
-CLOCKS_APART = timedelta(minutes=10)
 
 
 class Changes:

@@ -6,12 +6,12 @@ opening it again because it "is not open" would pay twice. A pool therefore coun
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_toloka.client.api.calls import Calls
-from airflow_provider_toloka.client.api.changes import CLOCKS_APART, Changes
+from airflow_provider_toloka.client.api.changes import Changes
+from airflow_provider_toloka.client.clock import CLOCKS_APART, http_date
 from airflow_provider_toloka.client.models import ARCHIVED, OPEN, Operation, Pool, Training
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import Change
@@ -66,12 +66,10 @@ def by_their_clock(time: datetime, answer: Response) -> datetime:
 
     :param answer: a response with Toloka's time in its ``Date`` header.
     """
-    try:
-        theirs = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (ValueError, TypeError, IndexError):
+    theirs = http_date(answer.headers.get("date", ""))
+    if theirs is None:
         return time - CLOCKS_APART
-    ours = datetime.fromtimestamp(answer.received, UTC)
-    return time + (theirs.replace(tzinfo=theirs.tzinfo or UTC) - ours) - _INEXACT
+    return time + timedelta(seconds=theirs - answer.received) - _INEXACT
 
 
 def _explained(error: TolokaConflictError) -> TolokaConflictError:
