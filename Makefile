@@ -25,7 +25,7 @@ OLDEST_PYTHON = $(shell for python in $(PYTHON) python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$python && break; done)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-events test-faults test-fidelity test-security test-durability test-mapped test-distributed test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint ui bench dist sbom notes constraints clean
+.PHONY: help install demo test test-events test-faults test-fidelity test-security test-durability test-mapped test-distributed test-load test-e2e screenshots test-matrix sessions fuzz audit docs lint mutation ui bench dist sbom notes constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -100,6 +100,12 @@ test-e2e: $(E2E_INSTALLED) ## test Airflow's pages in a browser (some minutes; n
 screenshots: $(E2E_INSTALLED) ## run test-e2e, and retake the screenshots of the docs
 	$(VENV)/bin/python -m pytest tests/e2e --pictures docs/images
 
+PART ?= archiving
+mutation: $(INSTALLED) ## change the code in many small ways and see whether its tests fail (PART=archiving, polling or client; up to an hour each)
+	$(VENV)/bin/python -m pip install --quiet --quiet --group mutation -c constraints/airflow-$(AIRFLOW).txt
+	$(VENV)/bin/python -m mutmut run "airflow_provider_toloka.$(PART).*"
+	$(VENV)/bin/python -m benchmarks.mutation
+
 lint: $(E2E_INSTALLED) ## check style, types, and the workflows of .github/
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
@@ -160,7 +166,7 @@ sessions: $(INSTALLED) ## print the names of the matrix's sessions, as JSON in t
 	@$(NOX) --list --json | $(VENV)/bin/python -c 'import json, sys; print(json.dumps([one["session"] for one in json.load(sys.stdin)]))'
 
 constraints: $(INSTALLED) ## update constraints/ from the package index
-	$(call resolve,$(AIRFLOW),--group dev --group e2e --group distributed,apache-airflow==$(AIRFLOW))
+	$(call resolve,$(AIRFLOW),--group dev --group e2e --group distributed --group mutation,apache-airflow==$(AIRFLOW))
 	$(call resolve,$(OLDEST_AIRFLOW),--group dev --group e2e,apache-airflow==$(OLDEST_AIRFLOW))
 	$(call resolve,lowest,--group matrix --resolution lowest-direct)
 	@# Airflow 3.0 has its connection form from the provider fab, and fails with what FastAPI and Cadwyn are since.
@@ -184,7 +190,7 @@ define resolve
 endef
 
 clean: ## remove everything that make has created
-	rm -rf .venv .venv-* .nox .demo .airflow .e2e build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .nox .demo .airflow .e2e build dist site mutants .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find airflow_provider_toloka tests example_dags demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints/airflow-$(AIRFLOW).txt

@@ -1,0 +1,73 @@
+"""Write ``benchmarks/MUTATION.md`` from what mutmut has found: ``make mutation PART=archiving`` runs both.
+
+A mutant is the code with one small change. If the tests pass all the same, they would not notice such a fault.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MUTANTS = ROOT / "mutants" / "airflow_provider_toloka"
+RESULTS = Path(__file__).with_name("MUTATION.md")
+#: mutmut's exit codes: the tests passed, or no test runs the code.
+SURVIVED = {0: "survived", 33: "no tests", 5: "no tests"}
+
+
+def outcomes() -> Iterator[tuple[str, str, int]]:
+    """Yield module, mutant and exit code of each mutant that was tried."""
+    for path in sorted(MUTANTS.rglob("*.py.meta")):
+        module = str(path.relative_to(MUTANTS)).removesuffix(".meta")
+        for name, code in json.loads(path.read_text())["exit_code_by_key"].items():
+            if code is not None:
+                yield module, name, code
+
+
+def main() -> int:
+    """Write the table; return the exit status."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    survivors: dict[str, list[str]] = defaultdict(list)
+    for module, name, code in outcomes():
+        outcome = SURVIVED.get(code, "killed")
+        counts[module][outcome] += 1
+        if outcome != "killed":
+            survivors[module].append(name.removeprefix("airflow_provider_toloka."))
+    if not counts:
+        sys.stderr.write("There are no results: run make mutation first.\n")
+        return 1
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    lines = [
+        "# Mutation tests",
+        "",
+        f"Written by `make mutation` on {datetime.now(UTC):%Y-%m-%d}, from commit {commit}. A mutant is killed if a test",
+        "fails. To see the change of a survivor, run `mutmut show airflow_provider_toloka.NAME`.",
+        "",
+        "| Module | Mutants | Killed | Score |",
+        "|---|---|---|---|",
+    ]
+    total = Counter[str]()
+    for module, count in sorted(counts.items()):
+        lines.append(row(f"`{module}`", count))
+        total += count
+    lines += [row("all", total), "", "## Survivors", ""]
+    lines += [f"- `{name}`" for module in sorted(survivors) for name in survivors[module]]
+    RESULTS.write_text("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(lines[: 8 + len(counts)]) + "\n")
+    return 0
+
+
+def row(title: str, count: Counter[str]) -> str:
+    """Return a row of the table."""
+    return f"| {title} | {count.total()} | {count['killed']} | {100 * count['killed'] / count.total():.0f} % |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
