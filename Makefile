@@ -168,9 +168,10 @@ sessions: $(INSTALLED) ## print the names of the matrix's sessions, as JSON in t
 constraints: $(INSTALLED) ## update constraints/ from the package index
 	$(call resolve,$(AIRFLOW),--group dev --group e2e --group distributed --group mutation,apache-airflow==$(AIRFLOW))
 	$(call resolve,$(OLDEST_AIRFLOW),--group dev --group e2e,apache-airflow==$(OLDEST_AIRFLOW))
-	$(call resolve,lowest,--group matrix --resolution lowest-direct)
+	@# Airflow before 3.2 cannot make paths with universal-pathlib 0.3.
+	$(call resolve,lowest,--group matrix --resolution lowest-direct,universal-pathlib==0.2.6)
 	@# Airflow 3.0 has its connection form from the provider fab, and fails with what FastAPI and Cadwyn are since.
-	$(call resolve,3.0.6,--group matrix,apache-airflow==3.0.6 apache-airflow-providers-fab "fastapi[standard]<0.118" "cadwyn<6")
+	$(call resolve,3.0.6,--group matrix,apache-airflow==3.0.6 universal-pathlib==0.2.6 apache-airflow-providers-fab "fastapi[standard]<0.118" "cadwyn<6")
 	$(call resolve,3.1.8,--group matrix,apache-airflow==3.1.8)
 	@# Airflow 3.2.2 does not start with what its dependencies have become since.
 	$(call resolve,3.2.2,--group matrix --exclude-newer 2026-06-20 --exclude-newer-package \

@@ -73,12 +73,13 @@ with DAG(
     doc_md=__doc__,
     tags=["toloka"],
 ) as dag:
-    # dag.param() passes a list as a list; a template would convert it to text.
+    # dag.param() passes a list as a list; a template would convert it to text. Airflow 3.1 needs the default again.
     rule: dict[str, Any] = {
         "inactive_for": "{{ params.days }}d",
-        "name_pattern": dag.param("name_pattern"),
-        "exclude_project_ids": dag.param("exclude_project_ids"),
-        "max_projects": dag.param("max_projects"),
+        **{
+            name: dag.param(name, PARAMS[name].value)
+            for name in ("name_pattern", "exclude_project_ids", "max_projects")
+        },
     }
     find = TolokaFindStaleProjectsOperator(task_id="find_stale_projects", only_ids=True, **rule)
 
@@ -99,4 +100,4 @@ with DAG(
         retries=2,
         **rule,
     )
-    somebody_has_to_approve(find.output, preview=dag.param("preview")) >> ask >> archive
+    somebody_has_to_approve(find.output, preview=dag.param("preview", PARAMS["preview"].value)) >> ask >> archive
