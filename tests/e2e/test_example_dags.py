@@ -15,7 +15,7 @@ from tests.e2e.pages import Param, Ui
 def test_archiving_one_project(ui: Ui, toloka: TolokaEmulator) -> None:
     ui.open_form("toloka_archive_project")
     ui.fill_form(project_id=Param("1001", "The id of the project to archive", "1003"))
-    expect(ui.dialog.get_by_text("Pools and trainings")).to_be_visible()
+    expect(ui.dialog.get_by_text(re.compile(r"^Pools and trainings\b"))).to_be_visible()
     ui.start_run()
 
     ui.expect_state("Success")
