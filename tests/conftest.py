@@ -41,6 +41,12 @@ for _name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[_name]
 
 
+if find_spec("hypothesis"):
+    # The duration of an example depends on the machine; pytest-timeout limits the whole test.
+    _settings: Any = import_module("hypothesis").settings
+    _settings.register_profile("any machine", deadline=None)
+    _settings.load_profile("any machine")
+
 #: Folders whose first test starts a whole Airflow, and how long one of their tests may take, with that, in seconds.
 WHOLE_AIRFLOW = {"distributed", "durability", "e2e", "events", "security"}
 WHOLE_AIRFLOW_TIMEOUT = 900

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -48,7 +48,8 @@ class WatchingTrigger(BaseEventTrigger):
         self.failed_at: float | None = None
         #: Airflow 3.3's state store of the watched asset; None: there is none.
         self._store: Any = None
-        self._pauses = backing_off(poll_interval, LONGEST_PAUSE)
+        #: The pauses while watching fails; None: it works. Airflow copies triggers, and cannot copy a generator.
+        self._pauses: Iterator[float] | None = None
         #: The cursor to store, and when to store it.
         self._unsaved: tuple[float, dict[str, Any]] | None = None
         self._saved: dict[str, Any] | None = None
@@ -61,6 +62,7 @@ class WatchingTrigger(BaseEventTrigger):
                     async for event in events:
                         yield event
             except Exception as error:  # noqa: BLE001 - a watcher that has ended would stay ended until a restart
+                self._pauses = self._pauses or backing_off(self.poll_interval, LONGEST_PAUSE)
                 pause = next(self._pauses)
                 self.log.warning(
                     "Could not watch %s over connection %r, trying again in %.1f s: %s: %s",
@@ -84,7 +86,7 @@ class WatchingTrigger(BaseEventTrigger):
 
     def works(self) -> None:
         """Note that a poll has succeeded: the pause after the next failure is short again."""
-        self._pauses = backing_off(self.poll_interval, LONGEST_PAUSE)
+        self._pauses = None
 
     async def begin(self, now: Callable[[], Awaitable[datetime]]) -> Cursor:
         """Return the stored cursor, or a new one.

@@ -32,16 +32,16 @@ class Client:
         self.session.headers["Authorization"] = f"OAuth {toloka.token}"
 
     def get(self, path: str, **query: Any) -> requests.Response:
-        return self.session.get(self.url + path, params=query, timeout=10)
+        return self.session.get(self.url + path, params=query, timeout=60)
 
     def post(self, path: str, **more: Any) -> requests.Response:
-        return self.session.post(self.url + path, timeout=10, **more)
+        return self.session.post(self.url + path, timeout=60, **more)
 
     def put(self, path: str, **more: Any) -> requests.Response:
-        return self.session.put(self.url + path, timeout=10, **more)
+        return self.session.put(self.url + path, timeout=60, **more)
 
     def patch(self, path: str, **more: Any) -> requests.Response:
-        return self.session.patch(self.url + path, timeout=10, **more)
+        return self.session.patch(self.url + path, timeout=60, **more)
 
     def ids(self, path: str, **query: Any) -> list[str]:
         response = self.get(path, **query)

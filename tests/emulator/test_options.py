@@ -82,14 +82,14 @@ def test_options_for_another_process(connect: Connect) -> None:
         client, admin = connect(toloka), f"{toloka.url}/admin/options"
         pool = filled_pool(toloka)
         change = {"tolokers": {"count": 2, "seconds": [0, 0]}, "balance": 7, "archived_project_answer": "204"}
-        assert requests.post(admin, json=change, timeout=10).status_code == 204
+        assert requests.post(admin, json=change, timeout=60).status_code == 204
         client.post(f"/pools/{pool}/open")
         assert client.get(f"/pools/{pool}").json()["last_close_reason"] == "COMPLETED"
         assert toloka.balance == pytest.approx(6.8)
         archived = toloka.add_project(status="ARCHIVED")["id"]
         assert client.post(f"/projects/{archived}/archive").status_code == 204
         for wrong in ({"speed": 1}, {"tolokers": {"mood": 1}}, {"archived_project_answer": "no"}):
-            assert requests.post(admin, json=wrong, timeout=10).status_code == 400
+            assert requests.post(admin, json=wrong, timeout=60).status_code == 400
 
 
 @pytest.mark.parametrize("options", [{"speed": 1}, {"archived_project_answer": "200"}])
@@ -113,7 +113,7 @@ def test_lost_answers_on_the_way_of_a_pool(toloka: TolokaEmulator, client: Clien
         ("PATCH", f"/assignments/{assignment}", {"status": "ACCEPTED"}),
     ):
         with pytest.raises(requests.ConnectionError):
-            client.session.request(method, client.url + path, json=form, timeout=10)
+            client.session.request(method, client.url + path, json=form, timeout=60)
     assert (len(toloka.projects), len(toloka.pools), len(toloka.tasks)) == (3, 2, 5)
     assert toloka.pools[pool]["status"] == "OPEN"
     assert toloka.assignments[assignment]["status"] == "ACCEPTED"
@@ -123,18 +123,18 @@ def test_pages_that_links_lead_to(toloka: TolokaEmulator, client: Client) -> Non
     project = toloka.add_project("<b>Cats</b> & dogs")["id"]
     pool, training = toloka.add_pool(project, private_name="Main")["id"], toloka.add_training(project)["id"]
     page = f"{client.root}/requester/project/{project}"
-    answer = requests.get(page, timeout=10)
+    answer = requests.get(page, timeout=60)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "&lt;b&gt;Cats&lt;/b&gt; &amp; dogs" in answer.text
     assert "<b>" not in answer.text
     assert f"Project {project}: ACTIVE" in answer.text
     assert "emulator" in answer.text
-    assert f"Pool {pool}: CLOSED" in requests.get(f"{page}/pool/{pool}", timeout=10).text
-    assert f"Training {training}: CLOSED" in requests.get(f"{page}/training/{training}", timeout=10).text
+    assert f"Pool {pool}: CLOSED" in requests.get(f"{page}/pool/{pool}", timeout=60).text
+    assert f"Training {training}: CLOSED" in requests.get(f"{page}/training/{training}", timeout=60).text
     other = toloka.add_project()["id"]
     for path in (f"{client.root}/requester/project/{other}/pool/{pool}", f"{page}/training/{pool}", f"{page}1"):
-        assert requests.get(path, timeout=10).status_code == 404
-    assert requests.post(page, timeout=10).status_code == 404
+        assert requests.get(path, timeout=60).status_code == 404
+    assert requests.post(page, timeout=60).status_code == 404
     assert toloka.requests == []
 
 
