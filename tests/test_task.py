@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -111,3 +112,12 @@ def test_airflow_ends_a_deferral_somewhat_after_the_deadline() -> None:
     one = Deadline(datetime.now(UTC).timestamp() + 60)
     assert one.for_deferral is not None
     assert timedelta(seconds=60) < one.for_deferral < timedelta(seconds=300)
+
+
+def test_an_error_that_says_what_to_do_comes_without_the_frames_that_would_hide_it() -> None:
+    def deep() -> None:
+        raise TolokaConflictError("Close the pool first.")
+
+    with pytest.raises(TolokaConflictError) as caught, failing_at_once():
+        deep()
+    assert "deep" not in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import TolokaUnavailableError
 from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
 from tests.running import Ended, Run, run_logged
 
@@ -136,3 +137,9 @@ def test_it_waits_until_all_answers_are_checked(toloka: TolokaEmulator, how: Any
     asked = [request.query for request in toloka.requests if request.path == "/assignments"]
     assert len(asked) >= 4
     assert asked[0] == {"pool_id": "7", "status": "ACTIVE,SUBMITTED", "limit": "1"}
+
+
+def test_an_error_of_the_wait_comes_as_its_own_class_and_leaves_the_retries() -> None:
+    sensor = TolokaPoolSensor(task_id="wait", pool_id="1")
+    with pytest.raises(TolokaUnavailableError, match="gone"):
+        sensor.execute_complete({}, {"error": TolokaUnavailableError("gone").to_json()})

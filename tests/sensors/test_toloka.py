@@ -12,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
 from airflow_provider_toloka.sensors.toloka import OperationSensor
 from tests.running import Ended, Run, run_logged
 
@@ -227,3 +228,15 @@ def test_poke_and_execute_may_be_called_directly(toloka: TolokaEmulator) -> None
 def test_a_missing_connection_leaves_the_retries(toloka: TolokaEmulator) -> None:
     task, _ = sense(add(toloka, status="SUCCESS"), toloka_conn_id="nowhere", retries=1)
     assert (task.state, task.tries) == ("failed", 2)
+
+
+@pytest.mark.parametrize("sensor", [OperationSensor, TolokaPoolSensor])
+@pytest.mark.parametrize(("given", "kept"), [(1, 7.0), (60, 60.0)])
+def test_a_rescheduled_sensor_starts_again_when_the_scheduler_has_seen_it_leave(
+    sensor: Any, given: float, kept: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_toloka._settling.settling_seconds", lambda: 7.0)
+    name = "operation_id" if sensor is OperationSensor else "pool_id"
+    for mode, expected in (("reschedule", kept), ("poke", given)):
+        task = sensor(task_id="wait", mode=mode, poke_interval=given, **{name: "1"})
+        assert task._get_next_poke_interval(0.0, lambda: 0.0, 1) == expected

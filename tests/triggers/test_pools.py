@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.triggers import pools as module
+from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
 from airflow_provider_toloka.triggers.pools import PoolClosedTrigger, PoolTrigger
 
 
@@ -118,6 +120,19 @@ def test_wrong_arguments_are_refused(arguments: Any, problem: str) -> None:
         PoolClosedTrigger(**arguments)
 
 
+@pytest.mark.parametrize("trigger", [PoolClosedTrigger(), OperationFinishedTrigger(operation_types=["POOL.CLOSE"])])
+def test_airflow_can_copy_a_watcher(trigger: Any) -> None:
+    assert copy.deepcopy(trigger).serialize() == trigger.serialize()
+
+
+async def test_whatever_ends_a_wait_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", "{not JSON")
+    trigger = PoolTrigger(toloka_conn_id="toloka_default", pool_id="1", reasons=["COMPLETED"])
+    [event] = [event.payload async for event in trigger.run()]
+    assert event["error"]["message"]
+    assert event["deadline"] is None
+
+
 @pytest.mark.parametrize(
     "trigger",
     [
@@ -130,6 +145,7 @@ def test_wrong_arguments_are_refused(arguments: Any, problem: str) -> None:
             answers_checked=True,
             poll_interval=5,
             deadline=9.5,
+            not_before=7.5,
         ),
     ],
 )
