@@ -104,7 +104,7 @@ EXPECTED = {
     "dags/three_ways.py": Expected(archived=frozenset({"1001", "1002"})),
     "dags/wait_for_pool.py": Expected(said="closed as MANUAL"),
     "dags/create_pool.py": Expected(),
-    "dags/add_tasks.py": Expected(said="2 tasks are in 2004"),
+    "dags/add_tasks.py": Expected(said="Tasks added to pool 2004: 2; invalid: 0"),
     "dags/open_the_pool.py": Expected(pools={"2004": "OPEN"}),
     "dags/export_answers.py": Expected(said="Wrote 0 rows of 0 assignments"),
     "dags/aggregate.py": Expected(said="Wrote 0 rows"),

@@ -112,6 +112,6 @@ class WaitingOperator(PollingOperator):
         left = [operation for operation in operations if not operation.is_finished]
         if not left:
             return list(operations)
-        self.log.info("Waiting for %s", "; ".join(operation.summary for operation in left[:5]))
+        self.log.info("Waiting: %s", "; ".join(operation.summary for operation in left[:5]))
         seen = self.poll_or_defer(hook, left, deadline)
         return [seen.get(operation.id, operation) for operation in operations]

@@ -94,7 +94,7 @@ class TolokaAddTasksOperator(WaitingOperator):
             self._add_lineage(operation_ids=list(sent), source=source_of(hook.api.settings))
             self.log.info("Chunk %d, %d tasks: %s", chunk.number, chunk.count, operation.summary)
         if not sent:
-            self.log.warning("There are no tasks to add to %s", pool.id)
+            self.log.warning("No tasks to add to pool or training %s", pool.id)
         for operation in self.settle(hook, list(sent.values()), deadline):
             sent[operation.id] = operation
         for number, operation in enumerate(sent.values()):
@@ -106,7 +106,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         place = toloka_place(source_of(hook.api.settings), resource, pool.id, rows=created)
         self._add_lineage(inputs=self._files(created + invalid), outputs=[place])
         describe_outlets(self, context, list(sent.values()))
-        self.log.info("%d tasks are in %s, %d were invalid", created, pool.id, invalid)
+        self.log.info("Tasks added to %s %s: %d; invalid: %d", resource.kind, pool.id, created, invalid)
         return {"created": created, "invalid": invalid, "operation_ids": list(sent)}
 
     def _files(self, rows: int) -> list[Place]:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
+#: Airflow's own timeout, whose message has no reason, counts from slightly earlier than ours, in seconds.
+_EARLIER = 0.1
 _A_DAY = 86_400.0
 
 
@@ -94,7 +96,7 @@ class OperationSensor(TolokaSensor):
                 hook.run(hook.api.waits.look(watch))
                 self._push_links(context, watch.seen)
         # In mode "reschedule" each poke is a process of its own, and Airflow itself knows when the first one was.
-        is_over = self.mode == "poke" and not self._deadline.left()
+        is_over = self.mode == "poke" and self._deadline.left() <= _EARLIER
         if self._have_succeeded(watch.seen):
             return PokeReturnValue(is_done=True, xcom_value=self._result(context, watch.seen))
         if is_over:

@@ -178,7 +178,7 @@ class Cluster(Airflow):
 
     def tasks_of(self, *run_ids: str) -> list[Task]:
         """Return the tasks of some runs, without those that only create map indexes."""
-        return [task for (_, run_id, _), task in sorted(self.tasks().items()) if run_id in run_ids]
+        return [task for (_, run_id, _, _), task in sorted(self.tasks().items()) if run_id in run_ids]
 
     def triggers(self) -> dict[int, str | None]:
         """Return the triggerer of each trigger; None: not yet assigned."""

@@ -117,7 +117,7 @@ class Scene:
         def all_ended() -> bool:
             meanwhile()
             tasks = self.cluster.tasks()
-            states = {run_id: task.run_state for (_, run_id, _), task in tasks.items() if run_id in self._runs}
+            states = {run_id: task.run_state for (_, run_id, _, _), task in tasks.items() if run_id in self._runs}
             return len(states) == len(self._runs) and all(state in _ENDED for state in states.values())
 
         with self._explained():

@@ -186,18 +186,18 @@ class Airflow:
 
     # What can be seen
 
-    def tasks(self) -> dict[tuple[str, str, int], Task]:
-        """Return all tasks by DAG, run and map index."""
+    def tasks(self) -> dict[tuple[str, str, str, int], Task]:
+        """Return all tasks by DAG, run, task id and map index."""
         with self._database.cursor() as cursor:
             cursor.execute(
-                "SELECT dag_id, run_id, map_index, dag_run.state, task.state, try_number, pid, trigger_id "
+                "SELECT dag_id, run_id, task_id, map_index, dag_run.state, task.state, try_number, pid, trigger_id "
                 "FROM task_instance task JOIN dag_run USING (dag_id, run_id)"
             )
-            return {(row[0], row[1], row[2]): Task(*row[3:]) for row in cursor.fetchall()}
+            return {(row[0], row[1], row[2], row[3]): Task(*row[4:]) for row in cursor.fetchall()}
 
-    def log(self, dag_id: str, run_id: str) -> str:
+    def log(self, dag_id: str, run_id: str, task_id: str = "task") -> str:
         """Return what a task without map index has logged, in all tries."""
-        folder = self._home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / "task_id=task"
+        folder = self._home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"
         return "\n".join(path.read_text() for path in sorted(folder.glob("attempt=*")))
 
     def errors_about(self, run_id: str) -> str:
@@ -231,10 +231,10 @@ class Airflow:
             given["logical_date"] = None
         self._ask("POST", f"/dags/{dag_id}/dagRuns", given)
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Clear the task of a run."""
+    def clear(self, dag_id: str, run_id: str, task_id: str = "task") -> None:
+        """Clear a task of a run."""
         given = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "reset_dag_runs": True}
-        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**given, "task_ids": ["task"]})
+        self._ask("POST", f"/dags/{dag_id}/clearTaskInstances", {**given, "task_ids": [task_id]})
 
     def mark_failed(self, dag_id: str, run_id: str) -> None:
         """Mark the task of a run as failed."""

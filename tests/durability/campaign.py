@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import psutil
 
 from tests.durability.airflow_processes import Airflow
-from tests.durability.cases import DEFERRABLE, SENSORS, SHARED, WAITING, Case, account, holds
+from tests.durability.cases import DEFERRABLE, IMAGES, SENSORS, SHARED, WAITING, Case, account, holds
 from tests.durability.postgres import Postgres
 from tests.durability.toloka_process import TolokaProcess, submitted
 from tests.durability.watching import Seen, Watch
@@ -143,7 +145,9 @@ class Campaign:
         self._count_looks(case)
         self._airflow.trigger(case.dag_id, case.name, case.conf)
         instant = case.event.instant
-        go_on = self._drive if instant in ("stage", "ended") else self._watch.until
+        # What adding tasks waits for is held; before any other task of that DAG, operations have to finish.
+        comes_late = case.is_labelling and case.task_id != "add_tasks"
+        go_on = self._drive if instant in ("stage", "ended") or comes_late else self._watch.until
         if held:
             go_on(case, lambda seen: seen.arrived.get(held[-1], 0) > 0, f"held at {instant!r}")
         elif instant == "ended":
@@ -160,7 +164,7 @@ class Campaign:
             case "kill task" | "kill worker":
                 self._kill(case)
             case "clear":
-                self._airflow.clear(case.dag_id, case.name)
+                self._airflow.clear(case.dag_id, case.name, case.task_id)
                 self._watch.until(case, lambda seen: seen.task(case).try_number > before.try_number, "another try")
             case "mark failed":
                 self._airflow.mark_failed(case.dag_id, case.name)
@@ -185,7 +189,7 @@ class Campaign:
         """Run a case to its end, and check the result."""
         event = case.event
         # What is held on its way arrives at Toloka when all is over.
-        is_late = event.instant in ("sent", "stage")
+        is_late = any(side == "before" for _, _, side in holds(case))
         if event.act in ("kill worker", "restart scheduler") and case.variant in WAITING:
             # The orphan continues only when Airflow has given it up: then there are two at once.
             self._watch.until(case, lambda seen: seen.task(case).try_number > 1, "Airflow has given it up")
@@ -209,12 +213,14 @@ class Campaign:
     def _check(self, case: Case) -> str:
         event, seen = case.event, self._watch.now()
         task, operations, statuses = seen.task(case), seen.operations(case), seen.statuses(case)
-        counts = submitted(operations, case.objects)
+        counts = submitted(operations, seen.objects(case))
         assert task.state == event.state
         # A busy Airflow adds tries: it takes a task for failed that comes back from the triggerer within a moment.
         assert task.try_number >= event.tries
         assert max(counts.values()) == 1
         assert {operation["status"] for operation in operations} == {"SUCCESS"}
+        if case.is_labelling:
+            return f"{task.state}; {self._check_labelled(case, seen)}"
         if event.state == "success":
             assert counts == case.wanted_operations
             assert statuses == dict.fromkeys(case.objects, "ARCHIVED")
@@ -224,8 +230,31 @@ class Campaign:
         count = 0 if case.variant in SENSORS else counts.total()
         return f"{task.state}; {count} operation{'s' * (count != 1)}"
 
+    def _check_labelled(self, case: Case, seen: Seen) -> str:
+        """Check that a run made everything once; return what it made."""
+        assert seen.task(case).run_state == "success"
+        project_id, pool_id = seen.objects(case)  # one of each
+        assert seen.statuses(case) == {project_id: "ARCHIVED", pool_id: "ARCHIVED"}
+        on_pool = ("TASK.BATCH_CREATE", "POOL.OPEN", "SOLUTION.AGGREGATE", "POOL.ARCHIVE")
+        on_project = ("SOLUTION.AGGREGATE", "PROJECT.ARCHIVE")
+        wanted = [*(f"{kind} {pool_id}" for kind in on_pool), *(f"{kind} {project_id}" for kind in on_project)]
+        counts = submitted(seen.operations(case), seen.objects(case))
+        assert counts == Counter(wanted), counts
+        images = [task["input_values"]["image"] for task in seen.toloka["tasks"] if task["pool_id"] == pool_id]
+        assert sorted(images) == sorted(IMAGES)
+        answers, result = (self._rows(case, name) for name in ("answers", "result"))
+        assert Counter(row["input"]["image"] for row in answers) == Counter(2 * IMAGES)
+        assert len({(row["assignment_id"], row["task_id"]) for row in answers}) == len(answers)
+        assert len(result) == len({row["task_id"] for row in result}) == len(IMAGES)
+        return f"1 project, 1 pool, {len(images)} tasks, {len(answers)} answers"
+
+    def _rows(self, case: Case, name: str) -> list[dict[str, Any]]:
+        """Return the rows of a file that a run wrote."""
+        text = (self._folder / f"{case.name}-{name}.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
     def _log(self, case: Case) -> str:
-        return self._airflow.log(case.dag_id, case.name)
+        return self._airflow.log(case.dag_id, case.name, case.task_id)
 
     def _count_looks(self, case: Case) -> None:
         """Let the emulator count the polls of a case's operations."""

@@ -16,6 +16,20 @@ ALL = (*CHANGING, *SENSORS)
 DEFERRABLE = tuple(variant for variant in ALL if variant.endswith("deferrable"))
 WAITING = tuple(variant for variant in ALL if variant.endswith(("wait", "poke")))
 
+#: The tasks of the DAG that labels data, each with the path of its POST. All but the first two can be retried at once.
+LABELLING = {
+    "labelling create_project": "/projects",
+    "labelling create_pool": "/pools",
+    "labelling add_tasks": "/tasks",
+    "labelling open_pool": "/pools/*/open",
+    "labelling aggregate": "/aggregated-solutions/aggregate-by-pool",
+    "labelling archive_project": "/projects/*/archive",
+}
+IDEMPOTENT = ("labelling add_tasks", "labelling open_pool", "labelling archive_project")
+LABELLING_DEFERRED = ("labelling add_tasks", "labelling wait")
+#: What the DAG that labels data uploads, a task each; two Tolokers answer each of them.
+IMAGES = [f"https://example.com/{number}.jpg" for number in range(6)]
+
 #: How the variants are called in the table.
 TITLES = {
     "archive_wait": "archive, wait",
@@ -27,6 +41,14 @@ TITLES = {
     "sensor_poke": "sensor, poke",
     "sensor_reschedule": "sensor, reschedule",
     "sensor_deferrable": "sensor, deferrable",
+    "labelling create_project": "labelling: create a project",
+    "labelling create_pool": "labelling: create a pool",
+    "labelling add_tasks": "labelling: add tasks",
+    "labelling open_pool": "labelling: open the pool",
+    "labelling wait": "labelling: wait for the pool",
+    "labelling export_answers": "labelling: export the answers",
+    "labelling aggregate": "labelling: aggregate the answers",
+    "labelling archive_project": "labelling: archive the project",
 }
 
 
@@ -54,11 +76,18 @@ class Event:
 
 EVENTS = (
     Event("killed-before-post", "task process killed before the POST", "before", "kill task", CHANGING),
-    Event("killed-post-on-its-way", "… while the POST is on its way; it arrives later", "sent", "kill task", CHANGING),
-    Event("killed-before-answer", "… between POST and answer", "unanswered", "kill task", CHANGING),
+    Event(
+        "killed-post-on-its-way",
+        "… while the POST is on its way; it arrives later",
+        "sent",
+        "kill task",
+        (*CHANGING, *IDEMPOTENT),
+    ),
+    Event("killed-before-answer", "… between POST and answer", "unanswered", "kill task", (*CHANGING, *LABELLING)),
     Event("killed-after-answer", "… after the answer", "answered", "kill task", CHANGING),
     Event("killed-between-stages", "… between pools and project", "stage", "kill task", WITH_STAGES),
-    Event("killed-looking", "… at its first look", "looking", "kill task", SENSORS),
+    Event("killed-looking", "… during its first poll", "looking", "kill task", SENSORS),
+    Event("killed-reading", "… while it reads", "reading", "kill task", ("labelling export_answers",)),
     Event("killed-waiting", "… while it waits", "waiting", "kill task", (*WAITING, "sensor_reschedule")),
     Event("worker-killed", "executor's worker killed while the task waits", "waiting", "kill worker", WAITING),
     Event(
@@ -66,16 +95,30 @@ EVENTS = (
         "executor's worker killed between POST and answer",
         "unanswered",
         "kill worker",
-        tuple(variant for variant in CHANGING if variant in DEFERRABLE),
+        (*(variant for variant in CHANGING if variant in DEFERRABLE), "labelling create_pool", "labelling add_tasks"),
         1,
     ),
-    Event("cleared-deferred", "cleared while deferred", "deferred", "clear", DEFERRABLE),
+    Event("cleared-deferred", "cleared while deferred", "deferred", "clear", (*DEFERRABLE, *LABELLING_DEFERRED)),
     Event("cleared-after-success", "cleared after its success", "ended", "clear", ALL),
     Event("marked-failed-deferred", "marked failed while deferred", "deferred", "mark failed", DEFERRABLE, 1, "failed"),
     Event("marked-failed-running", "marked failed while it waits", "waiting", "mark failed", WAITING, 1, "failed"),
     Event("paused", "DAG paused while it waits, and unpaused", "waiting", "pause", ALL, 1),
-    Event("triggerer-taken-over", "triggerer killed, another takes over", "deferred", "take over", DEFERRABLE, 1),
-    Event("triggerer-restarted", "triggerer killed and started again", "deferred", "restart triggerer", DEFERRABLE, 1),
+    Event(
+        "triggerer-taken-over",
+        "triggerer killed, another takes over",
+        "deferred",
+        "take over",
+        (*DEFERRABLE, *LABELLING_DEFERRED),
+        1,
+    ),
+    Event(
+        "triggerer-restarted",
+        "triggerer killed and started again",
+        "deferred",
+        "restart triggerer",
+        (*DEFERRABLE, *LABELLING_DEFERRED),
+        1,
+    ),
     Event("scheduler-restarted", "scheduler killed and started again", "waiting", "restart scheduler", ALL, 1),
     Event("toloka-restarted", "Toloka gone while it waits, and back", "waiting", "restart toloka", ALL, 1),
     Event(
@@ -116,7 +159,23 @@ class Case:
     @property
     def dag_id(self) -> str:
         """The DAG to run: a separate one if it has to be paused."""
-        return f"{self.variant}_paused" if self.event.act == "pause" else self.variant
+        dag_id = self.variant.partition(" ")[0]
+        return f"{dag_id}_paused" if self.event.act == "pause" else dag_id
+
+    @property
+    def task_id(self) -> str:
+        """The task to which it happens."""
+        return self.variant.partition(" ")[2] or "task"
+
+    @property
+    def is_labelling(self) -> bool:
+        """Whether the run creates its project and its pool."""
+        return self.dag_id == "labelling"
+
+    @property
+    def project_name(self) -> str:
+        """The project's name."""
+        return f"{self.name} project"
 
     @property
     def project_id(self) -> str:
@@ -138,7 +197,9 @@ class Case:
 
     @property
     def first_post(self) -> str:
-        """The path of the first change; with several pools, of any of them."""
+        """The path of the first change; with several pools, of any of them; when labelling, of the task's change."""
+        if self.is_labelling:
+            return LABELLING.get(self.variant, "")
         if self.variant.startswith("pools"):
             return f"/pools/{self.pool_ids[0]}/close"
         return f"/pools/{self.pool_ids[0]}/archive" if self.pool_ids else self.last_post
@@ -151,11 +212,20 @@ class Case:
     @property
     def conf(self) -> dict[str, Any]:
         """What the run is started with."""
-        return {"case": self.name, "project_id": self.project_id, "operation_id": self.operation_id}
+        # A pool that somebody waits for stays open for a while after its last answer.
+        closes_after = 60 if self.variant == "labelling wait" else 0
+        return {
+            "case": self.name,
+            "project_id": self.project_id,
+            "operation_id": self.operation_id,
+            "project_name": self.project_name,
+            "closes_after": closes_after,
+            "tasks": [{"input_values": {"image": image}} for image in IMAGES],
+        }
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """All that is archived in the end."""
+        """All that is archived in the end; when labelling, Toloka chooses the ids."""
         return (self.project_id, *self.pool_ids)
 
     @property
@@ -174,6 +244,7 @@ INSTANTS: dict[str, tuple[tuple[str, int, str], ...]] = {
     "unanswered": (("POST {first}", 0, "after"),),
     "stage": (("POST {last}", 0, "before"),),
     "looking": (("GET /operations/*", 0, "after"),),
+    "reading": (("GET /assignments", 0, "after"),),
     "ended": (),
     "deferred": (),
 }
@@ -202,7 +273,9 @@ def account(cases: Sequence[Case]) -> dict[str, list[dict[str, Any]]]:
     created = (datetime.now(UTC) - timedelta(days=400)).replace(tzinfo=None).isoformat(timespec="milliseconds")
     state: dict[str, list[dict[str, Any]]] = {"projects": [], "pools": [], "operations": []}
     for case in cases:
-        project = {"id": case.project_id, "public_name": f"{case.name} project", "created": created}
+        if case.is_labelling:
+            continue
+        project = {"id": case.project_id, "public_name": case.project_name, "created": created}
         state["projects"].append(project)
         for pool_id in case.pool_ids:
             is_open = case.variant.startswith("pools") and pool_id == case.pool_ids[0]

@@ -63,6 +63,8 @@ class TolokaProcess:
                 "--any-account",
                 # A request that arrives late, after the project was archived, should leave no trace.
                 "--archived-project-answer=204",
+                "--no-quotas",
+                "--tolokers=3",
                 *words,
             ],
             {"PATH": os.environ.get("PATH", os.defpath)},
@@ -137,13 +139,19 @@ class TolokaProcess:
         return True
 
 
+def objects_of(operation: Mapping[str, Any]) -> set[str]:
+    """Return the ids in an operation: of its object, and of the pools that it adds tasks to."""
+    items = [*operation.get("items", ()), *(entry.get("input", {}) for entry in operation.get("log", ()))]
+    pool_ids = {item["pool_id"] for item in items if "pool_id" in item}
+    return pool_ids | {value for value in operation["parameters"].values() if isinstance(value, str)}
+
+
 def submitted(operations: Sequence[Mapping[str, Any]], objects: Sequence[str]) -> Counter[str]:
     """Count the operations on some objects, such as ``POOL.CLOSE 2001``, no matter who submitted them."""
     return Counter(
         f"{operation['type']} {object_id}"
         for operation in operations
-        for object_id in operation["parameters"].values()
-        if object_id in objects
+        for object_id in objects_of(operation).intersection(objects)
     )
 
 

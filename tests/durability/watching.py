@@ -12,7 +12,7 @@ import requests
 
 from tests.durability.airflow_processes import Airflow, Task
 from tests.durability.cases import Case
-from tests.durability.toloka_process import TolokaProcess
+from tests.durability.toloka_process import TolokaProcess, objects_of
 from tests.processes import PATIENCE
 
 LATELY = 0.3
@@ -23,26 +23,31 @@ _UNDER_WAY = ("PENDING", "RUNNING")
 class Seen:
     """The states of everything.
 
-    :param tasks: Airflow's, by DAG, run and map index.
+    :param tasks: Airflow's, by DAG, run, task id and map index.
     :param arrived: how many requests have met each fault of the emulator.
     :param toloka: what is in the account.
     """
 
-    tasks: dict[tuple[str, str, int], Task] = field(default_factory=dict)
+    tasks: dict[tuple[str, str, str, int], Task] = field(default_factory=dict)
     arrived: dict[str, int] = field(default_factory=dict)
     toloka: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def task(self, case: Case) -> Task:
         """Return a case's task."""
-        return self.tasks.get((case.dag_id, case.name, -1)) or Task(None, None, 0, None, None)
+        return self.tasks.get((case.dag_id, case.name, case.task_id, -1)) or Task(None, None, 0, None, None)
+
+    def objects(self, case: Case) -> tuple[str, ...]:
+        """Return the ids of a case's project and pools."""
+        if not case.is_labelling:
+            return case.objects
+        rows = self.toloka.get("projects", ())
+        projects = [row["id"] for row in rows if row["public_name"] == case.project_name]
+        return (*projects, *(row["id"] for row in self.toloka.get("pools", ()) if row["project_id"] in projects))
 
     def operations(self, case: Case) -> list[dict[str, Any]]:
         """Return the operations on a case's objects."""
-        return [
-            operation
-            for operation in self.toloka.get("operations", ())
-            if any(value in case.objects for value in operation["parameters"].values())
-        ]
+        objects = self.objects(case)
+        return [one for one in self.toloka.get("operations", ()) if objects_of(one).intersection(objects)]
 
     def under_way(self, case: Case) -> list[str]:
         """Return the ids of the unfinished operations."""
@@ -50,8 +55,9 @@ class Seen:
 
     def statuses(self, case: Case) -> dict[str, str]:
         """Return the statuses of a case's objects."""
+        objects = self.objects(case)
         rows = [*self.toloka.get("projects", ()), *self.toloka.get("pools", ())]
-        return {row["id"]: row["status"] for row in rows if row["id"] in case.objects}
+        return {row["id"]: row["status"] for row in rows if row["id"] in objects}
 
 
 class Watch:

@@ -201,7 +201,7 @@ def trigger(*, stays: bool = False) -> Measure:
         payload: Any = event.payload
         seconds = time.monotonic() - started
         if "error" in payload:
-            return Outcome(told="an error", error=payload["error"], seconds=seconds)
+            return Outcome(told=payload["error"]["class"], error=payload["error"]["summary"], seconds=seconds)
         (operation,) = payload["operations"].values()
         if operation and operation["status"] == "SUCCESS":
             return Outcome(told="succeeded", seconds=seconds)
