@@ -1,4 +1,7 @@
-"""The API reference documents every parameter of every public class and function, and no other."""
+"""The docstrings document every parameter of every public class and function once, and no other.
+
+The API reference and the tables of parameters on the pages are made from them: ``mkdocs_hooks.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka.client.models import Pool
 from tests.conftest import ROOT
 
 MODULES = re.findall(r"^::: ([\w.]+)$", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
+PACKAGE = "airflow_provider_toloka"
+#: Classes here do not repeat the parameters that their bases document.
+INHERITING = tuple(f"{PACKAGE}.{name}" for name in ("client.models", "operators", "sensors", "triggers"))
 NOT_TOLD = {"self", "cls", "args", "kwargs", "context", "json"}  # Airflow's own, and what the name says
 
 
@@ -42,25 +47,45 @@ def members(of: Any) -> list[Any]:
 PUBLIC = dict(public())
 
 
-def parameters(one: Any) -> set[str]:
-    return set(inspect.signature(one.__init__ if inspect.isclass(one) else one).parameters) - NOT_TOLD
+def declared(one: Any) -> list[str]:
+    """Return the parameters of a function, or those that a class itself declares."""
+    if inspect.isclass(one):
+        one = vars(one).get("__init__", object)
+    return [name for name in inspect.signature(one).parameters if name not in NOT_TOLD]
+
+
+def documented(one: Any) -> dict[str, str]:
+    """Return the parameters that a docstring describes, with their descriptions."""
+    told = re.findall(r"^ *:param (\w+): (.*?)(?=^ *:|^ *$|\Z)", one.__doc__ or "", re.MULTILINE | re.DOTALL)
+    assert len(told) == len(dict(told))
+    return {name: text for name, text in told if name not in NOT_TOLD}
+
+
+def documenting(one: Any) -> list[Any]:
+    """Return what documents the parameters of a class or function: itself, and the bases of some classes."""
+    if inspect.isclass(one) and one.__module__.startswith(INHERITING):
+        return [base for base in one.__mro__ if base.__module__.startswith(PACKAGE)]
+    return [one]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_parameters_are_told(name: str) -> None:
+def test_parameters_are_documented_once(name: str) -> None:
     one = PUBLIC[name]
     if ":meth:`TolokaClient." in (one.__doc__ or ""):
         return  # the twin of a method that documents them
-    told = re.findall(r"^ *:param (\w+):", one.__doc__ or "", re.MULTILINE)
-    assert len(told) == len(set(told))
-    if inspect.isclass(one):
-        # Most operators pass on arguments, and document them, too.
-        bases = [base for base in one.__mro__ if base.__module__.startswith("airflow_provider_toloka")]
-        takes = set().union(*map(parameters, bases))
-        must = parameters(one) if "__init__" in vars(one) and not issubclass(one, Pool) else set()
-    else:
-        takes = must = parameters(one)
-    assert must <= set(told) <= takes | NOT_TOLD
+    # A trigger declares the parameters of its base again, with its own defaults; the base documents them.
+    introduced = {parameter: base for base in documenting(one) for parameter in declared(base)}
+    told = [(parameter, base) for base in documenting(one) for parameter in documented(base)]
+    assert sorted(told, key=str) == sorted(introduced.items(), key=str)
+
+
+@pytest.mark.parametrize("name", [name for name, one in PUBLIC.items() if hasattr(one, "template_fields")])
+def test_templated_parameters_are_marked(name: str) -> None:
+    one = PUBLIC[name]
+    marked = {
+        parameter for base in documenting(one) for parameter, text in documented(base).items() if "(templated)" in text
+    }
+    assert marked == set(one.template_fields)
 
 
 def test_the_reference_shows_what_users_use() -> None:

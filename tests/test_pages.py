@@ -6,24 +6,12 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_toloka import exceptions
-from airflow_provider_toloka.operators.answers import TolokaAggregateOperator, TolokaExportAssignmentsOperator
-from airflow_provider_toloka.operators.create import TolokaCreatePoolOperator
-from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator
-from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator, TolokaFindStaleProjectsOperator
-from airflow_provider_toloka.operators.tasks import TolokaAddTasksOperator
-from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator, TolokaClosePoolOperator
 from airflow_provider_toloka.provider_info import get_provider_info
-from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
-from airflow_provider_toloka.sensors.toloka import OperationSensor
-from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
-from airflow_provider_toloka.triggers.pools import PoolClosedTrigger
-from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from tests.conftest import ROOT
 from tests.pages import PAGES, anchors, prose, table
 
@@ -36,56 +24,6 @@ HOSTS = {
     "toloka.ai",
     "www.contributor-covenant.org",
 }
-OPERATORS = {
-    "archive-project": TolokaArchiveProjectOperator,
-    "pools-and-trainings": TolokaClosePoolOperator,
-    "find-stale-projects": TolokaFindStaleProjectsOperator,
-    "archive-stale-projects": TolokaArchiveStaleProjectsOperator,
-    "operation-sensor": OperationSensor,
-    "operation-trigger": OperationTrigger,
-    "events": OperationFinishedTrigger,
-    "create": TolokaCreatePoolOperator,
-    "add-tasks": TolokaAddTasksOperator,
-    "open": TolokaOpenPoolOperator,
-    "pool-sensor": TolokaPoolSensor,
-    "export-assignments": TolokaExportAssignmentsOperator,
-    "aggregate": TolokaAggregateOperator,
-    "pool-closed": PoolClosedTrigger,
-}
-#: Parameters whose default is described in words.
-IN_WORDS = {"deferrable", "as_of", "statuses"}
-
-
-def parameters(operator: Any) -> dict[str, Any]:
-    """Return the parameters that this package adds to an operator, with their defaults."""
-    bases = [base for base in operator.__mro__ if base.__module__.startswith("airflow_provider_toloka")]
-    return {
-        name: parameter.default
-        for base in reversed(bases)
-        if "__init__" in vars(base)
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-
-
-@pytest.mark.parametrize("page", OPERATORS)
-def test_parameters_are_those_of_the_code(page: str) -> None:
-    operator = OPERATORS[page]
-    templated = {name.removeprefix("is_") for name in getattr(operator, "template_fields", ())}
-    known = parameters(operator)
-    told = {}
-    for names, default, meaning in table(f"docs/{page}.md", "Parameters"):
-        for name in re.findall(r"`(\w+)`", names):
-            told[name] = default
-            if name in known:
-                assert ("Templated." in meaning) == (name in templated), name
-    assert known.keys() <= told.keys()
-    of_all_sensors = {"poke_interval", "timeout", "mode", "soft_fail", "exponential_backoff", "max_wait"}
-    assert told.keys() - known.keys() <= of_all_sensors | {"training_id", "project", "training"}
-    for name, default in known.items():
-        if name not in IN_WORDS:
-            shown = "" if default is inspect.Parameter.empty else f"`{default!r}`".replace("'", '"')
-            assert told[name] == re.sub(r"\.0`$", "`", shown), name
 
 
 def test_errors_are_all_told_of() -> None:

@@ -53,7 +53,18 @@ class Arguments:
 
 
 class SelectingOperator(BaseOperator):
-    """Base of the operators that find and archive stale projects: the selection and the report."""
+    """Base of the operators that find and archive stale projects: the selection and the report.
+
+    :param as_of: the reference time, as a datetime or in ISO 8601, not later than now; ``"logical_date"``: the run's
+        logical date, else now. (templated)
+    :param name_pattern: only projects whose name matches this glob, such as ``"test *"``. Only ``*`` and ``?`` are
+        special, and case matters. (templated)
+    :param exclude_project_ids: ids of projects to leave out. (templated)
+    :param report_path: where to write a report: a path, a URI or an ``ObjectStoragePath`` that ends in ``.html``,
+        ``.csv``, ``.json`` or ``.md``; None: no report. (templated)
+    :param toloka_conn_id: the id of the Toloka connection. (templated)
+    :param kwargs: the parameters of every operator.
+    """
 
     template_fields: Sequence[str] = (
         "inactive_for",
@@ -66,20 +77,20 @@ class SelectingOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"exclude_project_ids": "json"}
     operator_extra_links: Sequence[Any] = (ACCOUNT_LINK, REPORT_LINK)
     ui_color: str = "#f5d96b"
+    #: Set by the subclasses.
+    inactive_for: Duration | XComArg
 
     def __init__(
         self,
         *,
-        inactive_for: Duration | XComArg,
         as_of: datetime | str | XComArg = "logical_date",
         name_pattern: str | XComArg = "*",
         exclude_project_ids: Sequence[str] | XComArg = (),
         report_path: Any = None,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
+        toloka_conn_id: str = "toloka_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.inactive_for = inactive_for
         self.as_of = as_of
         self.name_pattern = name_pattern
         self.exclude_project_ids = exclude_project_ids

@@ -22,7 +22,13 @@ from airflow_provider_toloka.hooks.toloka import TolokaHook
 class PollingOperator(LineageMixin, BaseOperator):
     """Base of the operators that submit operations and wait for them.
 
-    The parameters are those of ``TolokaChangeOperator``.
+    :param toloka_conn_id: the id of the Toloka connection. (templated)
+    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
+        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
+    :param poll_interval: the time between two polls of an operation: seconds, a timedelta, or a text such as
+        ``"PT30S"``. The first polls come sooner.
+    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; None: no limit.
+        Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
     """
 
     template_fields: Sequence[str] = ("toloka_conn_id",)
@@ -33,7 +39,7 @@ class PollingOperator(LineageMixin, BaseOperator):
     def __init__(
         self,
         *,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
+        toloka_conn_id: str = "toloka_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: Duration = 5.0,
         timeout: Duration | None = 3600.0,

@@ -14,7 +14,7 @@ from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import CLOSED, Operation
 from airflow_provider_toloka.client.resources import POOL
-from airflow_provider_toloka.client.work import ACCEPTED, ASSIGNMENT_STATUSES
+from airflow_provider_toloka.client.work import ASSIGNMENT_STATUSES
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.answers import VALUES, rows_of
 from airflow_provider_toloka.labelling.results import joined
@@ -38,13 +38,15 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
     ``expired`` in UTC. In CSV and Parquet, ``input``, ``output`` and ``golden`` become columns ``INPUT:field``,
     ``OUTPUT:field`` and ``GOLDEN:field``.
 
-    :param pool_id: the pool's id. (templated)
+    :param pool_id: the pool's id, or the address of its page. (templated)
     :param path: where to write: a path, or a URI (``s3://…``, ``gs://…``) of Airflow's object storage. (templated)
     :param status: which assignments to export: one or more of ``ACCEPTED``, ``ACTIVE``, ``EXPIRED``, ``REJECTED``,
-        ``SKIPPED``, ``SUBMITTED``; default ``("ACCEPTED",)``. (templated)
-    :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which requires the extra ``parquet``. (templated)
-    :param without_golden: whether to leave out control tasks; default False.
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+        ``SKIPPED``, ``SUBMITTED``. (templated)
+    :param format: ``"jsonl"``, ``"csv"``, or ``"parquet"``, which requires
+        ``pip install "airflow-provider-toloka[parquet]"``. (templated)
+    :param without_golden: whether to leave out control tasks.
+    :param toloka_conn_id: the id of the Toloka connection. (templated)
+    :param kwargs: the parameters of every operator.
     """
 
     template_fields: Sequence[str] = ("pool_id", "path", "status", "format", "toloka_conn_id")
@@ -57,10 +59,10 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
         *,
         pool_id: str | XComArg,
         path: str | ObjectStoragePath | XComArg,
-        status: str | Sequence[str] = (ACCEPTED,),
+        status: str | Sequence[str] = ("ACCEPTED",),
         format: Format = "jsonl",  # noqa: A002 - the field's own word
         without_golden: bool = False,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
+        toloka_conn_id: str = "toloka_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -104,15 +106,15 @@ class TolokaAggregateOperator(WaitingOperator):
     A retry reuses the aggregation of an earlier try. Toloka allows 5 aggregations, and 5 pages of results, per minute,
     30 per hour and 200 per day: if these limits may apply, set ``retry_delay`` to an hour.
 
-    :param pool_id: the id of a closed pool, whose tasks need an overlap of at least 2. (templated)
+    :param pool_id: the id of a closed pool, or the address of its page. Its tasks need an overlap of at least 2.
+        (templated)
     :param fields: the output fields to aggregate; exactly one for ``DAWID_SKENE``. (templated)
-    :param method: ``DAWID_SKENE``, or ``WEIGHTED_DYNAMIC_OVERLAP``, which weights answers by a skill. (templated)
+    :param method: ``"DAWID_SKENE"``, or ``"WEIGHTED_DYNAMIC_OVERLAP"``, which weights answers by a skill. (templated)
     :param skill_id: the skill for ``WEIGHTED_DYNAMIC_OVERLAP``. (templated)
     :param path: where to write the result: rows of ``task_id``, ``pool_id``, ``input``, ``output``, ``confidence``; see
-        ``TolokaExportAssignmentsOperator``. Default: the result is not written. (templated)
-    :param format: ``jsonl`` (default), ``csv``, or ``parquet``, which needs the extra ``parquet``. (templated)
-    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
-        those of every operator.
+        ``TolokaExportAssignmentsOperator``. None: the result is not written. (templated)
+    :param format: ``"jsonl"``, ``"csv"`` or ``"parquet"``: see ``TolokaExportAssignmentsOperator``. (templated)
+    :param kwargs: the parameters of ``PollingOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = ("pool_id", "fields", "method", "skill_id", "path", "format", "toloka_conn_id")

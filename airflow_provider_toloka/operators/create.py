@@ -30,12 +30,18 @@ Form = Mapping[str, Any]
 
 
 class _CreateOperator(LineageMixin, BaseOperator):
+    """Base of the operators that create one object.
+
+    :param key: identifies the object: 1 to 100 letters, digits or any of ``_ . : @ / + -``. All tasks with the same key
+        share one object. None: each task instance has its own key, so each run creates an object. (templated)
+    :param toloka_conn_id: the id of the Toloka connection. (templated)
+    :param kwargs: the parameters of every operator.
+    """
+
     template_ext: Sequence[str] = (".json", ".yaml", ".yml")
     ui_color: str = "#d4e8a8"
 
-    def __init__(
-        self, *, key: str | None = None, toloka_conn_id: str = TolokaHook.default_conn_name, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, key: str | None = None, toloka_conn_id: str = "toloka_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.key = key
         self.toloka_conn_id = toloka_conn_id
@@ -75,11 +81,10 @@ class TolokaCreateProjectOperator(_CreateOperator):
     A run creates its project once, however often the task is retried or cleared: a key is stored in the project,
     in ``metadata.airflow`` and as the last line of ``private_comment``, and a project with the key is returned.
 
-    :param project: the form, or the path of a JSON or YAML file. It is validated before it is sent. Enclose Toloka's
-        own ``{{…}}`` in the markup of a task in ``{% raw %}`` and ``{% endraw %}``. (templated)
-    :param key: identifies the project: 1 to 100 letters, digits or any of ``_ . : @ / + -``. All tasks with the same
-        key share one project. Default: each run creates a project. (templated)
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    :param project: the form with the API's fields: a dict, or the path of a ``.json``, ``.yaml`` or ``.yml`` file. It
+        is validated before it is sent. Enclose Toloka's own ``{{…}}`` in the markup of a task in ``{% raw %}`` and
+        ``{% endraw %}``. (templated)
+    :param kwargs: the parameters of ``_CreateOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = ("project", "key", "toloka_conn_id")
@@ -106,10 +111,10 @@ class TolokaCreateTrainingOperator(_CreateOperator):
     A run creates its training once, however often the task is retried or cleared: a key is stored in the training,
     in ``metadata.airflow`` and at the end of ``private_name``, and a training with the key is returned.
 
-    :param project_id: the project's id. (templated)
-    :param training: the form, or the path of a JSON or YAML file. It is validated before it is sent. (templated)
-    :param key: see ``TolokaCreateProjectOperator``. (templated)
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    :param project_id: the project's id, or the address of its page. (templated)
+    :param training: the form with the API's fields: a dict, or the path of a ``.json``, ``.yaml`` or ``.yml`` file. It
+        is validated before it is sent. (templated)
+    :param kwargs: the parameters of ``_CreateOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = ("project_id", "training", "key", "toloka_conn_id")
@@ -138,15 +143,15 @@ class TolokaCreatePoolOperator(_CreateOperator):
     A run creates its pool once, however often the task is retried or cleared: a key is stored in the pool, in
     ``metadata.airflow`` and as the last line of ``private_comment``, and a pool with the key is returned.
 
-    :param project_id: the project's id. (templated)
-    :param pool_form: the form, or the path of a JSON or YAML file. It is validated before it is sent. It is not called
-        ``pool``, because Airflow has a parameter of that name. (templated)
+    :param project_id: the project's id, or the address of its page. (templated)
+    :param pool_form: the form with the API's fields: a dict, or the path of a ``.json``, ``.yaml`` or ``.yml`` file. It
+        is validated before it is sent. It is not called ``pool``, because Airflow has a parameter of that name.
+        (templated)
     :param training_id: the training that Tolokers have to pass first; the form has to contain
-        ``quality_control.training_requirement.training_passing_skill_value``. Default: as in the form. (templated)
+        ``quality_control.training_requirement.training_passing_skill_value``. None: as in the form. (templated)
     :param expires_in: how long after the task's start the pool closes: seconds, a timedelta, or a text such as
-        ``"14d"``. Default: the form's ``will_expire``. (templated)
-    :param key: see ``TolokaCreateProjectOperator``. (templated)
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+        ``"14d"``. None: the form's ``will_expire``. (templated)
+    :param kwargs: the parameters of ``_CreateOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = ("project_id", "pool_form", "training_id", "expires_in", "key", "toloka_conn_id")

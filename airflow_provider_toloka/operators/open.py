@@ -64,9 +64,8 @@ class TolokaOpenPoolOperator(_OpenOperator):
     A pool that was opened since the DAG run started is not opened again, even if it has closed since, so that a retry
     does not pay twice for a pool that completes within seconds. A cleared run opens it again, because it starts anew.
 
-    :param pool_id: the pool's id. (templated)
-    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
-        those of every operator.
+    :param pool_id: the pool's id, or the address of its page. (templated)
+    :param kwargs: the parameters of ``PollingOperator``, and those of every operator.
     """
 
     change = OPEN_POOL
@@ -81,9 +80,8 @@ class TolokaOpenPoolOperator(_OpenOperator):
 class TolokaOpenTrainingOperator(_OpenOperator):
     """Open a training; Tolokers see its tasks while it is open (API: ``POST /trainings/{id}/open``).
 
-    :param training_id: the training's id. (templated)
-    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
-        those of every operator.
+    :param training_id: the training's id, or the address of its page. (templated)
+    :param kwargs: the parameters of ``PollingOperator``, and those of every operator.
     """
 
     change = OPEN_TRAINING

@@ -53,17 +53,10 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
 
     :param inactive_for: how long a project must have been idle: seconds, a timedelta, or a text such as ``"180d"`` or
         ``"P180D"``. (templated)
-    :param as_of: the reference time, as a datetime or in ISO 8601, not later than now; default ``"logical_date"``: the
-        run's logical date, else now. (templated)
-    :param name_pattern: only projects whose name matches this glob, in which ``*`` and ``?`` are special, such as
-        ``"test *"``; case-sensitive; default ``"*"``. (templated)
-    :param exclude_project_ids: ids of projects to leave out; default: none. (templated)
-    :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``; default False.
-    :param max_projects: if more are found, the task fails, before anyone is asked for approval; default None: no limit.
-        (templated)
-    :param report_path: where to write a report: a path, a URI or an ``ObjectStoragePath`` that ends in ``.html``,
-        ``.csv``, ``.json`` or ``.md``; default None: no report. (templated)
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+    :param only_ids: whether to return only the ids, for ``.expand(project_id=...)``.
+    :param max_projects: if more are found, the task fails without retries, before anyone is asked for approval; None:
+        no limit. (templated)
+    :param kwargs: the parameters of ``SelectingOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = ("max_projects", *SelectingOperator.template_fields)
@@ -76,7 +69,8 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         max_projects: int | str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(inactive_for=inactive_for, **kwargs)
+        super().__init__(**kwargs)
+        self.inactive_for = inactive_for
         self.only_ids = only_ids
         self.max_projects = max_projects
         check_literals(self, inactive_for=partial(duration, "inactive_for"))
@@ -112,35 +106,30 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
 class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
     """Archive the stale projects of an account, or a list of projects, with their pools and trainings.
 
-    A failing project does not stop the others; the task fails at the end. Retries are safe: every try starts by reading
-    the current state from Toloka. An archived project can be read, but not restored.
+    A failing project does not stop the others; the task fails at the end, after it has written the report. Retries are
+    safe: every try starts by reading the current state from Toloka. An archived project can be read, but not restored.
 
     With ``inactive_for``, a project that has been used since it was selected is left alone: nothing in it is closed,
     whatever ``pools`` says, and it is reported as in use.
 
     :param project_ids: ids of the projects to archive, or ``"all"`` to search the whole account, which requires
-        ``inactive_for``. (templated)
-    :param inactive_for: how long a project must have been idle: see ``TolokaFindStaleProjectsOperator``; default
-        ``"any"``: activity does not matter. (templated)
-    :param pools: what the task may do to the projects' pools and trainings: see ``TolokaArchiveProjectOperator``;
-        default ``"archive_closed"``. (templated)
-    :param as_of: the reference time: see ``TolokaFindStaleProjectsOperator``. (templated)
-    :param name_pattern: only projects whose name matches: see ``TolokaFindStaleProjectsOperator``. (templated)
-    :param exclude_project_ids: ids of projects to leave out; default: none. (templated)
-    :param preview: whether only to report what would be archived, without changes at Toloka; default False. (templated)
-    :param max_projects: if more are selected, the task fails before the first change; default 100. (templated)
+        ``inactive_for``. A value that renders to nothing fails the task. (templated)
+    :param inactive_for: how long a project must have been idle: seconds, a timedelta, or a text such as ``"180d"`` or
+        ``"P180D"``; ``"any"``: activity does not matter. (templated)
+    :param pools: what the task may do to the projects' pools and trainings first: ``"require_archived"``,
+        ``"archive_closed"`` or ``"close_and_archive"``, as for ``TolokaArchiveProjectOperator``. (templated)
+    :param preview: whether only to report what would be archived, without changes at Toloka. (templated)
+    :param max_projects: if more are selected, the task fails before the first change, also in a preview. (templated)
     :param on_conflict: what to do when projects can be archived only in a few days, because a pool has rejected
-        answers: ``"fail"`` (default) fails the task at the end, without retries if nothing else failed; ``"skip"``
-        reports them as postponed.
-    :param report_path: where to write a report, after success and failure: see ``TolokaFindStaleProjectsOperator``.
-        (templated)
+        answers: ``"fail"`` fails the task at the end, without retries if nothing else failed; ``"skip"`` only reports
+        them as postponed.
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``.
-    :param poll_interval: the time between two polls of an operation, as any duration; default 5 seconds; the first
-        polls come sooner.
-    :param timeout: how long one try may take, as any duration; default one hour; None: no limit. Nothing is changed
-        after it. ``execution_timeout`` bounds a deferral too.
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
+        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
+    :param poll_interval: the time between two polls of an operation: seconds, a timedelta, or a text such as
+        ``"PT30S"``. The first polls come sooner.
+    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; None: no limit.
+        Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
+    :param kwargs: the parameters of ``SelectingOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = (
@@ -159,7 +148,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         self,
         *,
         project_ids: Sequence[str] | Literal["all"] | XComArg,
-        inactive_for: Duration | Literal["any"] | XComArg = ANY,
+        inactive_for: Duration | Literal["any"] | XComArg = "any",
         pools: PoolsRule | str = "archive_closed",
         preview: bool | str = False,
         max_projects: int | str = 100,
@@ -169,8 +158,9 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         timeout: Duration | None = 3600.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(inactive_for=inactive_for, **kwargs)
+        super().__init__(**kwargs)
         self.project_ids = project_ids
+        self.inactive_for = inactive_for
         self.pools = pools
         self.preview = preview
         self.max_projects = max_projects

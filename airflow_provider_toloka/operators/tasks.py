@@ -36,17 +36,16 @@ class TolokaAddTasksOperator(WaitingOperator):
     **Pass the same tasks in the same order in every try.** Tasks that differ between two tries, such as the result of
     an unordered query or a random sample, are added in addition to the earlier ones, and tasks cannot be deleted.
 
-    :param pool_id: the id of a pool or a training. (templated)
+    :param pool_id: the id of a pool or a training, or the address of its page. (templated)
     :param tasks: forms of tasks, each with ``input_values``; or the path or URI (``s3://…``, ``gs://…``) of a JSON
         Lines file (``.jsonl``, ``.ndjson``) with such forms, or of a CSV file (``.csv``), whose columns are the input
         fields, or ``INPUT:field``, ``GOLDEN:field`` and ``HINT:text``. Files are read line by line. (templated)
-    :param allow_defaults: whether tasks without an ``overlap`` get the pool's default; default True.
-    :param skip_invalid: whether to add the valid tasks when others are invalid; default False: an invalid task fails
-        the upload of its chunk.
-    :param key: identifies the upload. Runs with the same key add the same tasks to a pool once. Default: each task
+    :param allow_defaults: whether tasks without an ``overlap`` get the pool's default.
+    :param skip_invalid: whether to add the valid tasks when others are invalid. False: an invalid task fails the upload
+        of its chunk.
+    :param key: identifies the upload. Runs with the same key add the same tasks to a pool once. None: each task
         instance has its own key. (templated)
-    :param kwargs: ``toloka_conn_id``, ``deferrable``, ``poll_interval`` and ``timeout`` of the other operators, and
-        those of every operator.
+    :param kwargs: the parameters of ``PollingOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = ("pool_id", "tasks", "key", "toloka_conn_id")

@@ -51,15 +51,9 @@ class TolokaChangeOperator(PollingOperator):
     The operator is stateless: every try, and every return from a deferral, starts by reading the current state from
     Toloka, and submits what is missing. Tasks can be retried, cleared, and run twice at the same time.
 
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param wait_for_completion: whether to wait until the last operation has succeeded; default True. False: the task
-        ends when the operation is submitted.
-    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
-    :param poll_interval: the time between two polls of an operation, as any duration; default 5 seconds; the first
-        polls come sooner.
-    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; default one hour;
-        None: no limit. Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
+    :param wait_for_completion: whether to wait until the last operation has succeeded. False: the task ends when the
+        operation is submitted.
+    :param kwargs: the parameters of ``PollingOperator``, and those of every operator.
     """
 
     #: The last change that the operator makes.
@@ -207,12 +201,12 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
     An archived project can be read, but not restored.
 
     :param project_id: the project's id, or the address of its page on Toloka's site. (templated)
-    :param pools: what the task may do to the project's pools and trainings first. ``"require_archived"`` (default):
-        nothing; the task fails if one is not archived. ``"archive_closed"``: archive closed ones; an open one fails
-        the task before anything is changed. ``"close_and_archive"``: also close open ones, which stops paid work.
+    :param pools: what the task may do to the project's pools and trainings first. ``"require_archived"``: nothing; the
+        task fails if one is not archived. ``"archive_closed"``: archive closed ones; an open one fails the task before
+        anything is changed. ``"close_and_archive"``: also close open ones, which stops paid work.
         The task waits for these even with ``wait_for_completion=False``. (templated)
     :param on_conflict: what to do when the project can be archived only in a few days, because a pool has rejected
-        answers: ``"fail"`` (default) fails the task immediately, without retries; ``"skip"`` skips it.
+        answers: ``"fail"`` fails the task immediately, without retries; ``"skip"`` skips it.
     :param kwargs: the parameters of ``TolokaChangeOperator``, and those of every operator.
     """
 
@@ -283,6 +277,12 @@ def name_map_index(context: Context, name: str) -> None:
 
 
 class _PoolOperator(TolokaChangeOperator):
+    """Base of the operators that change a pool.
+
+    :param pool_id: the pool's id, or the address of its page. (templated)
+    :param kwargs: the parameters of ``TolokaChangeOperator``, and those of every operator.
+    """
+
     template_fields: Sequence[str] = ("pool_id", "toloka_conn_id")
     operator_extra_links = (LINKS["pool"], LINKS["project"])
 
@@ -292,28 +292,24 @@ class _PoolOperator(TolokaChangeOperator):
 
 
 class TolokaClosePoolOperator(_PoolOperator):
-    """Close a pool, which stops paid work on it (API: ``POST /pools/{id}/close``).
-
-    :param pool_id: the pool's id. (templated)
-    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
-        ``TolokaChangeOperator``, and those of every operator.
-    """
+    """Close a pool, which stops paid work on it (API: ``POST /pools/{id}/close``)."""
 
     change = CLOSE_POOL
 
 
 class TolokaArchivePoolOperator(_PoolOperator):
-    """Archive a closed pool (API: ``POST /pools/{id}/archive``).
-
-    :param pool_id: the pool's id. (templated)
-    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
-        ``TolokaChangeOperator``, and those of every operator.
-    """
+    """Archive a closed pool (API: ``POST /pools/{id}/archive``)."""
 
     change = ARCHIVE_POOL
 
 
 class _TrainingOperator(TolokaChangeOperator):
+    """Base of the operators that change a training.
+
+    :param training_id: the training's id, or the address of its page. (templated)
+    :param kwargs: the parameters of ``TolokaChangeOperator``, and those of every operator.
+    """
+
     template_fields: Sequence[str] = ("training_id", "toloka_conn_id")
     operator_extra_links = (LINKS["training"], LINKS["project"])
 
@@ -323,22 +319,12 @@ class _TrainingOperator(TolokaChangeOperator):
 
 
 class TolokaCloseTrainingOperator(_TrainingOperator):
-    """Close a training (API: ``POST /trainings/{id}/close``).
-
-    :param training_id: the training's id. (templated)
-    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
-        ``TolokaChangeOperator``, and those of every operator.
-    """
+    """Close a training (API: ``POST /trainings/{id}/close``)."""
 
     change = CLOSE_TRAINING
 
 
 class TolokaArchiveTrainingOperator(_TrainingOperator):
-    """Archive a closed training that no active pool requires (API: ``POST /trainings/{id}/archive``).
-
-    :param training_id: the training's id. (templated)
-    :param kwargs: ``toloka_conn_id``, ``wait_for_completion``, ``deferrable``, ``poll_interval`` and ``timeout`` of
-        ``TolokaChangeOperator``, and those of every operator.
-    """
+    """Archive a closed training that no active pool requires (API: ``POST /trainings/{id}/archive``)."""
 
     change = ARCHIVE_TRAINING

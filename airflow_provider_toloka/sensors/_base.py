@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator
+from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
 from airflow_provider_toloka import _settling
 
@@ -14,7 +14,23 @@ class TolokaSensor(BaseSensorOperator):
 
     Airflow fails a task that it starts again before the scheduler has seen that the worker has finished with it, such
     as one with a ``poke_interval`` of 5 seconds (apache/airflow issue 67287).
+
+    :param toloka_conn_id: the id of the Toloka connection. (templated)
+    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
+        ``[operators] default_deferrable``.
+    :param kwargs: the parameters of every sensor.
     """
+
+    def __init__(
+        self,
+        *,
+        toloka_conn_id: str = "toloka_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.toloka_conn_id = toloka_conn_id
+        self.deferrable = deferrable
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         interval: float = super()._get_next_poke_interval(*args, **kwargs)

@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     PokeReturnValue,
-    conf,
 )
 
 from airflow_provider_toloka._arguments import read_id
@@ -43,17 +42,12 @@ class TolokaPoolSensor(TolokaSensor):
 
     All deferred waits of a connection share one list of pools.
 
-    :param pool_id: the pool's id. (templated)
+    :param pool_id: the pool's id, or the address of its page. (templated)
     :param reasons: the reasons for closing that count as success: ``COMPLETED``, ``MANUAL``, ``EXPIRED``,
-        ``NOT_ENOUGH_BALANCE``, ``ASSIGNMENTS_LIMIT_EXCEEDED``, ``BLOCKED``, ``FOR_UPDATE``; default ``("COMPLETED",)``.
-        (templated)
-    :param answers_checked: whether to wait until all answers are accepted or rejected, too; default False. A pool with
+        ``NOT_ENOUGH_BALANCE``, ``ASSIGNMENTS_LIMIT_EXCEEDED``, ``BLOCKED``, ``FOR_UPDATE``. (templated)
+    :param answers_checked: whether to wait until all answers are accepted or rejected, too. A pool with
         ``auto_accept_solutions=false`` closes before that.
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``.
-    :param kwargs: the parameters of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's
-        setting ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``.
+    :param kwargs: the parameters of ``TolokaSensor``, and those of every sensor.
     """
 
     template_fields: Sequence[str] = ("pool_id", "reasons", "toloka_conn_id")
@@ -67,16 +61,12 @@ class TolokaPoolSensor(TolokaSensor):
         pool_id: str | XComArg,
         reasons: str | Sequence[str] = ("COMPLETED",),
         answers_checked: bool = False,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
         self.reasons = reasons
         self.answers_checked = answers_checked
-        self.toloka_conn_id = toloka_conn_id
-        self.deferrable = deferrable
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the pool once; defer if it is not closed and the sensor is deferrable.

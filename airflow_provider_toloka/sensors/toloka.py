@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     PokeReturnValue,
-    conf,
 )
 
 from airflow_provider_toloka._arguments import require
@@ -51,11 +50,7 @@ class OperationSensor(TolokaSensor):
     :param operation_id: the id of an operation, or a list of ids. ``"already done"``, also in a list, means that there
         is nothing to wait for; this package's operators return it. None or an empty text fails the task, because no
         operation was passed. (templated)
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``. (templated)
-    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``.
-    :param kwargs: the parameters of every sensor: ``poke_interval`` (seconds, 60), ``timeout`` (seconds; Airflow's
-        setting ``[sensors] default_timeout``, 7 days), ``mode``, ``soft_fail``, ``exponential_backoff``, ``max_wait``.
+    :param kwargs: the parameters of ``TolokaSensor``, and those of every sensor.
     """
 
     template_fields: Sequence[str] = ("operation_id", "toloka_conn_id")
@@ -67,14 +62,10 @@ class OperationSensor(TolokaSensor):
         self,
         *,
         operation_id: str | Sequence[str] | XComArg,
-        toloka_conn_id: str = TolokaHook.default_conn_name,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.operation_id = operation_id
-        self.toloka_conn_id = toloka_conn_id
-        self.deferrable = deferrable
         #: What is known of the operations, and until when to wait, from the first poke on.
         self._watch: Watch | None = None
         self._has_links = False

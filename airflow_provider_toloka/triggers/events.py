@@ -27,18 +27,12 @@ class OperationFinishedTrigger(WatchingTrigger):
     of the last three, those that the operation does not contain are null. The trigger runs as long as the watcher
     exists; errors are logged, and polling continues. Each operation is reported once. On Airflow 3.3, the trigger
     resumes where it was after a restart, and may report the operations of the last seconds before a crash twice; on
-    older versions, it starts again.
+    older versions, it starts again. All triggers of a connection share their polls.
 
-    :param operation_types: the types to report, such as ``["POOL.CLOSE"]``.
-    :param statuses: the final statuses to report: ``SUCCESS``, ``FAIL``, or both; default ``("SUCCESS",)``.
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
-    :param poll_interval: seconds between two polls, which all triggers of a connection share; default 10.
-    :param look_back: how many seconds before its start the trigger begins, when no position is stored; default 0.
-    :param repeat_last: whether the last of several operations that finish within ``settle_seconds`` is reported once
-        more; default False. Airflow starts one run for the first of several simultaneous events, and leaves the others
-        to the next run; the repeated event starts that run.
-    :param settle_seconds: how long Airflow may take to store events and start runs for them; default 10. The position
-        is stored that much later.
+    :param operation_types: a list of the types to report: ``PROJECT.ARCHIVE``, ``POOL.OPEN``, ``POOL.CLOSE``,
+        ``POOL.ARCHIVE``, ``POOL.CLONE``, the same four of ``TRAINING``, ``TASK.BATCH_CREATE``,
+        ``TASK_SUITE.BATCH_CREATE``, ``USER_BONUS.BATCH_CREATE``, ``SOLUTION.AGGREGATE``, ``ANALYTICS``.
+    :param statuses: the final statuses to report: ``SUCCESS``, ``FAIL``, or both.
     :raises ValueError: an argument is invalid.
     """
 
@@ -48,7 +42,7 @@ class OperationFinishedTrigger(WatchingTrigger):
         self,
         *,
         operation_types: Sequence[str],
-        statuses: Sequence[str] = (SUCCESS,),
+        statuses: Sequence[str] = ("SUCCESS",),
         toloka_conn_id: str = "toloka_default",
         poll_interval: float = 10.0,
         look_back: float = 0.0,

@@ -34,14 +34,12 @@ class PoolTrigger(TaskTrigger):
     known state, or null; or ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection share
     one list.
 
-    :param toloka_conn_id: the id of the Toloka connection.
     :param pool_id: the pool's id.
     :param reasons: the reasons for closing that count as success; another reason ends the wait, too.
     :param last_started: when the pool was opened, in ISO 8601; None: not yet.
     :param answers_checked: whether to wait until no assignment is ``ACTIVE`` or ``SUBMITTED``.
     :param poll_interval: seconds between two polls.
     :param deadline: when to stop waiting, in seconds since the epoch; None: never.
-    :param not_before: when a triggerer may get the event at the earliest; see ``OperationTrigger``.
     """
 
     def __init__(
@@ -120,16 +118,9 @@ class PoolClosedTrigger(WatchingTrigger):
 
     Each poll lists the closed pools, 300 per request. If the account has thousands, set ``project_id``.
 
-    :param project_id: the project whose pools are watched; None (default): all pools of the account.
-    :param reasons: which reasons for closing fire; None (default): all but ``FOR_UPDATE``, after which Toloka opens the
-        pool again.
-    :param toloka_conn_id: the id of the Toloka connection; default ``toloka_default``.
-    :param poll_interval: seconds between two polls, default 60.
-    :param look_back: how many seconds before its start the trigger begins, when no position is stored; default 0.
-    :param repeat_last: whether the last of several pools that close within a poll is reported once more, after
-        ``settle_seconds``; default False. See ``OperationFinishedTrigger``.
-    :param settle_seconds: how long Airflow may take to store events and start runs for them; default 10. The position
-        is stored that much later.
+    :param project_id: the project whose pools are watched; None: all pools of the account.
+    :param reasons: which reasons for closing fire; None: all but ``FOR_UPDATE``, after which Toloka opens the pool
+        again.
     :raises ValueError: an argument is invalid.
     """
 

@@ -29,23 +29,21 @@ class OperationTrigger(TaskTrigger):
     send hardly more requests than one. When Toloka refuses the token, the connection is read again: if it has changed,
     the wait continues with it.
 
-    :param toloka_conn_id: the id of the Toloka connection.
     :param operation_ids: the operations' ids; with no ids and no groups, the trigger pauses for one interval, or until
         the deadline.
     :param groups: instead of ``operation_ids``, by any name, the ids of the operations that belong together. The wait
         ends when the first group has ended: all of its operations have finished, or one has failed or does not exist.
         A group without ids ends after one interval.
     :param submitted: when the first operation was submitted, in ISO 8601; None: unknown.
-    :param poll_interval: seconds between two polls; default 5.
+    :param poll_interval: seconds between two polls.
     :param longest_interval: seconds; the interval doubles with each poll up to this; None: the interval is constant.
     :param deadline: when to stop waiting, in seconds since the epoch; None: never.
-    :param limit: the name of the argument that set the deadline, which is returned in the event; default ``timeout``.
-    :param not_before: the earliest time of the event, in seconds since the epoch; None: no limit.
-        Airflow fails a task whose trigger fires before the scheduler has seen that the worker is done with it.
-    :param gather: seconds to continue after the first group has ended, so that other groups can end as well; default 2.
-    :param fail_fast: whether a failed operation ends its group, or the wait; default True.
-    :param carry: any JSON value, which is returned in the event.
-    :param packed: ``operation_ids``, ``groups`` and ``carry`` as the trigger itself stores them when they are long.
+    :param limit: the name of the argument that set the deadline, for error messages; returned in the event.
+    :param gather: seconds to continue after the first group has ended, so that other groups can end in the same event.
+    :param fail_fast: whether a failed operation ends its group, or the wait.
+    :param carry: any JSON value; returned in the event.
+    :param packed: for the trigger's own use: ``operation_ids``, ``groups`` and ``carry`` in the compressed form in
+        which Airflow stores them when they are long.
     """
 
     def __init__(

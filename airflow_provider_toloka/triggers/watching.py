@@ -20,7 +20,18 @@ LONGEST_PAUSE = 300.0
 
 
 class WatchingTrigger(BaseEventTrigger):
-    """The base of the triggers for an ``AssetWatcher``; the subclasses document the parameters."""
+    """The base of the triggers for an ``AssetWatcher``.
+
+    :param toloka_conn_id: the id of the Toloka connection, and thereby the account to watch.
+    :param poll_interval: seconds between two polls.
+    :param look_back: how many seconds before its start the trigger begins, when no position is stored.
+    :param repeat_last: whether the last of several events that arrive together is sent once more, after
+        ``settle_seconds``. Airflow starts one run for the first of them, and leaves the others to the next run; the
+        repeated event starts that run.
+    :param settle_seconds: how many seconds Airflow may take to store events and start runs for them. The position is
+        stored that much later.
+    :raises ValueError: an argument is invalid.
+    """
 
     #: What is watched, for messages.
     subject: ClassVar[str]
