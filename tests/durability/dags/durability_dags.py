@@ -62,8 +62,8 @@ _STALE = {
 }
 _SENSOR = {"operation_id": "{{ dag_run.conf['operation_id'] }}", "poke_interval": 1}
 
-_WAITING = {**_CONN, "poll_interval": 0.5, "deferrable": True}
-_RETRIED = {"retries": 5, "retry_delay": timedelta(0)}
+_WAITING: dict[str, Any] = {"poll_interval": 0.5, "deferrable": True}
+_RETRIED: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(0)}
 
 VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
     "archive_wait": (ArchiveProject, {**_PROJECT, "deferrable": False}),
