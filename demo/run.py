@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -14,16 +15,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.emulator import TolokaEmulator, Tolokers
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 DAGS = ROOT / "example_dags"
 LOG = HOME / "demo.log"
 
+ANSWERS = HOME / "answers"
+
 #: Each part has its own account: title, seed of the emulator, DAGs with the configuration of their runs. The file of a
 #: DAG has its name.
-PARTS: tuple[tuple[str, str, tuple[tuple[str, dict[str, Any]], ...]], ...] = (
+PARTS: tuple[tuple[str, str | None, tuple[tuple[str, dict[str, Any]], ...]], ...] = (
     (
         "A small account",
         "demo",
@@ -40,9 +43,12 @@ PARTS: tuple[tuple[str, str, tuple[tuple[str, dict[str, Any]], ...]], ...] = (
         "stale",
         (("toloka_monthly_cleanup", {"preview": True}), ("toloka_monthly_cleanup", {"preview": False})),
     ),
+    ("Labelling images, with simulated Tolokers", None, (("toloka_labelling", {"folder": str(ANSWERS)}),)),
 )
+TOLOKERS = Tolokers(3, mistakes=0.1)
 OPERATION_SECONDS = (0.5, 1.5)
 SHOWN_REQUESTS = 12
+SHOWN_ROWS = 3
 
 Projects = dict[str, tuple[str, str, str]]
 Say = Callable[[str], None]
@@ -94,10 +100,11 @@ def prepare_airflow() -> None:
     initdb()
 
 
-def run_part(say: Say, title: str, seed: str, runs: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+def run_part(say: Say, title: str, seed: str | None, runs: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     """Run DAGs against an account; return those that failed."""
     failed = []
-    with TolokaEmulator(seed, operation_seconds=OPERATION_SECONDS) as toloka:
+    shutil.rmtree(ANSWERS, ignore_errors=True)
+    with TolokaEmulator(seed, operation_seconds=OPERATION_SECONDS, tolokers=TOLOKERS) as toloka:
         os.environ["AIRFLOW_CONN_TOLOKA_DEFAULT"] = json.dumps(toloka.connection)
         before = projects(toloka)
         say(f"\n{title}: {len(before)} projects in an emulated Toloka at {toloka.url}")
@@ -120,6 +127,9 @@ def run_part(say: Say, title: str, seed: str, runs: Sequence[tuple[str, dict[str
             if str(run.state) != "success":
                 failed.append(dag_id)
         say(f"\n{title}, before and after:\n\n{table(before, projects(toloka))}")
+    for file in sorted(ANSWERS.glob("*.jsonl")):
+        rows = file.read_text().splitlines()
+        say("\n".join([f"\n{file.relative_to(ROOT)}: {len(rows)} lines", *rows[:SHOWN_ROWS], "..."]))
     return failed
 
 
@@ -152,7 +162,7 @@ def table(before: Projects, after: Projects) -> str:
     """Return a table of the projects."""
     rows = [("id", "name", "pools and trainings", "project")]
     for id_, (name, contents, status) in after.items():
-        _, old_contents, old_status = before[id_]
+        _, old_contents, old_status = before.get(id_, ("", "none", "none"))
         rows.append((id_, name, change(old_contents, contents), change(old_status, status)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     rows.insert(1, tuple("-" * width for width in widths))  # type: ignore[arg-type]  # four of them
