@@ -49,7 +49,7 @@ endif
 
 export TAG WRITE_TABLES
 
-OLDEST_TESTS := $(addprefix tests/,test_assets.py test_example_dags.py test_lineage.py test_metrics.py test_task.py hooks integration links operators sensors triggers)
+OLDEST_TESTS := $(addprefix tests/,test_assets.py test_example_dags.py test_lineage.py test_metrics.py test_metrics_otel.py test_task.py hooks integration links operators sensors triggers)
 
 test-faults: $(INSTALLED) ## inject every network and service fault into every component (WRITE_TABLES=1: also write the tables in docs/)
 	$(VENV)/bin/$(PYTEST) tests/faults
