@@ -67,10 +67,10 @@ async def test_each_hears_of_its_own_pool(toloka: TolokaEmulator, count: int, st
 
 async def test_many_waits_share_one_list(toloka: TolokaEmulator) -> None:
     async with polling(toloka) as poller:
-        waits = [asyncio.create_task(wait(poller, str(number), seconds=1)) for number in range(1000, 1000 + MANY)]
-        await asyncio.sleep(0.8)
-        paths = [request.path for request in toloka.requests]
-        assert set(paths) == {"/pools"}
+        waits = [asyncio.create_task(wait(poller, str(number), seconds=60)) for number in range(1000, 1000 + MANY)]
+        while len(toloka.requests) < 10:
+            await asyncio.sleep(0.05)
+        assert {request.path for request in toloka.requests} == {"/pools"}
         for task in waits:
             task.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
