@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from airflow_provider_toloka.archiving.plan import (
     describe,
     explain,
     next_steps,
+    project_in_use,
     step_of,
+    told_time,
 )
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Training
 from airflow_provider_toloka.client.resources import (
@@ -179,3 +182,33 @@ def test_an_operation_is_known_as_a_step(type_: str, parameters: Any, step: Step
 def test_a_pool_without_a_name_is_named_by_its_id() -> None:
     assert describe(Pool(id="1", project_id="1", status="OPEN")) == "pool 1 ''"
     assert describe(Training(id="2", project_id="1", status="OPEN", private_name="It's")) == 'training 2 "It\'s"'
+
+
+CLEAR = "Nothing more was submitted for this project. Clear the task when the cause is fixed."
+LET_CLOSE = "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work."
+LET_ARCHIVE = """Archive them first, or let this task do it:
+  pools='archive_closed' archives those that are closed,
+  pools='close_and_archive' also closes the open ones, which stops paid work."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "remedy"),
+    [("require_archived", LET_ARCHIVE), ("archive_closed", LET_CLOSE), ("close_and_archive", CLEAR)],
+)
+def test_the_explanation_ends_with_the_remedy(rule: PoolsRule, remedy: str) -> None:
+    assert explain(["pool 1 'P' is OPEN"], rule) == f"  pool 1 'P' is OPEN\n{remedy}"
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, []), (21, ["  and 1 more"])])
+def test_the_explanation_names_twenty_objects(count: int, more: list[str]) -> None:
+    lines = explain([f"pool {number}" for number in range(count)], CLOSE).splitlines()
+    assert lines == [*(f"  pool {number}" for number in range(20)), *more, CLEAR]
+
+
+def test_a_project_without_activity_is_not_in_use() -> None:
+    idle = snapshot("CLOSED", "ARCHIVED")
+    assert project_in_use(idle, datetime.max.replace(tzinfo=UTC)) == ""
+
+
+def test_an_unknown_time_is_called_so() -> None:
+    assert told_time(None) == "an unknown time"

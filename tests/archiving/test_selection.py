@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_toloka.archiving.selection import Search, Selection
+from airflow_provider_toloka.archiving.selection import Search, Selection, table
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Training
 
 AS_OF = pendulum.datetime(2026, 7, 1, tz="UTC")
@@ -243,3 +243,46 @@ def test_a_pool_that_goes_by_before_its_project_counts_the_same(
         and all(days > IDLE.days and status != "OPEN" for id_, _, status, days, _ in held if id_ == one.id)
     }
     assert set(ids(late)) == expected
+
+
+def test_without_a_time_nothing_speaks_against_a_pool() -> None:
+    everything = Selection()
+    assert everything.reason_against(pool(status="OPEN")) == ""
+    assert everything.allows(pool(status="OPEN"))
+
+
+def test_a_project_that_is_left_alone_counts_what_it_holds_and_keeps_its_last_use() -> None:
+    made = Search(Selection(before=BEFORE), keep_others=True)
+    made.see_project(project())
+    made.see_no_more_projects()
+    made.see(pool(id="10", last_started=ago(300)))
+    made.see(pool(id="11", kind=Training))
+    made.see(pool(id="12", status="OPEN", last_started=ago(5)))
+    for number in (13, 14):
+        made.see(pool(id=str(number), kind=Training, last_started=ago(50)))
+        made.see(pool(id=str(number + 10)))
+    left = made.left_alone["1"]
+    assert (left.pools, left.trainings, left.last_activity) == (4, 3, ago(5))
+    assert (left.reason, left.is_left_out) == ("pool 12 '' is open", False)
+
+
+def rows(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"id": str(1000 + number), "name": f"Name {number}", "reason": "idle", **more} for number in range(count)]
+
+
+def test_the_table_has_a_line_for_each_project() -> None:
+    assert table(rows(2)) == (
+        "        1000  'Name 0'                                    idle\n"
+        "        1001  'Name 1'                                    idle"
+    )
+
+
+def test_the_table_indents_the_further_lines_of_a_reason() -> None:
+    first, second = table(rows(1, name=None, reason="one\ntwo")).splitlines()
+    assert (first.index("one"), second) == (len(second) - 3, " " * (len(second) - 3) + "two")
+    assert "''" in first
+
+
+@pytest.mark.parametrize(("count", "more"), [(50, []), (51, ["  … and 1 more"])])
+def test_the_table_shows_fifty_projects(count: int, more: list[str]) -> None:
+    assert table(rows(count)).splitlines()[50:] == more

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client.models import Pool, Project, Training
-from airflow_provider_toloka.reporting import ReportedProject
+from airflow_provider_toloka.reporting import Outcome, ReportedProject
 from tests.reporting.accounts import NOW
 
 BEFORE = NOW - timedelta(days=180)
@@ -73,6 +73,36 @@ def test_without_the_others_only_the_selected_ones_are_kept() -> None:
     assert [one.id for one in survey(found)] == ["1"]
     assert not found.may_want({"project_id": "2"})
     assert account(keep_others=True).may_want({"project_id": "2"})
+
+
+def test_an_entry_has_all_that_is_known_of_a_project() -> None:
+    found = account(keep_others=True, exclude_project_ids=["4"])
+    selected, *_ = survey(found, web_page="at {}".format, try_number=2)
+    assert selected == ReportedProject(
+        id="1",
+        name="Stale",
+        outcome=Outcome.WOULD_ARCHIVE,
+        last_activity=ago(380),
+        pools=1,
+        trainings=1,
+        url="at 1",
+        try_number=2,
+    )
+    assert [(one.url, one.try_number) for one in survey(found)] == [(None, None)] * 5
+
+
+def test_an_entry_of_a_project_that_was_asked_for_and_is_not_there() -> None:
+    found = account(keep_others=False, project_ids=["1", "3", "6", "7"])
+    found.missing["7"] = "there is no project 7 on this account"
+    entries = {one.id: one for one in survey(found, web_page="at {}".format, try_number=2)}
+    assert entries["3"] == ReportedProject(
+        id="3", outcome=Outcome.SKIPPED, reason=found.refused["3"], url="at 3", try_number=2
+    )
+    assert entries["7"] == ReportedProject(
+        id="7", outcome=Outcome.FAILED, reason=found.missing["7"], url="at 7", try_number=2
+    )
+    assert entries["6"].last_activity is None
+    assert [one.url for one in survey(found)] == [None] * 4
 
 
 @pytest.mark.parametrize("keep_others", [False, True])
