@@ -61,7 +61,7 @@ test-events: $(INSTALLED) ## start a DAG on a running Airflow when a pool closes
 	$(VENV)/bin/python -m pytest tests/events
 
 # An interrupt lets the tests end their processes.
-DURABILITY = timeout --signal=INT --kill-after=60 900 $(VENV)/bin/python -m pytest
+DURABILITY = timeout --signal=INT --kill-after=60 1400 $(VENV)/bin/python -m pytest
 
 test-durability: $(INSTALLED) $(if $(OLDEST_PYTHON),$(OLDEST_INSTALLED)) ## kill every process of a running Airflow in turn, on both versions; needs PostgreSQL
 	$(DURABILITY) tests/durability/test_crashes.py

@@ -68,7 +68,7 @@ async def test_each_hears_of_its_own_pool(toloka: TolokaEmulator, count: int, st
 async def test_many_waits_share_one_list(toloka: TolokaEmulator) -> None:
     async with polling(toloka) as poller:
         waits = [asyncio.create_task(wait(poller, str(number), seconds=60)) for number in range(1000, 1000 + MANY)]
-        while len(toloka.requests) < 10:
+        while len(toloka.requests) < 10:  # noqa: ASYNC110 - the emulator is in another thread
             await asyncio.sleep(0.05)
         assert {request.path for request in toloka.requests} == {"/pools"}
         for task in waits:
