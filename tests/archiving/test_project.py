@@ -18,6 +18,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaInUseError,
     TolokaNotArchivableError,
     TolokaOperationFailedError,
+    TolokaPostponedError,
 )
 from tests.driving import NOW, Answer, Driver, answer, api, error, ok, operation, page, pool, project
 from tests.world import API, CutOffError, World, retire
@@ -144,6 +145,23 @@ def test_a_pool_that_is_in_use_is_named_with_the_reason_and_the_others_go_on(hel
     assert reason in str(caught.value)
     assert "Clear the task when the cause is fixed" in str(caught.value)
     assert world.statuses() == {"projects 1": "ACTIVE", "pools 10": "CLOSED", "pools 11": "ARCHIVED"}
+
+
+@pytest.mark.parametrize(
+    ("held", "error_class"),
+    [
+        ([{"last_rejected": NOW}], TolokaPostponedError),
+        ([{"active_assignments": 1}], TolokaNotArchivableError),
+        ([{"last_rejected": NOW}, {"active_assignments": 1}], TolokaNotArchivableError),
+    ],
+)
+def test_only_what_will_be_possible_in_a_few_days_is_postponed(held: Any, error_class: type[Exception]) -> None:
+    world = World()
+    for number, more in enumerate(held, 10):
+        world.account.add_pool("1", id=str(number), **more)
+    with pytest.raises(TolokaNotArchivableError) as caught:
+        world.driver.run(retire(CLOSE))
+    assert type(caught.value) is error_class
 
 
 def test_after_nine_days_a_pool_with_rejections_is_archived() -> None:

@@ -60,6 +60,22 @@ async def test_the_account_is_read_by_pages(toloka_emulator: TolokaEmulator) -> 
     assert asked(toloka_emulator) == {"/projects": 2, "/pools": 4, "/trainings": 1}
 
 
+async def test_archived_projects_are_not_read(toloka_emulator: TolokaEmulator) -> None:
+    fill(toloka_emulator, 1)
+    for _ in range(300):
+        toloka_emulator.add_project("Archived", status="ARCHIVED")
+    assert ids_of(await read()) == ["100"]
+    assert asked(toloka_emulator)["/projects"] == 1
+
+
+async def test_each_page_is_reported_with_the_search(toloka_emulator: TolokaEmulator) -> None:
+    fill(toloka_emulator, 301, pools=1)
+    seen: list[int] = []
+    await read(on_page=lambda found: seen.append(found.active))
+    assert len(seen) == sum(asked(toloka_emulator).values())
+    assert seen[-1] == 301
+
+
 async def test_an_empty_account_has_no_stale_project(toloka_emulator: TolokaEmulator) -> None:
     assert ids_of(await read()) == []
     assert asked(toloka_emulator) == {"/projects": 1, "/pools": 1, "/trainings": 1}
