@@ -3,8 +3,8 @@
 The processes do not communicate. Each uses the shipped :class:`RateController`; only the network, the server
 and the clock are simulated: discrete events, no I/O, reproducible.
 
-Some goals exclude each other. At a round trip of 200 ms, 265 requests within 1.45 s need a start so fast that 14 processes
-that start at once have more than a tenth of their requests refused; a slower start delays a newcomer.
+Some goals exclude each other. At a round trip of 200 ms, 265 requests within 1.45 s need a start so fast that 14
+processes that start at once have more than a tenth of their requests refused; a slower start delays a newcomer.
 
     python -m benchmarks.rate_simulation
 """
