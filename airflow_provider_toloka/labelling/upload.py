@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_toloka._text import shown
@@ -26,9 +26,9 @@ _VALIDATE = "TASK_VALIDATE"
 _SHOWN = 10
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Upload:
-    """An upload of tasks.
+    """An upload of tasks. Send its chunks in order.
 
     :param key: identifies the upload.
     :param pool_id: the tasks' pool or training.
@@ -40,6 +40,9 @@ class Upload:
     pool_id: str
     allow_defaults: bool = True
     skip_invalid: bool = False
+    #: Whether a chunk was not found at Toloka. Chunks are sent in order, so later ones are not there either, and need
+    #: no search. Should one be there after all, Toloka refuses its operation id, and it is read.
+    _is_ahead: bool = field(default=False, init=False)
 
     def send(self, api: TolokaApi, chunk: Chunk, *, may_repeat: bool) -> Flow[Operation]:
         """Upload a chunk, unless it was uploaded before.
@@ -54,9 +57,11 @@ class Upload:
             id_ = upload_id(
                 self.key, pool_id=self.pool_id, chunk=chunk.number, digest=chunk.digest, generation=generation
             )
-            operation = yield from api.tasks.find_upload(id_)
+            operation = None if self._is_ahead else (yield from api.tasks.find_upload(id_))
             is_new = operation is None
             if operation is None:
+                # An upload that is repeated says nothing about the later chunks.
+                self._is_ahead = self._is_ahead or generation == 0
                 operation = yield from api.tasks.add(
                     chunk.body,
                     operation_id=id_,

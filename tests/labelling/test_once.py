@@ -121,6 +121,31 @@ def test_each_task_is_added_once(fates: list[Any], operation_seconds: float) -> 
     assert added == {task["input_values"]["image"]: 1 for task in TASKS}
 
 
+def searches(toloka: Toloka) -> int:
+    return sum(request.method == "GET" and request.path.startswith("/operations/") for request in toloka.requests)
+
+
+def test_after_a_chunk_that_is_not_there_none_is_searched_for() -> None:
+    toloka = Toloka()
+    pool_id = pool_in(toloka)
+    job = Upload(key="upload", pool_id=pool_id)
+    for chunk in chunks_of(TASKS, pool_id, Limits(items=4)):
+        toloka.run(job.send(API, chunk, may_repeat=True))
+    assert searches(toloka) == 1
+
+
+def test_a_chunk_that_is_there_after_all_is_added_once() -> None:
+    toloka = Toloka()
+    pool_id = pool_in(toloka)
+    first, second, third = chunks_of(TASKS, pool_id, Limits(items=4))
+    for chunk in (second, third):
+        toloka.run(Upload(key="upload", pool_id=pool_id).send(API, chunk, may_repeat=True))
+    job = Upload(key="upload", pool_id=pool_id)
+    for chunk in (first, second, third):
+        toloka.run(job.send(API, chunk, may_repeat=True))
+    assert len(toloka.rows("tasks")) == len(TASKS)
+
+
 def test_a_resumed_upload_sends_nothing_again() -> None:
     toloka = Toloka()
     pool_id = pool_in(toloka)
