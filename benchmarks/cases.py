@@ -8,6 +8,7 @@ import importlib
 import json
 import logging
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,22 +17,34 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, cast
 
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+import requests
 
 from airflow_provider_toloka.archiving.batch import Batch, Results
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Selection
 from airflow_provider_toloka.client import AsyncTolokaClient
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.labelling.chunks import chunks_of
+from airflow_provider_toloka.labelling.reading import read_tasks
+from airflow_provider_toloka.operators.answers import TolokaExportAssignmentsOperator
+from airflow_provider_toloka.operators.tasks import TolokaAddTasksOperator
+from airflow_provider_toloka.triggers.pools import PoolTrigger
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
 from benchmarks import servers
 
 BEFORE = datetime.now(UTC) - timedelta(days=180)
 INTERVAL = 5.0
 START_SECONDS = 5.0
+#: The server of a labelled pool responds after so many seconds; to a megabyte of tasks, after so many.
+LATENCY = 0.05
+SECONDS_PER_UPLOAD = 0.25
+POOL_INTERVAL = 60.0
 
 
 def connect(connection: dict[str, Any]) -> None:
@@ -210,6 +223,106 @@ def _peak() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
+class _TaskInstance(SimpleNamespace):
+    """As much of Airflow's task instance as an operator needs."""
+
+    def xcom_push(self, *_: Any) -> None:
+        """Store nothing."""
+
+
+def run_operator(operator: Any) -> tuple[Any, float, float]:
+    """Run an operator in this process; return its result, the seconds, and the MB that its memory's peak grew by."""
+    TolokaHook().api  # noqa: B018 - Airflow's own start is not measured
+    ti = _TaskInstance(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, start_date=datetime.now(UTC))
+    memory = resident()
+    started = time.monotonic()
+    result = operator.execute({"ti": ti, "task": operator})
+    return result, time.monotonic() - started, _peak() - memory
+
+
+def upload(tasks: int) -> dict[str, Any]:
+    """Upload tasks from a JSON Lines file; compare with the time of the bare requests."""
+    folder = Path(tempfile.mkdtemp(prefix="upload-"))
+    file = folder / "tasks.jsonl"
+    with file.open("w") as lines:
+        for number in range(tasks):
+            lines.write(json.dumps({"input_values": {"image": f"https://example.com/images/{number}.jpg"}}) + "\n")
+    options = {"answers": 0, "latency": LATENCY, "seconds_per_upload": SECONDS_PER_UPLOAD}
+    with servers.serving(servers.labelled_pool, **options) as (connection, pipe):
+        connect(connection)
+        operator = TolokaAddTasksOperator(task_id="t", pool_id="1", tasks=str(file), key="bench", deferrable=False)
+        result, wall, memory = run_operator(operator)
+        pipe.send("done")
+        told = pipe.recv()
+        bare = 0.0
+        with requests.Session() as session:
+            url = f"{connection['host']}:{connection['port']}/api/v1/tasks?operation_id=bare"
+            for chunk in chunks_of(read_tasks(file), "1"):
+                started = time.monotonic()
+                session.post(url, data=chunk.body, timeout=60).raise_for_status()
+                bare += time.monotonic() - started
+    shutil.rmtree(folder)
+    if not result["created"] == told["tasks"] == tasks:
+        raise ValueError(f"{told['tasks']} tasks were added")
+    return {"wall": wall, "bare": bare, "ratio": wall / bare, "memory": memory, "requests": told["requests"]}
+
+
+def export(answers: int) -> dict[str, Any]:
+    """Export assignments to a JSON Lines file; compare with the time of the bare pages."""
+    folder = Path(tempfile.mkdtemp(prefix="export-"))
+    options = {"answers": answers, "latency": LATENCY, "seconds_per_upload": 0.0}
+    with servers.serving(servers.labelled_pool, **options) as (connection, pipe):
+        connect(connection)
+        operator = TolokaExportAssignmentsOperator(task_id="t", pool_id="1", path=str(folder / "answers.jsonl"))
+        result, wall, memory = run_operator(operator)
+        pipe.send("done")
+        told = pipe.recv()
+        last, has_more = "", True
+        started = time.monotonic()
+        with requests.Session() as session:
+            url = f"{connection['host']}:{connection['port']}/api/v1/assignments"
+            while has_more:
+                page = session.get(url, params={"id_gt": last} if last else {}, timeout=60).json()
+                last, has_more = page["items"][-1]["id"], page["has_more"]
+        bare = time.monotonic() - started
+    shutil.rmtree(folder)
+    if result["rows"] != answers:
+        raise ValueError(f"{result['rows']} rows were written")
+    return {"wall": wall, "bare": bare, "ratio": wall / bare, "memory": memory, "requests": told["requests"]}
+
+
+def pool_waits(pools: int, seconds: float) -> dict[str, Any]:
+    """Wait for open pools, all in one process; measure after the first interval, when all waits poll."""
+
+    async def one(pool_id: str) -> None:
+        trigger = PoolTrigger(
+            toloka_conn_id="toloka_default", pool_id=pool_id, reasons=["COMPLETED"], poll_interval=POOL_INTERVAL
+        )
+        async for _ in trigger.run():
+            raise AssertionError("no pool closes")
+
+    async def work(ids: list[str], pipe: Any) -> tuple[int, float]:
+        waits = [asyncio.create_task(one(pool_id)) for pool_id in ids]
+        await asyncio.sleep(POOL_INTERVAL)
+        pipe.send("count")
+        before, used = pipe.recv(), time.process_time()
+        await asyncio.sleep(seconds)
+        pipe.send("count")
+        told = pipe.recv() - before, time.process_time() - used
+        if any(wait.done() for wait in waits):
+            raise ValueError("a wait has ended")
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        return told
+
+    with servers.serving(servers.open_pools, pools=pools) as (connection, pipe):
+        connect(connection)
+        pipe.send("go")
+        count, used = asyncio.run(work(pipe.recv(), pipe))
+    return {"requests_per_second": count / seconds, "cpu": used / seconds}
+
+
 def imports() -> dict[str, Any]:
     """Import the operators and sensors; measure the time beyond the bare SDK's."""
     code = """
@@ -238,6 +351,9 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     **{f"together {processes}": functools.partial(together, processes, 360) for processes in (1, 4, 14)},
     **{f"wait {n}": functools.partial(wait, n, shared=True) for n in (1, 100, 1_000, 5_000, 10_000)},
     **{f"one by one {n}": functools.partial(wait, n, shared=False) for n in (100, 1_000)},
+    "upload": functools.partial(upload, 1_000_000),
+    "export": functools.partial(export, 300_000),
+    "pools 10000": functools.partial(pool_waits, 10_000, 120.0),
     "find": find,
     "imports": imports,
 }

@@ -7,10 +7,12 @@ import contextlib
 import json
 import multiprocessing
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
+from urllib.parse import parse_qsl
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 
@@ -90,6 +92,96 @@ def operations_that_run_on(pipe: Connection, *, operations: int) -> None:
             # The record of requests would grow; the finished operations grow too, a little.
             count += len(toloka.requests)
             toloka.clear_requests()
+
+
+def labelled_pool(pipe: Connection, *, answers: int, latency: float, seconds_per_upload: float) -> None:
+    """Serve a pool that takes any number of tasks, and has so many assignments of one task each.
+
+    :param latency: seconds until the response to a request.
+    :param seconds_per_upload: the same for a request with tasks.
+    """
+    when = "2026-01-02T03:04:05.678"
+    pool = {"id": "1", "project_id": "1", "private_name": "Images", "status": "CLOSED", "created": when}
+    assignment = json.dumps(
+        {
+            "id": "%012d",
+            "task_suite_id": "s%012d",
+            "pool_id": "1",
+            "user_id": "u%012d",
+            "status": "ACCEPTED",
+            "reward": 0.02,
+            "created": when,
+            "submitted": when,
+            "accepted": when,
+            "tasks": [{"id": "t%012d", "input_values": {"image": "https://example.com/images/%012d.jpg"}}],
+            "solutions": [{"output_values": {"result": "cat"}}],
+        }
+    )
+    received = {"requests": 0, "tasks": 0, "bytes": 0}
+
+    def page(after: str) -> bytes:
+        first = int(after or 0) + 1
+        last = min(first + 299, answers)
+        items = ",".join(assignment % ((number,) * 5) for number in range(first, last + 1))
+        return f'{{"items":[{items}],"has_more":{json.dumps(last < answers)}}}'.encode()
+
+    def upload(operation_id: str, body: bytes) -> bytes:
+        count = body.count(b'"input_values"')
+        received["tasks"] += count
+        received["bytes"] += len(body)
+        times = dict.fromkeys(("submitted", "started", "finished"), when)
+        operation = {"id": operation_id, "type": "TASK.BATCH_CREATE", "status": "SUCCESS", "progress": 100, **times}
+        return json.dumps({**operation, "parameters": {}, "details": {"success_count": count}}).encode()
+
+    async def respond(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        received["requests"] += 1
+        await asyncio.sleep(seconds_per_upload if method == "POST" else latency)
+        if method == "POST":
+            return 202, upload(query["operation_id"], body)
+        if path.endswith("/assignments"):
+            return 200, page(query.get("id_gt", ""))
+        if path.endswith("/pools/1"):
+            return 200, json.dumps(pool).encode()
+        return 404, b'{"request_id":"r","code":"DOES_NOT_EXIST","message":"not there"}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                method, target, _ = head.split(" ", 2)
+                length = re.search(r"(?i)\ncontent-length: *(\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                path, _, query = target.partition("?")
+                status, told = await respond(method, path, dict(parse_qsl(query)), body)
+                writer.write(b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n" % (status, len(told)) + told)
+
+    async def serve() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        pipe.send({"conn_type": "toloka", "host": "http://127.0.0.1", "port": port, "password": "made-up"})
+
+        def tell() -> None:
+            pipe.recv()
+            pipe.send(received)
+
+        asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
+        await server.serve_forever()
+
+    asyncio.run(serve())
+
+
+def open_pools(pipe: Connection, *, pools: int) -> None:
+    """Serve open pools that do not close."""
+    toloka = TolokaEmulator(requests_per_second=0)
+    project = toloka.add_project("Labelling")
+    ids = [toloka.add_pool(project["id"], status="OPEN")["id"] for _ in range(pools)]
+    with toloka:
+        pipe.send(toloka.connection)
+        pipe.recv()
+        pipe.send(ids)
+        while True:
+            pipe.recv()
+            pipe.send(len(toloka.requests))
 
 
 def big_account(pipe: Connection, *, projects: int, pools: int) -> None:
