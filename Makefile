@@ -123,7 +123,7 @@ endif
 ui: $(INSTALLED) ## run Airflow's UI with the example DAGs and an emulated Toloka
 	@$(VENV)/bin/python -m demo.ui
 
-bench: $(INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about ten minutes)
+bench: $(INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about a quarter of an hour)
 	$(VENV)/bin/python -m benchmarks.run
 
 docs: $(DOCS_INSTALLED) ## build the documentation in site/; a warning is an error

@@ -41,7 +41,7 @@ from benchmarks import servers
 BEFORE = datetime.now(UTC) - timedelta(days=180)
 INTERVAL = 5.0
 START_SECONDS = 5.0
-#: The server of a labelled pool responds after so many seconds; to a megabyte of tasks, after so many.
+#: How long the server of a labelled pool takes to respond, and to an upload of tasks, in seconds.
 LATENCY = 0.05
 SECONDS_PER_UPLOAD = 0.25
 POOL_INTERVAL = 60.0
