@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.distributed.account import Projects, state, statuses, submitted
 from tests.distributed.scene import Case, Scene
+from tests.durability import labelling
 from tests.processes import until
 
 TWENTY_MINUTES = 1200
@@ -59,6 +60,22 @@ def three_dags(scene: Scene) -> str:
     scene.meet(held)
     scene.await_end()
     return scene.check(ONE)
+
+
+def whole_lives(scene: Scene) -> str:
+    names = [f"Images {number}" for number in (1, 2, 3)]
+    for number, name in enumerate(names, 1):
+        scene.start("labelling", number, **labelling.conf(scene.connection_id(number), name))
+    scene.await_end()
+    tasks = scene.tasks()
+    assert {task.state for task in tasks} == {"success"}
+    assert max(task.try_number for task in tasks) == 1
+    state_ = scene.toloka.state()
+    made = {
+        labelling.check(state_, name, scene.cluster.folder, scene.connection_id(number))
+        for number, name in enumerate(names, 1)
+    }
+    return f"{len(tasks)} tasks green, first try; each run: {made.pop()}"
 
 
 def toloka_away(scene: Scene) -> str:
@@ -183,6 +200,14 @@ CASES = (
         {"operation_seconds": 4},
         connections=3,
         is_short=True,
+    ),
+    Case(
+        "whole_lives",
+        "three runs that create, fill, open, export, aggregate and archive a project",
+        whole_lives,
+        dict,
+        {"operation_seconds": 4},
+        connections=3,
     ),
     Case(
         "toloka_away",

@@ -104,6 +104,10 @@ class Scene:
         self.cluster.trigger(dag_id, run_id, {"connection": own, **conf})
         return run_id
 
+    def connection_id(self, number: int) -> str:
+        """Return the id of a connection of the case."""
+        return self._case.connection_id(number)
+
     def tasks(self, *runs: str) -> list[Task]:
         """Return the tasks of some runs; default: of all."""
         return self.cluster.tasks_of(*(runs or self._runs))

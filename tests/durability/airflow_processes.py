@@ -16,6 +16,7 @@ from typing import Any
 import psycopg2
 import requests
 
+from tests.conftest import ROOT
 from tests.processes import Program, free_port, until
 
 DAGS = Path(__file__).parent / "dags"
@@ -114,6 +115,8 @@ class Airflow:
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "AIRFLOW_HOME": str(home),
+            # The DAGs import modules of the tests.
+            "PYTHONPATH": str(ROOT),
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
             **environment,
         }

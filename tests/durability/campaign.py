@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -15,8 +13,9 @@ from typing import Any
 
 import psutil
 
+from tests.durability import labelling
 from tests.durability.airflow_processes import Airflow
-from tests.durability.cases import DEFERRABLE, IMAGES, SENSORS, SHARED, WAITING, Case, account, holds
+from tests.durability.cases import DEFERRABLE, SENSORS, SHARED, WAITING, Case, account, holds
 from tests.durability.postgres import Postgres
 from tests.durability.toloka_process import TolokaProcess, submitted
 from tests.durability.watching import Seen, Watch
@@ -222,7 +221,9 @@ class Campaign:
         # Airflow looks for the addresses of all links, also of those that the task does not have.
         assert "XCom not found" not in self._log(case)
         if case.is_labelling:
-            return f"{task.state}; {self._check_labelled(case, seen)}"
+            assert task.run_state == "success"
+            made = labelling.check(seen.toloka, case.project_name, self._folder, case.name)
+            return f"{task.state}; {made}"
         if event.state == "success":
             assert counts == case.wanted_operations
             assert statuses == dict.fromkeys(case.objects, "ARCHIVED")
@@ -231,29 +232,6 @@ class Campaign:
             assert not counts - case.wanted_operations
         count = 0 if case.variant in SENSORS else counts.total()
         return f"{task.state}; {count} operation{'s' * (count != 1)}"
-
-    def _check_labelled(self, case: Case, seen: Seen) -> str:
-        """Check that a run made everything once; return what it made."""
-        assert seen.task(case).run_state == "success"
-        project_id, pool_id = seen.objects(case)  # one of each
-        assert seen.statuses(case) == {project_id: "ARCHIVED", pool_id: "ARCHIVED"}
-        on_pool = ("TASK.BATCH_CREATE", "POOL.OPEN", "SOLUTION.AGGREGATE", "POOL.ARCHIVE")
-        on_project = ("SOLUTION.AGGREGATE", "PROJECT.ARCHIVE")
-        wanted = [*(f"{kind} {pool_id}" for kind in on_pool), *(f"{kind} {project_id}" for kind in on_project)]
-        counts = submitted(seen.operations(case), seen.objects(case))
-        assert counts == Counter(wanted), counts
-        images = [task["input_values"]["image"] for task in seen.toloka["tasks"] if task["pool_id"] == pool_id]
-        assert sorted(images) == sorted(IMAGES)
-        answers, result = (self._rows(case, name) for name in ("answers", "result"))
-        assert Counter(row["input"]["image"] for row in answers) == Counter(2 * IMAGES)
-        assert len({(row["assignment_id"], row["task_id"]) for row in answers}) == len(answers)
-        assert len(result) == len({row["task_id"] for row in result}) == len(IMAGES)
-        return f"1 project, 1 pool, {len(images)} tasks, {len(answers)} answers"
-
-    def _rows(self, case: Case, name: str) -> list[dict[str, Any]]:
-        """Return the rows of a file that a run wrote."""
-        text = (self._folder / f"{case.name}-{name}.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
 
     def _log(self, case: Case) -> str:
         return self._airflow.log(case.dag_id, case.name, case.task_id)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.durability import labelling
+
 ARCHIVING = ("archive_wait", "archive_deferrable")
 WITH_STAGES = ("pools_wait", "pools_deferrable", "cleanup_wait", "cleanup_deferrable")
 CHANGING = (*ARCHIVING, *WITH_STAGES)
@@ -27,9 +29,6 @@ LABELLING = {
 }
 IDEMPOTENT = ("labelling add_tasks", "labelling open_pool", "labelling archive_project")
 LABELLING_DEFERRED = ("labelling add_tasks", "labelling wait")
-#: What the DAG that labels data uploads, a task each; two Tolokers answer each of them.
-IMAGES = [f"https://example.com/{number}.jpg" for number in range(6)]
-
 #: How the variants are called in the table.
 TITLES = {
     "archive_wait": "archive, wait",
@@ -214,14 +213,8 @@ class Case:
         """What the run is started with."""
         # A pool that somebody waits for stays open for a while after its last answer.
         closes_after = 60 if self.variant == "labelling wait" else 0
-        return {
-            "case": self.name,
-            "project_id": self.project_id,
-            "operation_id": self.operation_id,
-            "project_name": self.project_name,
-            "closes_after": closes_after,
-            "tasks": [{"input_values": {"image": image}} for image in IMAGES],
-        }
+        given = labelling.conf(self.name, self.project_name, closes_after=closes_after)
+        return {**given, "project_id": self.project_id, "operation_id": self.operation_id}
 
     @property
     def objects(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from tests.durability import labelling
 from tests.durability.airflow_processes import Airflow, Task
 from tests.durability.cases import Case
 from tests.durability.toloka_process import TolokaProcess, objects_of
@@ -38,11 +39,7 @@ class Seen:
 
     def objects(self, case: Case) -> tuple[str, ...]:
         """Return the ids of a case's project and pools."""
-        if not case.is_labelling:
-            return case.objects
-        rows = self.toloka.get("projects", ())
-        projects = [row["id"] for row in rows if row["public_name"] == case.project_name]
-        return (*projects, *(row["id"] for row in self.toloka.get("pools", ()) if row["project_id"] in projects))
+        return labelling.objects(self.toloka, case.project_name) if case.is_labelling else case.objects
 
     def operations(self, case: Case) -> list[dict[str, Any]]:
         """Return the operations on a case's objects."""

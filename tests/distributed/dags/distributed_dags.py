@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
+from tests.durability.dags.labelling_dag import label
 
 CONNECTION: dict[str, Any] = {"toloka_conn_id": "{{ dag_run.conf['connection'] }}", "poll_interval": 2}
 STALE: dict[str, Any] = {
@@ -72,3 +73,5 @@ with new_dag("clean_up_closing") as clean_up_closing:
 
 with new_dag("clean_up_on_worker") as clean_up_on_worker:
     TolokaArchiveStaleProjectsOperator(task_id="task", deferrable=False, **STALE)
+
+labelling = label({"retries": 5, "retry_delay": timedelta(seconds=2)})

@@ -13,14 +13,10 @@ from typing import Any, NoReturn
 import requests
 from airflow.providers.common.compat.sdk import DAG, BaseHook
 
-from airflow_provider_toloka.operators.answers import TolokaAggregateOperator, TolokaExportAssignmentsOperator
-from airflow_provider_toloka.operators.create import TolokaCreatePoolOperator, TolokaCreateProjectOperator
-from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
-from airflow_provider_toloka.operators.tasks import TolokaAddTasksOperator
 from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperator
-from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
 from airflow_provider_toloka.sensors.toloka import OperationSensor
+from tests.durability.dags.labelling_dag import label
 
 
 class _StoppedBeforeDeferral:
@@ -62,7 +58,6 @@ _STALE = {
 }
 _SENSOR = {"operation_id": "{{ dag_run.conf['operation_id'] }}", "poke_interval": 1}
 
-_WAITING: dict[str, Any] = {"poll_interval": 0.5, "deferrable": True}
 _RETRIED: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(0)}
 
 VARIANTS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -90,59 +85,7 @@ for _variant, (_operator, _arguments) in VARIANTS.items():
             _operator(task_id="task", **_CONN, **_arguments)
         globals()[_dag_id] = _dag
 
-_PROJECT_FORM = {
-    "public_name": "{{ dag_run.conf['project_name'] }}",
-    "public_description": "Cats and dogs",
-    "public_instructions": "Choose the animal.",
-    "assignments_issuing_type": "AUTOMATED",
-    "task_spec": {
-        "input_spec": {"image": {"type": "url"}},
-        "output_spec": {"result": {"type": "string", "allowed_values": ["cat", "dog"]}},
-        "view_spec": {"type": "classic", "markup": "<b>cat or dog?</b>", "settings": {}},
-    },
-}
-_POOL_FORM = {
-    "private_name": "Images",
-    "reward_per_assignment": 0.02,
-    "assignment_max_duration_seconds": 600,
-    "auto_close_after_complete_delay_seconds": "{{ dag_run.conf['closes_after'] }}",
-    "defaults": {"default_overlap_for_new_task_suites": 2, "default_overlap_for_new_tasks": 2},
-    "mixer_config": {"real_tasks_count": 3, "golden_tasks_count": 0, "training_tasks_count": 0},
-    "auto_accept_solutions": True,
-}
-
-with DAG(
-    "labelling",
-    schedule=None,
-    max_active_runs=200,
-    max_active_tasks=200,
-    default_args={**_RETRIED, **_CONN},
-    render_template_as_native_obj=True,
-) as labelling:
-    _project = TolokaCreateProjectOperator(task_id="create_project", project=_PROJECT_FORM)
-    _pool = TolokaCreatePoolOperator(
-        task_id="create_pool", project_id=_project.output, pool_form=_POOL_FORM, expires_in="1d"
-    )
-    _tasks = "{{ dag_run.conf['tasks'] }}"
-    _add = TolokaAddTasksOperator(task_id="add_tasks", pool_id=_pool.output, tasks=_tasks, **_WAITING)
-    _open = TolokaOpenPoolOperator(task_id="open_pool", pool_id=_pool.output, **_WAITING)
-    _wait = TolokaPoolSensor(task_id="wait", pool_id=_pool.output, deferrable=True, poke_interval=1)
-    _file = f"{os.environ['AIRFLOW_HOME']}/{{{{ dag_run.conf['case'] }}}}"
-    _export = TolokaExportAssignmentsOperator(
-        task_id="export_answers", pool_id=_pool.output, path=f"{_file}-answers.jsonl"
-    )
-    _aggregate = TolokaAggregateOperator(
-        task_id="aggregate",
-        pool_id=_pool.output,
-        fields=["result"],
-        method="DAWID_SKENE",
-        path=f"{_file}-result.jsonl",
-        **_WAITING,
-    )
-    _archive = TolokaArchiveProjectOperator(
-        task_id="archive_project", project_id=_project.output, pools="archive_closed", **_WAITING
-    )
-    _add >> _open >> _wait >> _export >> _aggregate >> _archive
+labelling = label(_RETRIED)
 
 with DAG("two_hundred", schedule=None, max_active_tasks=200) as two_hundred:
     TolokaArchiveProjectOperator.partial(task_id="archive", deferrable=True, max_active_tis_per_dag=200).expand(
