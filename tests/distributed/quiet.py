@@ -206,7 +206,7 @@ CASES = (
         "three runs that create, fill, open, export, aggregate and archive a project",
         whole_lives,
         dict,
-        {"operation_seconds": 4},
+        {"operation_seconds": 4, "tolokers": 3},
         connections=3,
     ),
     Case(

@@ -39,7 +39,7 @@ class Campaign:
     def __init__(self, programs: Path, cases: Sequence[Case], postgres: Postgres) -> None:
         self._cases = cases
         self._folder = Path(tempfile.mkdtemp(prefix="durability-"))
-        self._toloka = TolokaProcess(self._folder, account(cases))
+        self._toloka = TolokaProcess(self._folder, account(cases), tolokers=3)
         connections = {f"AIRFLOW_CONN_{case.name.upper()}": self._toloka.connection(case.name) for case in cases}
         self._airflow = Airflow(programs, self._folder, postgres.create(), connections)
         self._watch = Watch(self._airflow, self._toloka)

@@ -27,6 +27,7 @@ class TolokaProcess:
     :param port: default: a free one.
     :param operation_seconds: how long an operation takes, such as ``5`` or ``2-6``; default: until a test finishes it.
     :param requests_per_second: the limit of the account; default: none.
+    :param tolokers: how many simulated Tolokers work on open pools, and complete an empty one at once.
     :param clock: by how many seconds its clock is ahead; this takes the program ``faketime``.
     """
 
@@ -39,10 +40,15 @@ class TolokaProcess:
         operation_seconds: float | str = NEVER,
         requests_per_second: int = 0,
         clock: int = 0,
+        tolokers: int = 0,
     ) -> None:
         self._folder = folder
         self._port = port or free_port()
-        self._limits = {"operation-seconds": operation_seconds, "requests-per-second": requests_per_second}
+        self._limits = {
+            "operation-seconds": operation_seconds,
+            "requests-per-second": requests_per_second,
+            "tolokers": tolokers,
+        }
         # Clocks that only measure how long something takes stay right: otherwise, waits end at once, or never.
         self._clock = ["faketime", "--exclude-monotonic", "-f", f"{clock:+d}s"] if clock else []
         self._state = folder / "toloka.json"
@@ -64,7 +70,6 @@ class TolokaProcess:
                 # A request that arrives late, after the project was archived, should leave no trace.
                 "--archived-project-answer=204",
                 "--no-quotas",
-                "--tolokers=3",
                 *words,
             ],
             {"PATH": os.environ.get("PATH", os.defpath)},
