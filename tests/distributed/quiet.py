@@ -171,7 +171,13 @@ def make_a_pool(scene: Scene) -> tuple[Counter[str], str]:
 
 
 def _used() -> dict[str, Any]:
-    return state(USED, OTHERS)
+    given: dict[str, Any] = state(USED, OTHERS)
+    # Toloka opens only a pool that has tasks, and says how they are put together.
+    pool_id = USED.pool_ids(USED.ids[0])[0]
+    [pool] = [row for row in given["pools"] if row["id"] == pool_id]
+    pool["mixer_config"] = {"real_tasks_count": 1, "golden_tasks_count": 0, "training_tasks_count": 0}
+    given["tasks"] = [{"pool_id": pool_id, "input_values": {"image": "https://example.com/1.jpg"}}]
+    return given
 
 
 CASES = (
