@@ -132,7 +132,7 @@ def meanwhile(act: Any) -> Any:
         assert {seen[id_] for id_ in OTHERS.all_ids} == {"ARCHIVED"}
         assert {task.state for task in scene.tasks()} == {"success"}
         assert [one["id"] for one in scene.result(run_id)["in_use"]] == [used]
-        aside = f", {archived.total()} idle pools of it archived" if archived else ""
+        aside = f", its idle pools archived: {archived.total()}" if archived else ""
         return f"left alone and reported as in use: {status}{aside}; the other {OTHERS.count} projects archived"
 
     return play
