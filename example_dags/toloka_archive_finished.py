@@ -24,7 +24,8 @@ if AIRFLOW_V_3_0_PLUS:
 
     from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
 
-    trigger = OperationFinishedTrigger(operation_types=["POOL.CLOSE"], poll_interval=10)
+    # Airflow leaves the later ones of simultaneous events to the next run; with repeat_last, they need not wait.
+    trigger = OperationFinishedTrigger(operation_types=["POOL.CLOSE"], poll_interval=10, repeat_last=True)
     pool_closed = Asset(
         "toloka_pool_closed",
         uri="toloka://toloka.dev/pools/closed",

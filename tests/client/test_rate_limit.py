@@ -307,7 +307,8 @@ async def test_plain_and_asynchronous_clients_share_one_rate() -> None:
         await asyncio.gather(asyncio.to_thread(plain), asyncio.to_thread(plain), ask(settings, 30))
         starts = sorted(request.at for request in toloka.requests)
     assert len(starts) == 90
-    assert starts[-1] - starts[0] >= 2.1
+    # On a busy machine, early requests arrive late; with a rate each, it would take 0.8 seconds.
+    assert starts[-1] - starts[0] >= 1.8
 
 
 async def test_all_succeed_when_the_limit_is_lower_than_documented() -> None:
