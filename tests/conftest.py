@@ -94,5 +94,5 @@ def toloka(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
 @pytest.fixture
 def deferrable(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> bool:
     """Set whether a task defers, after one poll, because the tests' operations are quick."""
-    monkeypatch.setattr("airflow_provider_toloka.operators.toloka.TolokaChangeOperator.before_deferring", 0.0)
+    monkeypatch.setattr("airflow_provider_toloka.operators._changing.TolokaChangeOperator.before_deferring", 0.0)
     return bool(request.param)

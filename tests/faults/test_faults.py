@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_toloka.client import waiting
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.transports import sync as transport
-from airflow_provider_toloka.operators import toloka as operators
+from airflow_provider_toloka.operators._changing import TolokaChangeOperator
 from tests.certificates import Authority
 from tests.faults.accounts import accounts
 from tests.faults.catalog import FAULTS, STAYS, Fault, is_met
@@ -82,7 +82,7 @@ def measured(
                 # with the hook, and in the tests of the waits.
                 patch.setattr(transport, "time", HURRIED_TIME)
                 patch.setattr(waiting, "LONGEST_PAUSE", LONGEST_SLEEP)
-                patch.setattr(operators.TolokaChangeOperator, "before_deferring", 0.0)
+                patch.setattr(TolokaChangeOperator, "before_deferring", 0.0)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             outcomes = COLUMNS[column](ready)
             return Column(outcomes, 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
