@@ -19,40 +19,51 @@ from airflow_provider_toloka.exceptions import TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 
-class PollingOperator(LineageMixin, BaseOperator):
-    """Base of the operators that submit operations and wait for them.
+class WaitOperator(BaseOperator):
+    """Base of the operators that wait: where, how often they poll, and until when.
 
-    :param toloka_conn_id: the id of the Toloka connection. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
     :param poll_interval: the time between two polls of an operation: seconds, a timedelta, or a text such as
         ``"PT30S"``. The first polls come sooner.
     :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; None: no limit.
         Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
+    :param kwargs: the parameters of every operator.
     """
 
-    template_fields: Sequence[str] = ("toloka_conn_id",)
     ui_color: str = "#f5d96b"
-    #: How long the worker polls before it defers, in seconds.
-    before_deferring: ClassVar[float] = BEFORE_DEFERRING
 
     def __init__(
         self,
         *,
-        toloka_conn_id: str = "toloka_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: Duration = 5.0,
         timeout: Duration | None = 3600.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.toloka_conn_id = toloka_conn_id
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
         check_literals(
             self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
         )
+
+
+class PollingOperator(LineageMixin, WaitOperator):
+    """Base of the operators that submit operations and wait for them.
+
+    :param toloka_conn_id: the id of the Toloka connection. (templated)
+    :param kwargs: the parameters of ``WaitOperator``, and those of every operator.
+    """
+
+    template_fields: Sequence[str] = ("toloka_conn_id",)
+    #: How long the worker polls before it defers, in seconds.
+    before_deferring: ClassVar[float] = BEFORE_DEFERRING
+
+    def __init__(self, *, toloka_conn_id: str = "toloka_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.toloka_conn_id = toloka_conn_id
 
     def poll(
         self, hook: TolokaHook, operations: Sequence[Operation], at: float | None, limit: str

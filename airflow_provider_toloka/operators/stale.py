@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 
-from airflow.providers.common.compat.sdk import AirflowFailException, conf
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_toloka import _record
-from airflow_provider_toloka._arguments import check_literals, read_choice, read_count, require
-from airflow_provider_toloka._durations import Duration, duration, optional_seconds, seconds
+from airflow_provider_toloka._arguments import check_literals, read_count, require
+from airflow_provider_toloka._durations import Duration, duration, seconds
 from airflow_provider_toloka._lineage import LineageMixin, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
@@ -26,7 +26,9 @@ from airflow_provider_toloka.client.models import ARCHIVED, SUCCESS, Operation
 from airflow_provider_toloka.client.parsing import check_truth
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
+from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
 from airflow_provider_toloka.operators._selecting import ALL, ANY, Arguments, SelectingOperator, by_outcome, too_many
+from airflow_provider_toloka.operators._waiting import WaitOperator
 from airflow_provider_toloka.reporting import (
     Outcome,
     Report,
@@ -38,9 +40,6 @@ from airflow_provider_toloka.reporting import (
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
-
-#: What to do when projects can be archived only in a few days.
-OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
 class TolokaFindStaleProjectsOperator(SelectingOperator):
@@ -103,7 +102,7 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         return [one["id"] for one in reports] if self.only_ids else reports
 
 
-class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
+class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOperator):
     """Archive the stale projects of an account, or a list of projects, with their pools and trainings.
 
     A failing project does not stop the others; the task fails at the end, after it has written the report. Retries are
@@ -123,13 +122,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
     :param on_conflict: what to do when projects can be archived only in a few days, because a pool has rejected
         answers: ``"fail"`` fails the task at the end, without retries if nothing else failed; ``"skip"`` only reports
         them as postponed.
-    :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
-        ``[operators] default_deferrable``. Operations that finish within two seconds are not deferred.
-    :param poll_interval: the time between two polls of an operation: seconds, a timedelta, or a text such as
-        ``"PT30S"``. The first polls come sooner.
-    :param timeout: how long one try may take: seconds, a timedelta, or a text such as ``"PT30M"``; None: no limit.
-        Nothing is changed after it. ``execution_timeout`` bounds a deferral too.
-    :param kwargs: the parameters of ``SelectingOperator``, and those of every operator.
+    :param kwargs: the parameters of ``SelectingOperator`` and ``WaitOperator``, and those of every operator.
     """
 
     template_fields: Sequence[str] = (
@@ -153,9 +146,6 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         preview: bool | str = False,
         max_projects: int | str = 100,
         on_conflict: OnConflict = "fail",
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: Duration = 5.0,
-        timeout: Duration | None = 3600.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -165,16 +155,11 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
         self.preview = preview
         self.max_projects = max_projects
         self.on_conflict = on_conflict
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
         check_literals(
             self,
-            pools=lambda value: read_choice("pools", value, get_args(PoolsRule)),
+            pools=read_pools,
             max_projects=partial(read_count, "max_projects"),
-            on_conflict=lambda value: read_choice("on_conflict", value, get_args(OnConflict)),
-            poll_interval=partial(seconds, "poll_interval"),
-            timeout=partial(optional_seconds, "timeout"),
+            on_conflict=read_on_conflict,
             inactive_for=lambda value: value == ANY or duration("inactive_for", value),
         )
 
@@ -245,8 +230,8 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator):
 
     def _read_arguments(self, context: Context) -> tuple[Arguments, Deadline]:
         """Check all arguments, before the first request."""
-        read_choice("pools", self.pools, get_args(PoolsRule))
-        read_choice("on_conflict", self.on_conflict, get_args(OnConflict))
+        read_pools(self.pools)
+        read_on_conflict(self.on_conflict)
         read_count("max_projects", self.max_projects)
         seconds("poll_interval", self.poll_interval)
         arguments = self._selection(context, self.project_ids)

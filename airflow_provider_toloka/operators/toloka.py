@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_toloka._arguments import check_literals, read_choice
+from airflow_provider_toloka._arguments import check_literals
 from airflow_provider_toloka.archiving.plan import PoolsRule
 from airflow_provider_toloka.archiving.project import Progress, retire_project
 from airflow_provider_toloka.client.models import Operation
@@ -22,16 +21,13 @@ from airflow_provider_toloka.client.resources import (
 from airflow_provider_toloka.exceptions import TolokaPostponedError
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._changing import TolokaChangeOperator
+from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
 
     from airflow_provider_toloka.client.api import TolokaApi
     from airflow_provider_toloka.client.sansio import Flow
-
-
-#: What to do when an object can be changed only in a few days.
-OnConflict: TypeAlias = Literal["fail", "skip"]
 
 
 class TolokaArchiveProjectOperator(TolokaChangeOperator):
@@ -64,7 +60,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         self.project_id = project_id
         self.pools = pools
         self.on_conflict = on_conflict
-        check_literals(self, pools=partial(_read_rule, "pools"), on_conflict=_read_on_conflict)
+        check_literals(self, pools=read_pools, on_conflict=read_on_conflict)
 
     def check(self) -> None:
         """Check all arguments, before the first request.
@@ -72,8 +68,8 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         :raises ValueError: an argument is invalid.
         """
         super().check()
-        _read_rule("pools", self.pools)
-        _read_on_conflict(self.on_conflict)
+        read_pools(self.pools)
+        read_on_conflict(self.on_conflict)
 
     def advance(self, api: TolokaApi, done: Sequence[Operation]) -> Flow[Progress]:
         """Submit everything that can be done now.
@@ -88,14 +84,6 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
             if self.on_conflict == "skip":
                 raise AirflowSkipException(str(error)) from error
             raise
-
-
-def _read_rule(name: str, value: Any) -> str:
-    return read_choice(name, value, get_args(PoolsRule))
-
-
-def _read_on_conflict(value: Any) -> str:
-    return read_choice("on_conflict", value, get_args(OnConflict))
 
 
 class _PoolOperator(TolokaChangeOperator):
