@@ -9,14 +9,16 @@ import multiprocessing
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 
 SECONDS_TO_START = 300
+
+Respond: TypeAlias = Callable[[str, str, dict[str, str], bytes], Awaitable[tuple[int, bytes]]]
 
 
 @contextlib.contextmanager
@@ -95,7 +97,7 @@ def operations_that_run_on(pipe: Connection, *, operations: int) -> None:
 
 
 def labelled_pool(pipe: Connection, *, answers: int, latency: float, seconds_per_upload: float) -> None:
-    """Serve a pool that takes any number of tasks, and has so many assignments of one task each.
+    """Serve a pool that takes any number of tasks, and has a number of assignments of one task each.
 
     :param latency: seconds until the response to a request.
     :param seconds_per_upload: the same for a request with tasks.
@@ -144,30 +146,7 @@ def labelled_pool(pipe: Connection, *, answers: int, latency: float, seconds_per
             return 200, json.dumps(pool).encode()
         return 404, b'{"request_id":"r","code":"DOES_NOT_EXIST","message":"not there"}'
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                method, target, _ = head.split(" ", 2)
-                length = re.search(r"(?i)\ncontent-length: *(\d+)", head)
-                body = await reader.readexactly(int(length[1])) if length else b""
-                path, _, query = target.partition("?")
-                status, told = await respond(method, path, dict(parse_qsl(query)), body)
-                writer.write(b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n" % (status, len(told)) + told)
-
-    async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        pipe.send({"conn_type": "toloka", "host": "http://127.0.0.1", "port": port, "password": "made-up"})
-
-        def tell() -> None:
-            pipe.recv()
-            pipe.send(received)
-
-        asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
-        await server.serve_forever()
-
-    asyncio.run(serve())
+    _serve_alone(pipe, respond, lambda: received)
 
 
 def open_pools(pipe: Connection, *, pools: int) -> None:
@@ -216,17 +195,31 @@ def big_account(pipe: Connection, *, projects: int, pools: int) -> None:
             pages[name, items[start - 1]["id"] if start else ""] = json.dumps(page).encode()
     served = 0
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(_: str, path: str, query: dict[str, str], __: bytes) -> tuple[int, bytes]:
         nonlocal served
+        served += 1
+        return 200, pages[path.rpartition("/")[2], query.get("id_gt", "")]
+
+    _serve_alone(pipe, respond, lambda: served)
+
+
+def _serve_alone(pipe: Connection, respond: Respond, told: Callable[[], Any]) -> None:
+    """Serve HTTP without the emulator: send the connection, then an answer to each message.
+
+    :param respond: takes method, path, query and body of a request; returns the status and the body of its response.
+    :param told: returns the answer to a message.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                target = head.split(" ", 2)[1]
+                method, target, _ = head.split(" ", 2)
+                length = re.search(r"(?i)\ncontent-length: *(\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
                 path, _, query = target.partition("?")
-                after = next((part[6:] for part in query.split("&") if part.startswith("id_gt=")), "")
-                body = pages[path.rpartition("/")[2], after]
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-                served += 1
+                status, content = await respond(method, path, dict(parse_qsl(query)), body)
+                writer.write(b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n" % (status, len(content)) + content)
 
     async def serve() -> None:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
@@ -235,7 +228,7 @@ def big_account(pipe: Connection, *, projects: int, pools: int) -> None:
 
         def tell() -> None:
             pipe.recv()
-            pipe.send(served)
+            pipe.send(told())
 
         asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
         await server.serve_forever()

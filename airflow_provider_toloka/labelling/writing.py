@@ -75,7 +75,7 @@ def write_rows(
         killed try.
     :returns: the number of rows.
     """
-    with contextlib.suppress(NotImplementedError):
+    with contextlib.suppress(NotImplementedError):  # fsspec: some object stores have no folders
         path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{aside}")
     try:

@@ -304,11 +304,11 @@ async def test_plain_and_asynchronous_clients_share_one_rate() -> None:
                 for _ in range(30):
                     client.get_requester()
 
+        started = time.monotonic()
         await asyncio.gather(asyncio.to_thread(plain), asyncio.to_thread(plain), ask(settings, 30))
-        starts = sorted(request.at for request in toloka.requests)
-    assert len(starts) == 90
-    # On a busy machine, early requests arrive late; with a rate each, it would take 0.8 seconds.
-    assert starts[-1] - starts[0] >= 1.8
+        seconds = time.monotonic() - started
+    assert len(toloka.requests) == 90
+    assert seconds >= 2.1
 
 
 async def test_all_succeed_when_the_limit_is_lower_than_documented() -> None:

@@ -217,6 +217,15 @@ def test_tasks_that_may_not_be_nested_run_it_too(toloka: TolokaEmulator) -> None
     assert "cannot be called outside" not in ran.log
 
 
+def test_the_last_poke_before_the_timeout_says_why(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's own timeout, which would come a moment later, does not say how the operation stands."""
+    operation = toloka.add_operation("POOL.CLOSE", status="RUNNING")
+    sensor = OperationSensor(task_id="a", operation_id=operation["id"])
+    monkeypatch.setattr("airflow_provider_toloka._task.Deadline.left", lambda _: 0.05)
+    with pytest.raises(AirflowSensorTimeout, match=rf"{operation['id']} .*is RUNNING"):
+        sensor.poke({})
+
+
 def test_poke_and_execute_may_be_called_directly(toloka: TolokaEmulator) -> None:
     operation_id = add(toloka, status="SUCCESS")
     context: Any = {}
