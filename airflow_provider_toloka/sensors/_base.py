@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
 from airflow_provider_toloka import _settling
+from airflow_provider_toloka._task import Deadline
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+#: Airflow's own timeout, whose message has no reason, counts from slightly earlier than ours, in seconds.
+_EARLIER = 0.1
 
 
 class TolokaSensor(BaseSensorOperator):
@@ -31,6 +38,18 @@ class TolokaSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.toloka_conn_id = toloka_conn_id
         self.deferrable = deferrable
+        self._deadline: Deadline | None = None
+
+    def _deadline_in(self, context: Context) -> Deadline:
+        """Return until when the try waits, counted from its first poke."""
+        if self._deadline is None:
+            self._deadline = Deadline.of_try(self, context, self.timeout)
+        return self._deadline
+
+    def _is_last_poke(self, context: Context) -> bool:
+        """Return whether Airflow would time out next."""
+        # In mode "reschedule" each poke is a process of its own, and Airflow itself knows when the first one was.
+        return self.mode == "poke" and self._deadline_in(context).left() <= _EARLIER
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         interval: float = super()._get_next_poke_interval(*args, **kwargs)

@@ -73,8 +73,11 @@ class TolokaPoolSensor(TolokaSensor):
 
         :returns: with ``{"pool_id": …, "status": …, "last_close_reason": …}`` when the wait is over.
         :raises AirflowFailException: the pool closed for another reason, or a permanent error.
+        :raises AirflowSensorTimeout: it did not close in time.
         """
         pool: Pool | None = None
+        trouble: str | None = None
+        deadline = self._deadline_in(context)
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             pool_id, reasons = read_id(POOL, self.pool_id), check_reasons(self.reasons)
             try:
@@ -86,10 +89,12 @@ class TolokaPoolSensor(TolokaSensor):
                 # The trigger tolerates a single 404 of a new pool; a poke cannot, because it is stateless.
                 if ends_wait(error) or not error.is_transient:
                     raise
+                trouble = str(error)
                 self.log.warning("Could not poll pool %s; still waiting: %s", pool_id, error)
+        if self._is_last_poke(context):
+            raise self._timed_out(pool, trouble, deadline.limit)
         if self.deferrable:
             # A deferral is not an Exception, so the base class, which handles soft_fail and never_fail, lets it pass.
-            deadline = Deadline.of_try(self, context, self.timeout)
             self.defer(
                 trigger=self._trigger(pool_id, reasons, pool, deadline),
                 method_name="execute_complete",
@@ -117,12 +122,15 @@ class TolokaPoolSensor(TolokaSensor):
                     self.answers_checked and self._are_unchecked(hook, pool.id)
                 ):
                     return _result(pool)
+        raise self._timed_out(pool, event.get("trouble"), Deadline.from_event(event).limit)
+
+    def _timed_out(self, pool: Pool | None, trouble: str | None, limit: str) -> AirflowSensorTimeout:
         last = "it was never seen" if pool is None else f"it is {pool.status}"
-        trouble = f" The last poll failed: {event['trouble']}" if event.get("trouble") else ""
         checked = ", and answers may be unchecked" if self.answers_checked else ""
-        raise AirflowSensorTimeout(
-            f"Timed out (timeout): pool {self.pool_id} did not close: {last}{checked}. "
-            f"Clear the task to resume waiting, or increase timeout.{trouble}"
+        return AirflowSensorTimeout(
+            f"Timed out ({limit}): pool {self.pool_id} did not close: {last}{checked}. "
+            f"Clear the task to resume waiting, or increase {limit}."
+            + (f" The last poll failed: {trouble}" if trouble else "")
         )
 
     def _is_over(self, pool: Pool, reasons: Sequence[str]) -> bool:
@@ -150,6 +158,7 @@ class TolokaPoolSensor(TolokaSensor):
             answers_checked=self.answers_checked,
             poll_interval=self.poke_interval,
             deadline=deadline.at,
+            limit=deadline.limit,
             not_before=time.time() + settling_seconds(),
         )
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
-#: Airflow's own timeout, whose message has no reason, counts from slightly earlier than ours, in seconds.
-_EARLIER = 0.1
 _A_DAY = 86_400.0
 
 
@@ -66,10 +64,9 @@ class OperationSensor(TolokaSensor):
     ) -> None:
         super().__init__(**kwargs)
         self.operation_id = operation_id
-        #: What is known of the operations, and until when to wait, from the first poke on.
+        #: What is known of the operations, from the first poke on.
         self._watch: Watch | None = None
         self._has_links = False
-        self._deadline = Deadline(None)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll once; defer if an operation is unfinished and the sensor is deferrable.
@@ -81,23 +78,21 @@ class OperationSensor(TolokaSensor):
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             if self._watch is None:
                 self._watch = hook.api.waits.watch(self._operation_ids())
-                self._deadline = Deadline.of_try(self, context, self.timeout)
-            watch = self._watch
+            watch, deadline = self._watch, self._deadline_in(context)
             if watch.seen:
                 hook.run(hook.api.waits.look(watch))
                 self._push_links(context, watch.seen)
-        # In mode "reschedule" each poke is a process of its own, and Airflow itself knows when the first one was.
-        is_over = self.mode == "poke" and self._deadline.left() <= _EARLIER
+        is_over = self._is_last_poke(context)
         if self._have_succeeded(watch.seen):
             return PokeReturnValue(is_done=True, xcom_value=self._result(context, watch.seen))
         if is_over:
-            raise AirflowSensorTimeout(timeout_message(watch.seen, watch.trouble, self._deadline.limit))
+            raise AirflowSensorTimeout(timeout_message(watch.seen, watch.trouble, deadline.limit))
         if self.deferrable:
             # A deferral is not an Exception, so the base class, which handles soft_fail and never_fail, lets it pass.
             self.defer(
-                trigger=self._trigger(watch.seen),
+                trigger=self._trigger(watch.seen, deadline),
                 method_name="execute_complete",
-                timeout=self._deadline.for_deferral,
+                timeout=deadline.for_deferral,
             )
         return PokeReturnValue(is_done=False)
 
@@ -159,7 +154,7 @@ class OperationSensor(TolokaSensor):
         told = [operation.to_json() for operation in operations]
         return told if self._is_list else next(iter(told), None)
 
-    def _trigger(self, seen: Mapping[str, Operation | None]) -> OperationTrigger:
+    def _trigger(self, seen: Mapping[str, Operation | None], deadline: Deadline) -> OperationTrigger:
         # Imported here because this import doubles the time that parsing a DAG file takes.
         from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
@@ -170,7 +165,7 @@ class OperationSensor(TolokaSensor):
             submitted=first_submitted([operation for operation in seen.values() if operation]),
             poll_interval=self.poke_interval,
             longest_interval=longest if self.exponential_backoff else None,
-            deadline=self._deadline.at,
-            limit=self._deadline.limit,
+            deadline=deadline.at,
+            limit=deadline.limit,
             not_before=time.time() + settling_seconds(),
         )

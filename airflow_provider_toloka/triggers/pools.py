@@ -30,9 +30,9 @@ UNCHECKED = ("ACTIVE", SUBMITTED)
 class PoolTrigger(TaskTrigger):
     """Wait until a pool is closed, or the deadline has passed.
 
-    The trigger always ends with one event: ``{"pool": {…}, "deadline": …, "trouble": …}`` with the pool in its last
-    known state, or null; or ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection share
-    one list.
+    The trigger always ends with one event: ``{"pool": {…}, "deadline": …, "limit": …, "trouble": …}`` with the pool in
+    its last known state, or null; or ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection
+    share one list.
 
     :param pool_id: the pool's id.
     :param reasons: the reasons for closing that count as success; another reason ends the wait, too.
@@ -40,6 +40,7 @@ class PoolTrigger(TaskTrigger):
     :param answers_checked: whether to wait until no assignment is ``ACTIVE`` or ``SUBMITTED``.
     :param poll_interval: seconds between two polls.
     :param deadline: when to stop waiting, in seconds since the epoch; None: never.
+    :param limit: the name of the argument that set the deadline, for error messages; returned in the event.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class PoolTrigger(TaskTrigger):
         answers_checked: bool = False,
         poll_interval: float = 60.0,
         deadline: float | None = None,
+        limit: str = "timeout",
         not_before: float | None = None,
     ) -> None:
         super().__init__(toloka_conn_id=toloka_conn_id, not_before=not_before)
@@ -61,12 +63,13 @@ class PoolTrigger(TaskTrigger):
         self.answers_checked = answers_checked
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.limit = limit
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of the class, and its arguments as plain JSON values."""
         names = (
             "toloka_conn_id", "pool_id", "reasons", "last_started", "answers_checked", "poll_interval", "deadline",
-            "not_before",
+            "limit", "not_before",
         )  # fmt: skip
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
@@ -89,7 +92,7 @@ class PoolTrigger(TaskTrigger):
 
     def always(self) -> dict[str, Any]:
         """Return what every event has, also after an error."""
-        return {"deadline": self.deadline}
+        return {"deadline": self.deadline, "limit": self.limit}
 
     async def _until_checked(self, client: AsyncTolokaClient) -> None:
         """Wait until all answers are accepted or rejected, or the deadline has passed."""

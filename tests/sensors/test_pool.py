@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -96,6 +97,14 @@ def test_it_times_out_in_words(toloka: TolokaEmulator, how: Any, seen: Any) -> N
     toloka.load({"projects": [{"id": "1"}], "pools": [seen]})
     task, _ = wait(**how, timeout=1)
     assert task.state == "failed"
+    assert f"Timed out (timeout): pool 7 did not close: it is {seen['status']}. Clear the task" in task.error
+
+
+def test_it_says_which_limit_has_passed(toloka: TolokaEmulator) -> None:
+    change(toloka, "OPEN")
+    task, _ = wait(deferrable=True, execution_timeout=timedelta(seconds=1))
+    assert "Timed out (execution_timeout): pool 7 did not close: it is OPEN" in task.error
+    assert "or increase execution_timeout" in task.error
 
 
 @each_way
