@@ -34,10 +34,18 @@ class Runner(ABC):
 
         :param listing: a list of :attr:`api`.
         """
+        for page in self.pages(listing):
+            yield from page
+
+    def pages(self, listing: Listing[T]) -> Iterator[list[T]]:
+        """Iterate over a list of the API page by page.
+
+        :param listing: a list of :attr:`api`.
+        """
         last_id = None
         while True:
             page = self.run(listing.page(last_id))
-            yield from page.items
+            yield page.items
             last_id = page.last_id
             if last_id is None:
                 return

@@ -16,6 +16,7 @@ from airflow_provider_toloka.client.models import CLOSED, Operation
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.work import ASSIGNMENT_STATUSES
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.labelling.ahead import one_ahead
 from airflow_provider_toloka.labelling.answers import VALUES, rows_of
 from airflow_provider_toloka.labelling.results import joined
 from airflow_provider_toloka.labelling.writing import Format, check_format, write_rows
@@ -89,9 +90,11 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
 
             def rows() -> Iterator[dict[str, Any]]:
                 nonlocal assignments
-                for assignment in hook.list_assignments(pool_id=pool.id, status=",".join(statuses)):
-                    assignments += 1
-                    yield from rows_of(assignment, without_golden=self.without_golden)
+                listing = hook.api.assignments.listing(pool_id=pool.id, status=",".join(statuses))
+                for page in one_ahead(hook.pages(listing)):
+                    assignments += len(page)
+                    for assignment in page:
+                        yield from rows_of(assignment, without_golden=self.without_golden)
 
             count = write(rows(), path, format_)
             place = toloka_place(source_of(hook.api.settings), POOL, pool.id)

@@ -12,6 +12,7 @@ from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import Operation, Pool
 from airflow_provider_toloka.client.resources import POOL, TRAINING
 from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError
+from airflow_provider_toloka.labelling.ahead import one_ahead
 from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
 from airflow_provider_toloka.labelling.reading import read_tasks
 from airflow_provider_toloka.labelling.upload import Upload, counted, failure
@@ -87,7 +88,7 @@ class TolokaAddTasksOperator(WaitingOperator):
             skip_invalid=self.skip_invalid,
         )
         sent: dict[str, Operation] = {}
-        for chunk in chunks_of(self._forms(hook, pool.project_id), pool.id):
+        for chunk in one_ahead(chunks_of(self._forms(hook, pool.project_id), pool.id)):
             operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=not resumed)
             sent[operation.id] = operation
             self._add_lineage(operation_ids=list(sent), source=source_of(hook.api.settings))
