@@ -83,7 +83,7 @@ class Control(Content):
             self._account.operations.fail_next(type, times, details)
 
     def finish(self, operation_id: str) -> None:
-        """Finish an operation now.
+        """Finish an operation now, even one that would never end.
 
         :param operation_id: its id; a finished operation is not changed.
         """

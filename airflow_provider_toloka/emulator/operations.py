@@ -126,8 +126,9 @@ class Operations:
 
     def finish(self, operation_id: str, now: float) -> None:
         """Finish an unfinished operation now."""
-        course = self.courses.get(operation_id)
-        if course:
+        view = self.table.get(operation_id) or {}
+        if view.get("status") in ("PENDING", "RUNNING"):
+            course = self.courses.setdefault(operation_id, Course(now, now, "SUCCESS", None))
             course.starts, course.finishes = min(course.starts, now), now
             self._plan(now, operation_id)
             self._agenda.settle(now)

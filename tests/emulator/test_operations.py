@@ -104,6 +104,9 @@ def test_added_operations_go_on(toloka: TolokaEmulator, client: Client, clock: C
     assert client.get(f"/pools/{pool}").json()["status"] == "CLOSED"
     view = client.get(f"/operations/{stuck['id']}").json()
     assert (view["status"], view["progress"], view["details"]) == ("RUNNING", 12.5, None)
+    toloka.finish(stuck["id"])
+    view = client.get(f"/operations/{stuck['id']}").json()
+    assert (view["status"], view["progress"], view["details"]) == ("SUCCESS", 100, None)
 
 
 def test_an_operation_can_be_finished_before_its_time(clock: Clock, connect: Connect) -> None:
