@@ -123,8 +123,8 @@ endif
 ui: $(INSTALLED) ## run Airflow's UI with the example DAGs and an emulated Toloka
 	@$(VENV)/bin/python -m demo.ui
 
-bench: $(INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about a quarter of an hour)
-	$(VENV)/bin/python -m benchmarks.run
+bench: $(INSTALLED) $(FIDELITY_INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about 20 minutes)
+	FIDELITY_VENV=$(abspath $(FIDELITY_VENV)) $(VENV)/bin/python -m benchmarks.run
 
 docs: $(DOCS_INSTALLED) ## build the documentation in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --clean

@@ -44,6 +44,8 @@ START_SECONDS = 5.0
 #: How long the server of a labelled pool takes to respond, and to an upload of tasks, in seconds.
 LATENCY = 0.05
 SECONDS_PER_UPLOAD = 0.25
+#: What toloka-kit can do in about a minute.
+FEW_TASKS, FEW_ANSWERS = 30_000, 30_000
 POOL_INTERVAL = 60.0
 
 
@@ -240,13 +242,18 @@ def run_operator(operator: Any) -> tuple[Any, float, float]:
     return result, time.monotonic() - started, _peak() - memory
 
 
-def upload(tasks: int) -> dict[str, Any]:
-    """Upload tasks from a JSON Lines file; compare with the time of the bare requests."""
-    folder = Path(tempfile.mkdtemp(prefix="upload-"))
+def task_file(folder: Path, tasks: int) -> Path:
     file = folder / "tasks.jsonl"
     with file.open("w") as lines:
         for number in range(tasks):
             lines.write(json.dumps({"input_values": {"image": f"https://example.com/images/{number}.jpg"}}) + "\n")
+    return file
+
+
+def upload(tasks: int) -> dict[str, Any]:
+    """Upload tasks from a JSON Lines file; compare with the time of the bare requests."""
+    folder = Path(tempfile.mkdtemp(prefix="upload-"))
+    file = task_file(folder, tasks)
     options = {"answers": 0, "latency": LATENCY, "seconds_per_upload": SECONDS_PER_UPLOAD}
     with servers.serving(servers.labelled_pool, **options) as (connection, pipe):
         connect(connection)
@@ -282,13 +289,36 @@ def export(answers: int) -> dict[str, Any]:
         with requests.Session() as session:
             url = f"{connection['host']}:{connection['port']}/api/v1/assignments"
             while has_more:
-                page = session.get(url, params={"id_gt": last} if last else {}, timeout=60).json()
+                page = session.get(url, params={"limit": "300", "id_gt": last}, timeout=60).json()
                 last, has_more = page["items"][-1]["id"], page["has_more"]
         bare = time.monotonic() - started
     shutil.rmtree(folder)
     if result["rows"] != answers:
         raise ValueError(f"{result['rows']} rows were written")
     return {"wall": wall, "bare": bare, "ratio": wall / bare, "memory": memory, "requests": told["requests"]}
+
+
+def toloka_kit(what: str, count: int) -> dict[str, Any]:
+    """Upload tasks or export answers with Toloka's own client, in its own environment."""
+    folder = Path(tempfile.mkdtemp(prefix="kit-"))
+    file = task_file(folder, count) if what == "upload" else folder / "answers.jsonl"
+    options = {"answers": count, "latency": LATENCY, "seconds_per_upload": SECONDS_PER_UPLOAD}
+    with servers.serving(servers.labelled_pool, **options) as (connection, pipe):
+        command = [
+            str(Path(os.environ["FIDELITY_VENV"]) / "bin" / "python"),
+            str(Path(__file__).with_name("kit.py")),
+            what,
+            f"{connection['host']}:{connection['port']}",
+            str(file),
+        ]
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+        pipe.send("done")
+        told = pipe.recv()
+    shutil.rmtree(folder)
+    figures: dict[str, Any] = json.loads(output.stdout)
+    if figures["count"] != count:
+        raise ValueError(f"toloka-kit handled {figures['count']} of {count}")
+    return {**figures, "requests": told["requests"]}
 
 
 def pool_waits(pools: int, seconds: float) -> dict[str, Any]:
@@ -352,7 +382,11 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     **{f"wait {n}": functools.partial(wait, n, shared=True) for n in (1, 100, 1_000, 5_000, 10_000)},
     **{f"one by one {n}": functools.partial(wait, n, shared=False) for n in (100, 1_000)},
     "upload": functools.partial(upload, 1_000_000),
-    "export": functools.partial(export, 300_000),
+    "export": functools.partial(export, 1_000_000),
+    "few upload": functools.partial(upload, FEW_TASKS),
+    "few upload, toloka-kit": functools.partial(toloka_kit, "upload", FEW_TASKS),
+    "few export": functools.partial(export, FEW_ANSWERS),
+    "few export, toloka-kit": functools.partial(toloka_kit, "export", FEW_ANSWERS),
     "pools 10000": functools.partial(pool_waits, 10_000, 120.0),
     "find": find,
     "imports": imports,

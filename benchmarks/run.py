@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, LATENCY, SECONDS_PER_UPLOAD
+from benchmarks.cases import CASES, FEW_ANSWERS, FEW_TASKS, LATENCY, SECONDS_PER_UPLOAD
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -71,6 +71,15 @@ def moving(case: str, what: str, most: float, memory: float) -> str:
     )
 
 
+def comparing(case: str, what: str) -> str:
+    ours, kit = measure(case), measure(f"{case}, toloka-kit")
+    return "".join(
+        f"| {what}, {name} | {got['requests']} | {got['wall']:.1f} s | {got['wall'] / ours['bare']:.2f} "
+        f"| {max(0, got['memory']):.0f} MB |\n"
+        for name, got in (("this package", ours), ("toloka-kit", kit))
+    )
+
+
 def main() -> None:
     """Measure, print, and write the results."""
     retired = [retiring(case) for case in CASES if case.startswith("retire")]
@@ -78,7 +87,11 @@ def main() -> None:
     waits = [waiting(case) for case in CASES if case.startswith(("wait", "one"))]
     moved = [
         moving("upload", "1,000,000 tasks from a JSON Lines file", 1.2, 200),
-        moving("export", "300,000 assignments to a JSON Lines file", 1.15, 150),
+        moving("export", "1,000,000 assignments to a JSON Lines file", 1.15, 150),
+    ]
+    beside = [
+        comparing("few upload", f"{FEW_TASKS:,} tasks"),
+        comparing("few export", f"{FEW_ANSWERS:,} assignments"),
     ]
     pools, found, imported = measure("pools 10000"), measure("find"), measure("imports")
     text = f"""# Results of the benchmark
@@ -127,6 +140,12 @@ the peak over the import.
 |---|---|---|---|---|---|---|---|---|
 {chr(10).join(moved)}
 
+The same, less of it, with Toloka's own client, toloka-kit 1.2.3, in its own environment: `create_tasks`, which also reads
+the tasks back, 50 per page, and `get_assignments` with pages of 300. Ratio: to the bare requests of this package.
+
+| what | requests | wall time | ratio | memory |
+|---|---|---|---|---|
+{"".join(beside)}
 ## Wait for 10,000 open pools, interval 60 s
 
 All triggers run in one process: {pools["requests_per_second"]:.2f} requests per second on average over two minutes (goal: at most 1), \

@@ -9,6 +9,7 @@ import multiprocessing
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
@@ -96,6 +97,28 @@ def operations_that_run_on(pipe: Connection, *, operations: int) -> None:
             toloka.clear_requests()
 
 
+def operations_to_finish(pipe: Connection, *, operations: int, limit: int) -> None:
+    """Serve operations that finish on request, all at once."""
+    toloka = TolokaEmulator(requests_per_second=limit)
+    with toloka:
+        pipe.send(toloka.connection)
+        added = [toloka.add_operation("ANALYTICS", status="RUNNING") for _ in range(operations)]
+        pipe.send([(operation["id"], operation["submitted"]) for operation in added])
+        while True:
+            if pipe.recv() == "finish":
+                for operation in added:
+                    toloka.finish(operation["id"])
+            requests = toloka.requests
+            seconds = Counter(int(request.at) for request in requests)
+            pipe.send(
+                {
+                    "requests": len(requests),
+                    "refused": sum(request.status == 429 for request in requests),
+                    "most in a second": max(seconds.values(), default=0),
+                }
+            )
+
+
 def labelled_pool(pipe: Connection, *, answers: int, latency: float, seconds_per_upload: float) -> None:
     """Serve a pool that takes any number of tasks, and has a number of assignments of one task each.
 
@@ -119,31 +142,54 @@ def labelled_pool(pipe: Connection, *, answers: int, latency: float, seconds_per
             "solutions": [{"output_values": {"result": "cat"}}],
         }
     )
-    received = {"requests": 0, "tasks": 0, "bytes": 0}
+    received = {"requests": 0, "tasks": 0}
+    #: By operation: the numbers of its tasks.
+    uploads: dict[str, range] = {}
 
-    def page(after: str) -> bytes:
-        first = int(after or 0) + 1
-        last = min(first + 299, answers)
-        items = ",".join(assignment % ((number,) * 5) for number in range(first, last + 1))
-        return f'{{"items":[{items}],"has_more":{json.dumps(last < answers)}}}'.encode()
+    def page(numbers: range, item: Callable[[int], str], last: int) -> bytes:
+        items = ",".join(item(number) for number in numbers)
+        return f'{{"items":[{items}],"has_more":{json.dumps(numbers.stop <= last)}}}'.encode()
 
-    def upload(operation_id: str, body: bytes) -> bytes:
-        count = body.count(b'"input_values"')
-        received["tasks"] += count
-        received["bytes"] += len(body)
+    def operation(id_: str) -> bytes:
         times = dict.fromkeys(("submitted", "started", "finished"), when)
-        operation = {"id": operation_id, "type": "TASK.BATCH_CREATE", "status": "SUCCESS", "progress": 100, **times}
-        return json.dumps({**operation, "parameters": {}, "details": {"success_count": count}}).encode()
+        form = {"id": id_, "type": "TASK.BATCH_CREATE", "status": "SUCCESS", "progress": 100, **times}
+        return json.dumps({**form, "parameters": {}, "details": {"success_count": len(uploads[id_])}}).encode()
+
+    def upload(id_: str, body: bytes) -> bytes:
+        first = received["tasks"] + 1
+        received["tasks"] += body.count(b'"input_values"')
+        uploads[id_] = range(first, received["tasks"] + 1)
+        return operation(id_)
+
+    def log(id_: str) -> bytes:
+        """Return the log of an upload by toloka-kit, which numbers the tasks of each request."""
+        given, made = '{"__item_idx":"%d","pool_id":"1"}', '{"task_id":"t%012d"}'
+        entry = f'{{"type":"TASK_CREATE","success":true,"input":{given},"output":{made}}}'
+        return f"[{','.join(entry % (index, number) for index, number in enumerate(uploads[id_]))}]".encode()
+
+    def listed(path: str, query: dict[str, str]) -> bytes:
+        most = int(query.get("limit", 50))
+        if path.endswith("/tasks"):
+            bounds = {name: int(value[1:]) for name, value in query.items() if name.startswith("id_")}
+            first, last = bounds.get("id_gt", bounds["id_gte"] - 1) + 1, bounds["id_lte"]
+            task = '{"id":"t%012d","pool_id":"1","input_values":{"image":"https://example.com/images/%012d.jpg"}}'
+            return page(range(first, min(first + most, last + 1)), lambda number: task % ((number,) * 2), last)
+        first = int(query.get("id_gt") or 0) + 1
+        last = min(first + most, answers + 1)
+        return page(range(first, last), lambda number: assignment % ((number,) * 5), answers)
 
     async def respond(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, bytes]:
         received["requests"] += 1
         await asyncio.sleep(seconds_per_upload if method == "POST" else latency)
         if method == "POST":
             return 202, upload(query["operation_id"], body)
-        if path.endswith("/assignments"):
-            return 200, page(query.get("id_gt", ""))
+        if path.endswith(("/assignments", "/tasks")):
+            return 200, listed(path, query)
         if path.endswith("/pools/1"):
             return 200, json.dumps(pool).encode()
+        kind, id_, *rest = path.removeprefix("/api/v1/").split("/")
+        if kind == "operations" and id_ in uploads:
+            return 200, log(id_) if rest else operation(id_)
         return 404, b'{"request_id":"r","code":"DOES_NOT_EXIST","message":"not there"}'
 
     _serve_alone(pipe, respond, lambda: received)
