@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
+
+#: Seconds for the thread to begin with an item, such as to send a request. Without them, the caller's work keeps the
+#: interpreter lock, and the request leaves only after that work.
+_HEAD_START = 0.003
 
 T = TypeVar("T")
 
@@ -27,6 +32,7 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
         coming = thread.submit(context.run, compute)
         while (item := coming.result()) is not end:
             coming = thread.submit(context.run, compute)
+            time.sleep(_HEAD_START)
             yield item
     finally:
         thread.shutdown(wait=False)
