@@ -84,7 +84,7 @@ SEED ?= 1
 fuzz: $(INSTALLED) ## run the client against random responses (INPUTS=200000)
 	$(VENV)/bin/python -m tests.security.fuzz $(INPUTS) $(SEED)
 
-test-load: $(INSTALLED) ## wait for 10,000 operations in a real triggerer, then as long with Airflow's own triggers (MINUTES=10; WRITE_TABLES=1 writes benchmarks/LOAD.md)
+test-load: $(INSTALLED) ## wait for 10,000 operations in a real triggerer, then as long with Airflow's own triggers (MINUTES=10), then kill one of two triggerers; needs PostgreSQL (WRITE_TABLES=1 writes benchmarks/LOAD.md)
 	MINUTES=$(or $(MINUTES),10) WAITS=$(or $(WAITS),10000) $(VENV)/bin/python -m benchmarks.load
 
 audit: ## check the tested dependencies for known vulnerabilities
@@ -123,7 +123,7 @@ endif
 ui: $(INSTALLED) ## run Airflow's UI with the example DAGs and an emulated Toloka
 	@$(VENV)/bin/python -m demo.ui
 
-bench: $(INSTALLED) $(FIDELITY_INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about 20 minutes)
+bench: $(INSTALLED) $(FIDELITY_INSTALLED) ## run the benchmarks, and write benchmarks/RESULTS.md (about 25 minutes)
 	FIDELITY_VENV=$(abspath $(FIDELITY_VENV)) $(VENV)/bin/python -m benchmarks.run
 
 docs: $(DOCS_INSTALLED) ## build the documentation in site/; a warning is an error
