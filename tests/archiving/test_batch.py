@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import random
+import re
 import time
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pendulum
@@ -24,12 +26,14 @@ from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow, Sleep
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.reporting import Outcome
+from tests import driving
 from tests.driving import NOW, read_all
 from tests.world import API, CutOffError, World
 
@@ -44,10 +48,14 @@ async def archive(
     seconds: float = 30,
     patience: float | None = None,
     stale_before: datetime | None = None,
+    waited: Mapping[str, Sequence[Operation]] | None = None,
+    observer: Observer | None = None,
+    **options: Any,
 ) -> Results:
     """Select and archive, as one try of a task does."""
     results = Results()
     async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)).async_client() as client:
+        client.api.observer = observer or client.api.observer
         found = await search(client, Selection(project_ids=project_ids, before=stale_before), with_operations=True)
         batch = Batch(
             client,
@@ -57,9 +65,20 @@ async def archive(
             patience=patience,
             stale_before=stale_before,
             results=results,
+            **options,
         )
-        await batch.run(found)
+        await batch.run(found, waited)
     return results
+
+
+class Outcomes(Observer):
+    """Counts the projects that have ended."""
+
+    def __init__(self) -> None:
+        self.counts = Counter[str]()
+
+    def project_ended(self, outcome: str) -> None:
+        self.counts[outcome] += 1
 
 
 def fill(toloka: TolokaEmulator, projects: int = 4) -> list[str]:
@@ -204,14 +223,84 @@ async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEm
     results = await cleaning
     (entry,) = results.of(Outcome.IN_USE)
     assert entry.id == id_
+    assert re.search(f"pool {pool_id if how != 'made' else '.*'} '.*' (is|was)", entry.reason)
     assert not [request for request in toloka.requests if request.path.endswith("/close")]
     assert toloka.projects[id_]["status"] == "ACTIVE"
 
 
-async def test_nothing_is_changed_after_the_deadline(toloka: TolokaEmulator) -> None:
-    (failed,) = (await archive(fill(toloka, 1), seconds=-1)).of(Outcome.FAILED)
-    assert "Timed out (timeout)" in failed.reason
+@pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
+async def test_nothing_is_changed_after_the_deadline(toloka: TolokaEmulator, limit: str) -> None:
+    (failed,) = (await archive(fill(toloka, 1), seconds=-1, limit=limit)).of(Outcome.FAILED)
+    assert f"Timed out ({limit})" in failed.reason
     assert {request.method for request in toloka.requests} == {"GET"}
+
+
+async def test_what_has_ended_is_observed(toloka: TolokaEmulator) -> None:
+    ids = fill(toloka, 3)
+    toloka.fault(f"POST /projects/{ids[1]}/archive", times=None, status=403)
+    toloka.add_project("Old", id="7", status="ARCHIVED")
+    observer = Outcomes()
+    await archive([*ids, "7", "404"], observer=observer)
+    assert observer.counts == {"archived": 2, "failed": 2}
+
+
+@pytest.mark.parametrize("toloka", [0.5], indirect=True)
+async def test_the_progress_is_logged_with_an_estimate(
+    toloka: TolokaEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    done, failing, slow = (toloka.add_project()["id"] for _ in range(3))
+    toloka.fault(f"POST /projects/{failing}/archive", times=None, status=403)
+    toloka.add_operation("PROJECT.ARCHIVE", status="RUNNING", parameters={"project_id": slow})
+    with caplog.at_level(logging.INFO, "airflow_provider_toloka.archiving.batch"):
+        await archive([done, failing, slow], seconds=3, progress_seconds=0.2)
+    lines = [line for line in caplog.messages if line.startswith("Archived")]
+    assert re.fullmatch("Archived 0 of 3 projects(; 1 failed)?", lines[0])
+    # One project took at most three seconds, so the last one will take as long.
+    assert re.fullmatch("Archived 1 of 3 projects; 1 failed; about [1-3] s left", lines[-1])
+
+
+async def test_what_was_archived_during_a_wait_is_told_with_its_operation(toloka: TolokaEmulator) -> None:
+    toloka.add_project("Mine", id="1", status="ARCHIVED")
+    toloka.add_project("Another's", id="2", status="ARCHIVED")
+    finished = {"status": "SUCCESS", "finished": "2026-01-02T03:04:05"}
+    waited = [
+        Operation.from_json(driving.operation("POOL.ARCHIVE", id_="a", **finished)),
+        Operation.from_json(driving.operation("PROJECT.ARCHIVE", id_="b", **finished)),
+    ]
+    results = await archive(["1", "2"], waited={"1": waited})
+    told = {id_: (one.outcome, one.operation_id, one.finished) for id_, one in results.ended.items()}
+    assert told["1"] == (Outcome.ARCHIVED, "b", waited[1].finished)
+    assert told["2"] == (Outcome.ALREADY_ARCHIVED, None, None)
+
+
+async def test_rejected_answers_postpone_a_project_until_they_cannot_be_appealed(toloka: TolokaEmulator) -> None:
+    ids = fill(toloka, 1)
+    body = {"code": "THERE_IS_REJECTED_ASSIGNMENT", "message": "not now", "request_id": "r"}
+    toloka.fault("POST /pools/*/archive", times=None, status=409, body=body)
+    (entry,) = (await archive(ids)).of(Outcome.POSTPONED)
+    assert entry.postponed_until is not None
+    assert abs(entry.postponed_until - datetime.now(UTC) - timedelta(days=9)) < timedelta(minutes=5)
+
+
+async def test_what_the_search_has_read_is_not_read_again(toloka_emulator: TolokaEmulator) -> None:
+    id_ = toloka_emulator.add_project()["id"]
+    await archive([id_])
+    paths = Counter(request.path for request in toloka_emulator.requests if request.method == "GET")
+    assert (paths["/pools"], paths["/trainings"], paths[f"/projects/{id_}"]) == (1, 1, 1)
+    queries = [request.query for request in toloka_emulator.requests if request.path in ("/pools", "/trainings")]
+    assert [query.get("project_id") for query in queries] == [id_, id_]
+
+
+@pytest.mark.parametrize("toloka", [0.3], indirect=True)
+async def test_operations_are_logged_for_those_who_debug(
+    toloka: TolokaEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = fill(toloka, 1)
+    with caplog.at_level(logging.DEBUG, "airflow_provider_toloka.archiving"):
+        (entry,) = (await archive(ids)).of(Outcome.ARCHIVED)
+    ended = f"operation {entry.operation_id} (PROJECT.ARCHIVE) is SUCCESS, progress 100 %"
+    assert f"Toloka's {ended}" in caplog.messages
+    assert f"Operation {entry.operation_id}: archive project {ids[0]}" in caplog.messages
 
 
 async def test_a_refused_token_stops_all(toloka: TolokaEmulator) -> None:

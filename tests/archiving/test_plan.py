@@ -212,3 +212,24 @@ def test_a_project_without_activity_is_not_in_use() -> None:
 
 def test_an_unknown_time_is_called_so() -> None:
     assert told_time(None) == "an unknown time"
+
+
+@pytest.mark.parametrize(
+    ("standing", "reason"),
+    [
+        (snapshot("CLOSED", running=[("POOL.OPEN", {"pool_id": "1"})]), "pool 1 'P' is being opened"),
+        (snapshot("", "CLOSED", [("TRAINING.OPEN", {"training_id": "101"})]), "training 101 'P' is being opened"),
+        (snapshot("CLOSED", running=[("POOL.OPEN", {"pool_id": "2"})]), ""),
+        (snapshot("CLOSED", running=[("POOL.ARCHIVE", {"pool_id": "1"})]), ""),
+        (snapshot("CLOSED OPEN"), "pool 2 'P' is open"),
+    ],
+)
+def test_what_is_open_or_being_opened_is_in_use(standing: Snapshot, reason: str) -> None:
+    assert project_in_use(standing, datetime.max.replace(tzinfo=UTC)) == reason
+
+
+def test_the_effect_of_finished_steps_on_trainings() -> None:
+    before = snapshot("OPEN", "OPEN CLOSED CLOSED")
+    after = before.after({Step(CLOSE_TRAINING, "101"), Step(ARCHIVE_TRAINING, "102")}, finished=())
+    assert [training.status for training in after.trainings] == ["CLOSED", "ARCHIVED", "CLOSED"]
+    assert [pool.status for pool in after.pools] == ["OPEN"]
