@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import Pool
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
 from airflow_provider_toloka.polling.pools import PoolPoller
@@ -136,3 +137,121 @@ async def test_two_waits_for_one_pool(toloka: TolokaEmulator) -> None:
         pool = await other
     assert pool is not None
     assert pool.status == "CLOSED"
+
+
+async def stop(waits: list[asyncio.Task[Any]]) -> None:
+    for task in waits:
+        task.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def until_asked(toloka: TolokaEmulator, count: int) -> None:
+    while len(toloka.requests) < count:  # noqa: ASYNC110 - the emulator is in another thread
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(("count", "paths"), [(3, {"/pools/1000", "/pools/1001", "/pools/1002"}), (4, {"/pools"})])
+async def test_few_pools_are_read_by_their_ids_and_many_from_a_list(
+    toloka: TolokaEmulator, count: int, paths: set[str]
+) -> None:
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1000 + count)]
+        await until_asked(toloka, 9)
+        assert {request.path for request in toloka.requests} == paths
+        await stop(waits)
+
+
+async def test_the_list_begins_with_the_earliest_wait_and_shows_which_pools_to_read(toloka: TolokaEmulator) -> None:
+    load(toloka, {"1003": "CLOSED"})
+    later = STARTED + timedelta(hours=1)
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number), last_started=later)) for number in range(1004, 1009)]
+        pool = await wait(poller, "1003")
+        assert pool is not None
+        assert [task.done() for task in waits] == [False] * 5
+        await stop(waits)
+    lists = [request.query for request in toloka.requests if request.path == "/pools"]
+    assert {query["status"] for query in lists} == {"CLOSED"}
+    assert datetime.fromisoformat(lists[0]["last_started_gte"]).replace(tzinfo=UTC) == STARTED
+    assert [request.path for request in toloka.requests if request.path != "/pools"] == ["/pools/1003"]
+
+
+async def test_all_pages_of_the_list_are_read(toloka: TolokaEmulator) -> None:
+    load(toloka, {str(number): "CLOSED" for number in range(1000, 1000 + MANY)})
+    last = [str(number) for number in range(1000 + MANY - 5, 1000 + MANY)]
+    async with polling(toloka) as poller:
+        pools = await asyncio.gather(*(wait(poller, id_) for id_ in ["1000", *last]))
+    assert [pool and pool.id for pool in pools] == ["1000", *last]
+    assert [request.path for request in toloka.requests].count("/pools") == 2
+
+
+async def test_archived_pools_are_listed_less_often(toloka: TolokaEmulator) -> None:
+    async with polling(toloka, archived_every=3) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1005)]
+        await until_asked(toloka, 8)
+        await stop(waits)
+    statuses = [request.query["status"] for request in toloka.requests[:8]]
+    assert statuses == ["CLOSED", "CLOSED", "CLOSED", "ARCHIVED"] * 2
+
+
+@pytest.mark.parametrize("count", [1, 5])
+async def test_the_interval_is_kept(toloka: TolokaEmulator, count: int) -> None:
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number), interval=0.4)) for number in range(1000, 1000 + count)]
+        await asyncio.sleep(1)
+        assert len(toloka.requests) <= 2  # 0.4 s and 0.8 s after the start
+        await stop(waits)
+
+
+class Outages(Observer):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def outage_began(self) -> None:
+        self.told.append("began")
+
+    def outage_ended(self, seconds: float) -> None:  # noqa: ARG002 - the base class's signature
+        self.told.append("ended")
+
+    def waiting(self, awaited: str, count: int) -> None:
+        self.told.append(f"{count} {awaited}")
+
+
+@pytest.mark.parametrize(("count", "path"), [(1, "GET /pools/1000"), (5, "GET /pools")])
+async def test_an_outage_is_logged_and_observed(
+    toloka: TolokaEmulator, caplog: pytest.LogCaptureFixture, count: int, path: str
+) -> None:
+    toloka.fault(path, times=2, status=503)  # a request, and its only retry
+    observer = Outages()
+    async with polling(toloka) as poller:
+        poller = PoolPoller(_with(poller.client, observer), seconds_per_request=0.01)
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1000 + count)]
+        await until_asked(toloka, 2)
+        while "ended" not in observer.told:  # noqa: ASYNC110 - it is told in this loop
+            await asyncio.sleep(0.02)
+        await stop(waits)
+    (line,) = (line for line in caplog.messages if line.startswith("Could not poll"))
+    assert line.startswith(f"Could not poll the pools of {count} waits; still waiting: ")
+    assert "503" in line
+    assert [told for told in observer.told if told in ("began", "ended")] == ["began", "ended"]
+    assert (observer.told[0], observer.told[-1]) == (f"{count} pools", "0 pools")
+
+
+def _with(client: AsyncTolokaClient, observer: Observer) -> AsyncTolokaClient:
+    client.api.observer = observer
+    return client
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_the_time_of_a_refusal_is_known(toloka: TolokaEmulator, count: int) -> None:
+    toloka.fault("GET /**", times=None, status=401)
+    clock = asyncio.get_running_loop().time
+    async with polling(toloka) as poller:
+        assert poller.refused_at is None
+        began = clock()
+        waits = [wait(poller, str(number)) for number in range(1000, 1000 + count)]
+        await asyncio.gather(*waits, return_exceptions=True)
+        assert poller.refused_at is not None
+        assert began <= poller.refused_at <= clock()
