@@ -249,7 +249,7 @@ async def test_the_time_of_a_refusal_is_known(toloka: TolokaEmulator, count: int
     toloka.fault("GET /**", times=None, status=401)
     clock = asyncio.get_running_loop().time
     async with polling(toloka) as poller:
-        assert poller.refused_at is None
+        assert [poller.refused_at] == [None]
         began = clock()
         waits = [wait(poller, str(number)) for number in range(1000, 1000 + count)]
         await asyncio.gather(*waits, return_exceptions=True)
