@@ -18,7 +18,7 @@ T = TypeVar("T")
 def one_ahead(items: Iterable[T]) -> Iterator[T]:
     """Iterate over items; the next one is computed while the caller works with the current one.
 
-    Errors arrive where the item would have. If the caller stops early, it does not wait for the item under way.
+    Errors arrive where the item would have. If the caller stops early, it does not wait for the next item.
 
     :param items: the items; each is computed in the same thread, one at a time.
     """

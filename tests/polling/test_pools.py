@@ -229,7 +229,7 @@ async def test_an_outage_is_logged_and_observed(
         poller = PoolPoller(_with(poller.client, observer), seconds_per_request=0.01)
         waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1000 + count)]
         await until_asked(toloka, 2)
-        while "ended" not in observer.told:  # noqa: ASYNC110 - it is told in this loop
+        while "ended" not in observer.told:  # noqa: ASYNC110 - the poller reports in this loop
             await asyncio.sleep(0.02)
         await stop(waits)
     (line,) = (line for line in caplog.messages if line.startswith("Could not poll"))
