@@ -21,7 +21,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # ty
     ExportMetricsServiceRequest,
 )
 
-#: A task that archives a project, in a process of its own, which sends its metrics when it ends.
+#: A task that archives a project, in a process of its own, which sends its metrics when it ends: Airflow 2.11 does not
+#: send those of the last interval by itself.
 PROGRAM = """
 import os, sys
 connection = os.environ.pop("CONNECTION")
@@ -33,6 +34,8 @@ from airflow_provider_toloka.operators.toloka import TolokaArchiveProjectOperato
 from tests.running import run_task
 ended = run_task(TolokaArchiveProjectOperator, project_id=sys.argv[1], poll_interval=0.1, deferrable=False)
 assert ended.state == "success", ended
+from opentelemetry import metrics
+metrics.get_meter_provider().force_flush()
 """
 
 
