@@ -19,13 +19,12 @@ RESULTS = Path(__file__).with_name("MUTATION.md")
 SURVIVED = {0: "survived", 33: "no tests", 5: "no tests"}
 
 
-def outcomes() -> Iterator[tuple[str, str, int]]:
-    """Yield module, mutant and exit code of each mutant that was tried."""
+def outcomes() -> Iterator[tuple[str, str, int | None]]:
+    """Yield module, mutant and exit code of each mutant; None: it was not tried."""
     for path in sorted(MUTANTS.rglob("*.py.meta")):
         module = str(path.relative_to(MUTANTS)).removesuffix(".meta")
         for name, code in json.loads(path.read_text())["exit_code_by_key"].items():
-            if code is not None:
-                yield module, name, code
+            yield module, name, code
 
 
 def main() -> int:
@@ -33,10 +32,11 @@ def main() -> int:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     survivors: dict[str, list[str]] = defaultdict(list)
     for module, name, code in outcomes():
-        outcome = SURVIVED.get(code, "killed")
+        outcome = "not tried" if code is None else SURVIVED.get(code, "killed")
         counts[module][outcome] += 1
-        if outcome != "killed":
+        if outcome not in ("killed", "not tried"):
             survivors[module].append(name.removeprefix("airflow_provider_toloka."))
+    counts = {module: count for module, count in counts.items() if count.keys() - {"not tried"}}
     if not counts:
         sys.stderr.write("There are no results: run make mutation first.\n")
         return 1
@@ -46,8 +46,8 @@ def main() -> int:
         f"Written by `make mutation` on {datetime.now(UTC):%Y-%m-%d}. A mutant is killed if a test fails. To see the",
         "change of a survivor, run `mutmut show airflow_provider_toloka.NAME`.",
         "",
-        "| Module | Mutants | Killed | Score |",
-        "|---|---|---|---|",
+        "| Module | Mutants | Tried | Killed | Score of the tried |",
+        "|---|---|---|---|---|",
     ]
     total = Counter[str]()
     for module, count in sorted(counts.items()):
@@ -62,7 +62,8 @@ def main() -> int:
 
 def row(title: str, count: Counter[str]) -> str:
     """Return a row of the table."""
-    return f"| {title} | {count.total()} | {count['killed']} | {100 * count['killed'] / count.total():.0f} % |"
+    tried = count.total() - count["not tried"]
+    return f"| {title} | {count.total()} | {tried} | {count['killed']} | {100 * count['killed'] / tried:.0f} % |"
 
 
 if __name__ == "__main__":
