@@ -20,18 +20,19 @@ T = TypeVar("T")
 PATIENCE = 240.0
 
 
-def until(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
+def until(what: str, look: Callable[[], T], seconds: float = PATIENCE, pause: float = 0.1) -> T:
     """Poll until there is a result.
 
     :param what: what is waited for, for the error.
     :param look: gives something that is true when it has come.
+    :param pause: seconds between two polls.
     :raises TimeoutError: it does not come.
     """
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not in {seconds:.0f} seconds")
-        time.sleep(0.1)
+        time.sleep(pause)
     return seen
 
 
