@@ -42,8 +42,11 @@ class TolokaLink(BaseOperatorLink):
         place = {"key": self.xcom_key, "dag_id": ti_key.dag_id, "task_id": ti_key.task_id, "run_id": ti_key.run_id}
         try:
             # Airflow 3 reads a link when the task ends, and logs an error about a missing XCom, but not about no list.
-            if hasattr(XCom, "get_all") and not XCom.get_all(**place):
-                return ""
+            # Only a mapped task needs more than the list: a next try may clear the XCom between the two.
+            if hasattr(XCom, "get_all"):
+                of_all_map_indexes = XCom.get_all(**place) or [""]
+                if ti_key.map_index < 0 or not any(of_all_map_indexes):
+                    return of_all_map_indexes[0] or ""
             return XCom.get_value(ti_key=ti_key, key=self.xcom_key) or ""
         except Exception:  # noqa: BLE001 - a page of Airflow's must not fail because of a link
             return ""

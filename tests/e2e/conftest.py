@@ -51,6 +51,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         item.stash[_failed] = True
+        if airflow := getattr(item, "funcargs", {}).get("airflow"):
+            report.sections.append(("The latest problems in Airflow's log", airflow.problems()))
     return report
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.models.taskinstancekey import TaskInstanceKey
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, XCom
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -123,6 +123,21 @@ def test_a_second_try(toloka: TolokaEmulator, deferrable: bool) -> None:
     toloka.fail_next("PROJECT.ARCHIVE")
     links = links_of(TolokaArchiveProjectOperator, project_id="1001", deferrable=deferrable, retries=1)
     assert links == {PROJECT: page(toloka, "1001")}
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2.11 does not read links when a task ends")
+def test_an_xcom_that_the_next_try_clears_as_it_is_read(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = XCom.get_all
+
+    def read_and_clear(**place: str) -> Any:
+        found = read(**place)
+        XCom.delete(**place, map_index=-1)
+        return found
+
+    monkeypatch.setattr(XCom, "get_all", read_and_clear)
+    assert links_of(TolokaArchiveProjectOperator, project_id="1001") == {PROJECT: page(toloka, "1001")}
 
 
 @both_ways
