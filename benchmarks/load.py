@@ -100,24 +100,25 @@ class ProbeTrigger(BaseTrigger):
         """Measure, without end."""
         loop = asyncio.get_running_loop()
         pauses = Pauses()
-        worst, worst_but_for_pauses, written, goes_on = 0.0, 0.0, loop.time(), True
+        lags: list[float] = []
+        worst_but_for_pauses, written, goes_on = 0.0, loop.time(), True
         while goes_on:
             before, paused = loop.time(), pauses.total
             await asyncio.sleep(LOOK_SECONDS)
             lag = loop.time() - before - LOOK_SECONDS
-            worst = max(worst, lag)
+            lags.append(round(lag, 6))
             worst_but_for_pauses = max(worst_but_for_pauses, lag - (pauses.total - paused))
             if loop.time() - written >= WRITE_SECONDS:
-                goes_on = self._write(worst, worst_but_for_pauses)
-                worst, worst_but_for_pauses, written = 0.0, 0.0, loop.time()
+                goes_on = self._write(lags, worst_but_for_pauses)
+                lags, worst_but_for_pauses, written = [], 0.0, loop.time()
         yield TriggerEvent(None)
 
     @staticmethod
-    def _write(lag: float, but_for_pauses: float) -> bool:
+    def _write(lags: list[float], but_for_pauses: float) -> bool:
         # It blocks, as a triggerer's own log does: a line every few seconds.
         line = {
             "at": time.time(),
-            "lag": lag,
+            "lags": lags,
             "lag but for pauses": but_for_pauses,
             "memory": resident(),
             "cpu": time.process_time(),
@@ -218,7 +219,7 @@ def triggerer(*, capacity: int = WAITS + 100, name: str = "triggerer") -> Iterat
                 process.wait(60)
 
 
-def probed() -> list[dict[str, float]]:
+def probed() -> list[dict[str, Any]]:
     """Read the probe's output."""
     return [json.loads(line) for line in PROBE.read_text().splitlines()] if PROBE.exists() else []
 
@@ -256,7 +257,7 @@ def measure() -> dict[str, Any]:
             runs = process.poll() is None
     measured = [line for line in probed() if line["at"] >= first["at"]]
     last = measured[-1]
-    lags = sorted(line["lag"] for line in measured)
+    lags = sorted(lag for line in measured for lag in line["lags"])
     said = LOG.read_bytes().splitlines()
     trouble = [line for line in said[begun_at:] if TROUBLE.search(line) and not USUAL.search(line)]
     for line in trouble[:20]:
@@ -266,6 +267,7 @@ def measure() -> dict[str, Any]:
         "memory, MB": last["memory"],
         "growth of memory after a minute": max(last["memory"] / first["memory"], supervisor_at_end / supervisor) - 1,
         "event loop's lag, median, ms": lags[len(lags) // 2] * 1e3,
+        "event loop's lag, 99th percentile, ms": lags[len(lags) * 99 // 100] * 1e3,
         "event loop's lag, worst, ms": lags[-1] * 1e3,
         "the same without garbage collections, ms": max(line["lag but for pauses"] for line in measured) * 1e3,
         "CPU, % of a core": 100 * (last["cpu"] - first["cpu"]) / (last["at"] - first["at"]),

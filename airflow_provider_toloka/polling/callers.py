@@ -28,10 +28,12 @@ class Caller:
         for all such callers.
     """
 
+    __slots__ = ("_on_change", "_on_outage", "context")
+
     def __init__(self, on_change: Callable[[Operation], object] = log_change, on_outage: Report | None = None) -> None:
         self._on_change = on_change
         self._on_outage = on_outage
-        self._context = copy_context()
+        self.context = copy_context()
 
     @property
     def has_own_log(self) -> bool:
@@ -48,7 +50,7 @@ class Caller:
 
     def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         try:
-            self._context.run(callback, *arguments)
+            self.context.run(callback, *arguments)
         except Exception:  # a failing callback must not affect other callers
             log.exception("A callback of a wait failed; still waiting")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from airflow_provider_toloka.client.models import Operation
@@ -38,76 +39,94 @@ class Ending:
     """The end of a wait: the first group of operations has ended, and others had some time to end as well.
 
     A group has ended when all its operations have finished, or one of them has failed or cannot be waited for.
+    There may be ten thousand of these: each has few objects, because every garbage collection scans all of them.
 
     :param waits: by id, the waits for the operations.
     :param groups: the ids of each group.
+    :param context: the context of the callbacks.
     :param fail_fast: whether a failed operation ends its group.
     :param gather: seconds to continue after the first group has ended.
     :param empty_after: after how many seconds a group without operations ends.
     """
+
+    __slots__ = (
+        "_context",
+        "_fail_fast",
+        "_gather",
+        "_groups_of",
+        "_is_gathering",
+        "_left",
+        "_running",
+        "_timers",
+        "is_over",
+    )
 
     def __init__(
         self,
         waits: Mapping[str, Wait],
         groups: Sequence[Collection[str]],
         *,
+        context: Context,
         fail_fast: bool,
         gather: float,
         empty_after: float,
     ) -> None:
-        self.is_over = asyncio.Event()
+        #: Done when the wait is over.
+        self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._context = context
         self._fail_fast = fail_fast
         self._gather = gather
         self._left = [len(set(group)) for group in groups]
-        self._groups_of: dict[str, list[int]] = {id_: [] for id_ in waits}
         self._running = len(waits)
         self._is_gathering = False
-        self._timers: list[asyncio.TimerHandle] = []
-        self._callbacks: list[tuple[Wait, Callable[[asyncio.Future[Operation]], None]]] = []
+        #: The groups of each operation, by the future of its finish.
+        self._groups_of: dict[asyncio.Future[Operation], tuple[int, ...]] = {}
         for number, group in enumerate(groups):
             for id_ in set(group):
-                self._groups_of[id_].append(number)
-            if not group:
-                self._after(empty_after, self._end_group)
-        for wait in waits.values():
-            callback = self._callback(wait.operation_id)
-            self._callbacks.append((wait, callback))
-            wait.finished.add_done_callback(callback)
+                finished = waits[id_].finished
+                self._groups_of[finished] = (*self._groups_of.get(finished, ()), number)
+        self._timers: tuple[asyncio.TimerHandle, ...] = ()
+        if not all(groups):
+            self._after(empty_after, self._end_group)
+        for finished in self._groups_of:
+            finished.add_done_callback(self._ended, context=context)
 
     def after(self, seconds: float) -> None:
         """End the wait after this many seconds."""
-        self._after(seconds, self.is_over.set)
+        self._after(seconds, self._end)
 
     def close(self) -> None:
         """Stop waiting."""
         for timer in self._timers:
             timer.cancel()
-        for wait, callback in self._callbacks:
-            wait.finished.remove_done_callback(callback)
+        for finished in self._groups_of:
+            finished.remove_done_callback(self._ended)
 
     def _after(self, seconds: float, callback: Callable[[], object]) -> None:
-        # Cheaper than asyncio.timeout; there may be ten thousand waits.
-        self._timers.append(asyncio.get_running_loop().call_later(max(0.0, seconds), callback))
+        # Cheaper than asyncio.timeout.
+        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), callback, context=self._context)
+        self._timers = (*self._timers, timer)
 
-    def _callback(self, operation_id: str) -> Callable[[asyncio.Future[Operation]], None]:
-        return lambda future: self._ended(operation_id, future)
+    def _end(self) -> None:
+        if not self.is_over.done():
+            self.is_over.set_result(None)
 
-    def _ended(self, operation_id: str, future: asyncio.Future[Operation]) -> None:
-        error = None if future.cancelled() else future.exception()
+    def _ended(self, finished: asyncio.Future[Operation]) -> None:
+        error = None if finished.cancelled() else finished.exception()
         if error and not isinstance(error, TolokaNotFoundError):
             # This affects all operations.
-            self.is_over.set()
+            self._end()
             return
-        ends_group = future.cancelled() or bool(error) or (self._fail_fast and future.result().failed)
+        ends_group = finished.cancelled() or bool(error) or (self._fail_fast and finished.result().failed)
         self._running -= 1
-        for number in self._groups_of[operation_id]:
+        for number in self._groups_of[finished]:
             self._left[number] = 0 if ends_group else self._left[number] - 1
             if self._left[number] <= 0:
                 self._end_group()
 
     def _end_group(self) -> None:
         if not self._gather or not self._running:
-            self.is_over.set()
+            self._end()
         elif not self._is_gathering:
             self._is_gathering = True
             self.after(self._gather)

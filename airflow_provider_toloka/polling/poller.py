@@ -159,11 +159,13 @@ class Poller:
                 if id_ not in waits:
                     waits[id_] = self._join(id_, submitted.get(id_), caller)
                     self._schedule.add(waits[id_], intervals(), clock(), clock())
-            ending = Ending(waits, groups, fail_fast=fail_fast, gather=gather, empty_after=empty_after)
+            ending = Ending(
+                waits, groups, context=caller.context, fail_fast=fail_fast, gather=gather, empty_after=empty_after
+            )
             if seconds is not None:
                 ending.after(seconds)
             if groups:
-                await ending.is_over.wait()
+                await ending.is_over
             if clock() >= over_at:
                 await self._looks.look_at_last(list(waits.values()))
             return self._outcome(waits)

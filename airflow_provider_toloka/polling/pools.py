@@ -19,8 +19,7 @@ from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
-
-log = logging.getLogger(__name__)
+from airflow_provider_toloka.polling.callers import Caller, Callers, Report
 
 
 @dataclass(eq=False)
@@ -64,9 +63,10 @@ class PoolPoller:
         self._few = few
         self._archived_every = archived_every
         self._waits: dict[str, set[_Wait]] = {}
+        self._callers = Callers()
         self._joined = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._walks = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lists = 0
         self._observer = client.api.observer
         self._outage = Outage("Polling pools", observer=self._observer)
         #: When Toloka last refused the token, in the event loop's time; None: never.
@@ -78,12 +78,13 @@ class PoolPoller:
         return self._outage.error
 
     async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(work()) for work in (self._work, self._callers.work)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
 
     async def wait_for(
         self,
@@ -93,6 +94,7 @@ class PoolPoller:
         interval: float,
         seconds: float | None,
         is_over: Callable[[Pool], bool],
+        on_outage: Report | None = None,
     ) -> Pool | None:
         """Wait until a pool is closed as wanted, or the time is over.
 
@@ -101,16 +103,17 @@ class PoolPoller:
         :param interval: seconds between two polls, and before the first one.
         :param seconds: how long to wait; None: no limit.
         :param is_over: decides from a pool whether the wait is over.
+        :param on_outage: as for ``Poller.wait_for_any``.
         :returns: the pool in its last known state; None: it was never seen.
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
         loop = asyncio.get_running_loop()
         since = last_started or self.client.api.calls.clock.now() - CLOCKS_APART
         wait = _Wait(pool_id, since, interval, is_over, loop.time() + interval, loop.create_future())
+        caller = Caller(on_outage=on_outage)
+        self._callers.add(caller, self._outage.line(loop.time()))
         self._waits.setdefault(pool_id, set()).add(wait)
         self._joined.set()
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -119,6 +122,7 @@ class PoolPoller:
             return wait.over.result() if wait.over.done() else wait.last
         finally:
             self._leave(wait)
+            self._callers.remove(caller)
 
     def _leave(self, wait: _Wait) -> None:
         self._waits[wait.pool_id].discard(wait)
@@ -127,9 +131,6 @@ class PoolPoller:
         wait.over.cancel()
         if not self._waits:
             self._observer.waiting("pools", 0)
-            if self._task is not None:
-                self._task.cancel()
-                self._task = None
 
     def _all(self) -> list[_Wait]:
         return [wait for waits in self._waits.values() for wait in waits if not wait.over.done()]
@@ -167,8 +168,8 @@ class PoolPoller:
                 wait.due = now + wait.interval
             return len(due)
         requests, shown = await self._list(CLOSED, min(wait.since for wait in waits))
-        self._walks += 1
-        if self._walks % self._archived_every == 0:
+        self._lists += 1
+        if self._lists % self._archived_every == 0:
             more, archived = await self._list(ARCHIVED, min(wait.since for wait in waits))
             requests, shown = requests + more, shown | archived
         for wait in waits:
@@ -220,8 +221,7 @@ class PoolPoller:
             self.refused_at = asyncio.get_running_loop().time()
 
     def _heard(self) -> None:
-        self._outage.worked(asyncio.get_running_loop().time())
+        self._callers.put(logging.INFO, self._outage.worked(asyncio.get_running_loop().time()))
 
     def _note(self, trouble: TolokaApiError) -> None:
-        self._outage.failed(trouble, asyncio.get_running_loop().time())
-        log.warning("Could not poll the pools of %d waits; still waiting: %s", len(self._waits), trouble)
+        self._callers.put(logging.WARNING, self._outage.failed(trouble, asyncio.get_running_loop().time()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import CLOSED, SUCCESS, Operation, Pool
 from airflow_provider_toloka.client.parsing import check_id
-from airflow_provider_toloka.client.waiting import ends_wait, time_left
+from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_left
 from airflow_provider_toloka.client.work import SUBMITTED
 from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.labelling.closing import check_reasons, outcome
@@ -83,6 +84,7 @@ class PoolTrigger(TaskTrigger):
                 interval=self.poll_interval,
                 seconds=None if self.deadline is None else self.deadline - time.time(),
                 is_over=lambda one: outcome(one, self.reasons).is_over,
+                on_outage=self.log_outage,
             )
             if self.answers_checked and pool is not None and outcome(pool, self.reasons).is_over:
                 await self._until_checked(pools.client)
@@ -96,15 +98,20 @@ class PoolTrigger(TaskTrigger):
 
     async def _until_checked(self, client: AsyncTolokaClient) -> None:
         """Wait until all answers are accepted or rejected, or the deadline has passed."""
+        outage = Outage(f"Polling the assignments of pool {self.pool_id}", observer=client.api.observer)
         while True:
             try:
                 are_left = await client.run(client.api.assignments.are_there(pool_id=self.pool_id, statuses=UNCHECKED))
-                if not are_left:
-                    return
             except TolokaApiError as error:
                 if ends_wait(error):
                     raise
-                self.log.warning("Could not poll the assignments of pool %s; still waiting: %s", self.pool_id, error)
+                if line := outage.failed(error, time.monotonic()):
+                    self.log_outage(logging.WARNING, line)
+            else:
+                if line := outage.worked(time.monotonic()):
+                    self.log_outage(logging.INFO, line)
+                if not are_left:
+                    return
             left = time_left(self.deadline, time.time())
             if not left:
                 return

@@ -27,32 +27,53 @@ READ_PAUSES = (1.0, 2.0, 4.0)
 
 
 class _Shared(Generic[T]):
-    """An object that is open while it is used, in its own task and context instead of its first user's."""
+    """An object that is open while it is used, in its own task and context instead of its first user's.
 
-    def __init__(self, thing: AbstractAsyncContextManager[T]) -> None:
-        self.users = 0
-        self.opened: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    An async context manager for any number of users; each gets the object.
+
+    :param thing: opens the object.
+    :param forget: called when the last user has left: the next one needs another object.
+    """
+
+    def __init__(self, thing: AbstractAsyncContextManager[T], forget: Callable[[], object]) -> None:
+        self._forget = forget
+        self._users = 0
+        self._opened: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._is_over = asyncio.Event()
         self._life = asyncio.get_running_loop().create_task(self._live(thing), context=Context())
+
+    async def __aenter__(self) -> T:
+        self._users += 1
+        try:
+            return self._opened.result() if self._opened.done() else await asyncio.shield(self._opened)
+        except BaseException:
+            await self.__aexit__()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._forget()
+            await self._close()
 
     async def _live(self, thing: AbstractAsyncContextManager[T]) -> None:
         try:
             async with thing as opened:
-                self.opened.set_result(opened)
+                self._opened.set_result(opened)
                 await self._is_over.wait()
         except Exception as error:
-            if self.opened.done():
+            if self._opened.done():
                 log.exception("Could not close a shared object of triggers")
             else:
-                self.opened.set_exception(error)
+                self._opened.set_exception(error)
 
-    async def close(self) -> None:
-        if self.opened.done():
+    async def _close(self) -> None:
+        if self._opened.done():
             self._is_over.set()
-            self.opened.exception()  # retrieved, so that asyncio does not complain
+            self._opened.exception()  # retrieved, so that asyncio does not complain
         else:
             self._life.cancel()
-            self.opened.cancel()
+            self._opened.cancel()
         await asyncio.wait([self._life])
 
 
@@ -123,9 +144,8 @@ async def _read_now(toloka_conn_id: str) -> Settings:
     return client.api.settings
 
 
-@asynccontextmanager
-async def shared_client(settings: Settings, toloka_conn_id: str) -> AsyncIterator[AsyncTolokaClient]:
-    """Yield the client of a configuration, which is closed after its last user.
+def shared_client(settings: Settings, toloka_conn_id: str) -> AbstractAsyncContextManager[AsyncTolokaClient]:
+    """Return the client of a configuration, which is open until its last user has left.
 
     :param settings: the configuration.
     :param toloka_conn_id: the connection that it was read from, for metrics; of several, the first one counts.
@@ -134,23 +154,20 @@ async def shared_client(settings: Settings, toloka_conn_id: str) -> AsyncIterato
     def make() -> AsyncTolokaClient:
         return AsyncTolokaClient(settings, observer=observer_for(settings, toloka_conn_id, is_triggerer=True))
 
-    async with _share(AsyncTolokaClient, settings, make) as client:
-        yield client
+    return _share(AsyncTolokaClient, settings, make)
 
 
-@asynccontextmanager
-async def shared_poller(
+def shared_poller(
     settings: Settings, toloka_conn_id: str, make: Callable[[AsyncTolokaClient], AbstractAsyncContextManager[T]]
-) -> AsyncIterator[T]:
-    """Yield the poller of a configuration, which is closed after its last user.
+) -> AbstractAsyncContextManager[T]:
+    """Return the poller of a configuration, which is open until its last user has left.
 
     :param settings: the configuration.
     :param toloka_conn_id: see :func:`shared_client`.
     :param make: creates the poller from an entered client, such as the class ``Poller``. One poller is shared for each
         ``make``, and one client by all.
     """
-    async with _share(make, settings, lambda: _opened(settings, toloka_conn_id, make)) as poller:
-        yield poller
+    return _share(make, settings, lambda: _opened(settings, toloka_conn_id, make))
 
 
 @asynccontextmanager
@@ -161,18 +178,11 @@ async def _opened(
         yield poller
 
 
-@asynccontextmanager
-async def _share(
-    kind: object, settings: Settings, make: Callable[[], AbstractAsyncContextManager[T]]
-) -> AsyncIterator[T]:
+def _share(kind: object, settings: Settings, make: Callable[[], AbstractAsyncContextManager[T]]) -> _Shared[T]:
+    """Return the shared object, to be entered at once."""
     kept = _of_loop().shared
     key = (kind, settings)
-    shared: _Shared[T] = kept.get(key) or kept.setdefault(key, _Shared(make()))
-    shared.users += 1
-    try:
-        yield shared.opened.result() if shared.opened.done() else await asyncio.shield(shared.opened)
-    finally:
-        shared.users -= 1
-        if shared.users == 0:
-            del kept[key]
-            await shared.close()
+    shared: _Shared[T] | None = kept.get(key)
+    if shared is None:
+        shared = kept[key] = _Shared(make(), lambda: kept.pop(key))
+    return shared

@@ -55,6 +55,10 @@ class TaskTrigger(BaseTrigger):
         :raises Exception: the error that ended the wait.
         """
 
+    def log_outage(self, level: int, line: str) -> None:
+        """Log a line about an outage in the task's log."""
+        self.log.log(level, "%s", line)
+
     def always(self) -> dict[str, Any]:
         """Return the fields of every event, also after an error."""
         return {}
@@ -63,7 +67,7 @@ class TaskTrigger(BaseTrigger):
         """Do work with the poller of the connection; read the connection again if Toloka refuses the token.
 
         :param kind: the class of the poller, which all triggers with the same configuration share.
-        :param work: the work.
+        :param work: the work; called again after the connection has changed.
         :returns: what the work returns.
         :raises TolokaAuthenticationError: Toloka refuses the token, and the connection has not changed.
         """

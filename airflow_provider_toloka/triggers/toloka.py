@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from airflow_provider_toloka.client.backoff import backing_off
@@ -99,28 +100,33 @@ class OperationTrigger(TaskTrigger):
 
     async def wait(self) -> dict[str, Any]:
         """Return the event of a wait that ended without an error."""
-        groups = list(self.groups.values()) if self.groups else [self.operation_ids]
-        longest = self.longest_interval or self.poll_interval
-        if not any(groups):
+        if not any(self._groups()):
             left = self._seconds_left()
-            await asyncio.sleep(longest if left is None else min(longest, left))
+            await asyncio.sleep(self._longest if left is None else min(self._longest, left))
             return self._event(Outcome({}))
+        return self._event(await self.with_poller(Poller, self._poll))
+
+    def _poll(self, poller: Poller) -> Coroutine[Any, Any, Outcome]:
+        groups = self._groups()
         submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
+        return poller.wait_for_any(
+            groups,
+            submitted={id_: submitted for group in groups for id_ in group},
+            intervals=partial(backing_off, self.poll_interval, self._longest),
+            seconds=self._seconds_left(),
+            fail_fast=self.fail_fast,
+            gather=self.gather if self.groups else 0.0,
+            empty_after=self._longest,
+            on_change=self._log_change,
+            on_outage=self.log_outage,
+        )
 
-        async def poll(poller: Poller) -> Outcome:
-            return await poller.wait_for_any(
-                groups,
-                submitted={id_: submitted for group in groups for id_ in group},
-                intervals=lambda: backing_off(self.poll_interval, longest),
-                seconds=self._seconds_left(),
-                fail_fast=self.fail_fast,
-                gather=self.gather if self.groups else 0.0,
-                empty_after=longest,
-                on_change=self._log_change,
-                on_outage=self._log_outage,
-            )
+    def _groups(self) -> Sequence[Sequence[str]]:
+        return list(self.groups.values()) if self.groups else (self.operation_ids,)
 
-        return self._event(await self.with_poller(Poller, poll))
+    @property
+    def _longest(self) -> float:
+        return self.longest_interval or self.poll_interval
 
     def always(self) -> dict[str, Any]:
         """Return what every event has, also after an error."""
@@ -146,6 +152,3 @@ class OperationTrigger(TaskTrigger):
         # The task itself logs how it ended, when it is back from the triggerer.
         if not operation.is_finished:
             self.log.info("Toloka's %s", operation.summary)
-
-    def _log_outage(self, level: int, line: str) -> None:
-        self.log.log(level, "%s", line)

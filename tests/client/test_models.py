@@ -23,7 +23,7 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("value", BAD_IDS, ids=repr)
+@pytest.mark.parametrize("value", BAD_IDS)
 def test_what_is_no_id_is_refused_by_the_parameters_name(value: object) -> None:
     with pytest.raises(ValueError, match=f"^pool_id should be an id .* but is {re.escape(repr(value))}"):
         check_id("pool_id", value)

@@ -46,13 +46,13 @@ def test_the_first_looks_come_quickly() -> None:
 @pytest.mark.parametrize(
     ("intervals", "seconds"),
     [
-        (quick_first(60), [0.25, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]),
-        (quick_first(0.1), [0.1, 0.1, 0.1]),
-        (backing_off(3, 10), [3, 6, 10, 10]),
+        (lambda: quick_first(60), [0.25, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60]),
+        (lambda: quick_first(0.1), [0.1, 0.1, 0.1]),
+        (lambda: backing_off(3, 10), [3, 6, 10, 10]),
     ],
 )
 def test_the_seconds_between_looks(intervals: Any, seconds: list[float]) -> None:
-    assert list(itertools.islice(intervals, len(seconds))) == seconds
+    assert list(itertools.islice(intervals(), len(seconds))) == seconds
 
 
 @pytest.mark.parametrize(

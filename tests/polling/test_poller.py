@@ -7,7 +7,7 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pendulum
 import pytest
@@ -274,6 +274,16 @@ def test_a_defect_in_the_poller_is_told_to_those_who_wait_and_it_goes_on(count: 
     quickly(fails)()
 
 
+@quickly
+async def test_a_listener_that_joins_later_hears_of_what_finished_before(toloka: Toloka) -> None:
+    early = toloka.add(10)
+    with toloka.poller.listen(datetime.fromtimestamp(START + 60, UTC), 5.0):
+        await asyncio.sleep(300)
+        with toloka.poller.listen(datetime.fromtimestamp(START + 5, UTC), 5.0) as listener:
+            heard = await asyncio.wait_for(listener.news(), 20)
+    assert [operation.id for operation in heard] == [early]
+
+
 # Over a real network
 
 
@@ -298,3 +308,10 @@ async def test_over_the_network_all_are_found_with_few_requests(toloka_emulator:
         found = await poller.wait_for(dict.fromkeys(ids, now.subtract(seconds=1)), intervals=often, seconds=20)
     assert [operation and operation.status for operation in found.values()] == ["SUCCESS"] * count
     assert len(toloka_emulator.requests) <= 20
+
+
+async def test_the_time_is_asked_for_once(toloka_emulator: TolokaEmulator) -> None:
+    async with polling() as poller:
+        first, second = await poller.now(), await poller.now()
+    assert first <= second
+    assert len(toloka_emulator.requests) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -43,13 +44,17 @@ def load(toloka: TolokaEmulator, closed: dict[str, str]) -> None:
 
 
 @asynccontextmanager
-async def polling(toloka: TolokaEmulator, **settings: Any) -> AsyncIterator[PoolPoller]:
-    async with AsyncTolokaClient.from_token(toloka.token, url=toloka.url, allow_http=True, retries=1) as client:
-        yield PoolPoller(client, **{"seconds_per_request": 0.01} | settings)
+async def polling(
+    toloka: TolokaEmulator, observer: Observer | None = None, **settings: Any
+) -> AsyncIterator[PoolPoller]:
+    client = AsyncTolokaClient.from_token(toloka.token, url=toloka.url, allow_http=True, retries=1)
+    client.api.observer = observer or client.api.observer
+    async with client, PoolPoller(client, **{"seconds_per_request": 0.01} | settings) as poller:
+        yield poller
 
 
 async def wait(poller: PoolPoller, pool_id: str, **more: Any) -> Pool | None:
-    given: dict[str, Any] = {"last_started": STARTED, "interval": 0.05, "seconds": 20}
+    given: dict[str, Any] = {"last_started": STARTED, "interval": 0.05, "seconds": None}
     return await poller.wait_for(pool_id, **given | {"is_over": lambda pool: pool.status != "OPEN"} | more)
 
 
@@ -81,7 +86,7 @@ async def test_it_never_asks_more_often_than_it_may(toloka: TolokaEmulator) -> N
     async with polling(toloka, seconds_per_request=0.2) as poller:
         waits = [asyncio.create_task(wait(poller, str(number), interval=0.001)) for number in range(1000, 1010)]
         await asyncio.sleep(1.1)
-        assert 2 <= len(toloka.requests) <= 7
+        assert 3 <= len(toloka.requests) <= 7
         for task in waits:
             task.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
@@ -185,13 +190,15 @@ async def test_all_pages_of_the_list_are_read(toloka: TolokaEmulator) -> None:
     assert [request.path for request in toloka.requests].count("/pools") == 2
 
 
-async def test_archived_pools_are_listed_less_often(toloka: TolokaEmulator) -> None:
-    async with polling(toloka, archived_every=3) as poller:
+@pytest.mark.parametrize("every", [2, 3])
+async def test_archived_pools_are_listed_less_often(toloka: TolokaEmulator, every: int) -> None:
+    async with polling(toloka, archived_every=every) as poller:
         waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1005)]
-        await until_asked(toloka, 8)
+        await until_asked(toloka, 2 * (every + 1))
         await stop(waits)
-    statuses = [request.query["status"] for request in toloka.requests[:8]]
-    assert statuses == ["CLOSED", "CLOSED", "CLOSED", "ARCHIVED"] * 2
+    queries = [request.query for request in toloka.requests[: 2 * (every + 1)]]
+    assert [query["status"] for query in queries] == [*["CLOSED"] * every, "ARCHIVED"] * 2
+    assert len({query["last_started_gte"] for query in queries}) == 1
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -203,6 +210,62 @@ async def test_the_interval_is_kept(toloka: TolokaEmulator, count: int) -> None:
         await asyncio.sleep(1)
         assert len(toloka.requests) <= (clock() - began) / 0.4
         await stop(waits)
+
+
+async def test_each_request_takes_its_time_also_those_for_pools_that_are_not_closed_as_wanted(
+    toloka: TolokaEmulator,
+) -> None:
+    load(toloka, {str(number): "CLOSED" for number in range(1000, 1005)})
+    async with polling(toloka, seconds_per_request=0.1, archived_every=1) as poller:
+        waits = [
+            asyncio.create_task(wait(poller, str(number), is_over=lambda _: False)) for number in range(1000, 1005)
+        ]
+        await until_asked(toloka, 8)  # both lists, and the pools, one request more than in the first walk
+        clock = asyncio.get_running_loop().time
+        began, asked = clock(), len(toloka.requests)
+        await until_asked(toloka, asked + 14)
+        assert clock() - began >= 14 * 0.1 * 0.75
+        await stop(waits)
+
+
+async def test_without_a_start_the_list_begins_just_before_the_wait(toloka: TolokaEmulator) -> None:
+    began = datetime.now(UTC)
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number), last_started=None)) for number in range(1000, 1005)]
+        await until_asked(toloka, 1)
+        await stop(waits)
+    start = datetime.fromisoformat(toloka.requests[0].query["last_started_gte"]).replace(tzinfo=UTC)
+    assert began - timedelta(minutes=10) < start < began
+
+
+async def test_an_error_of_the_last_read_ends_the_wait(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /pools/1000", times=None, status=401)
+    async with polling(toloka) as poller:
+        with pytest.raises(TolokaAuthenticationError):
+            await wait(poller, "1000", interval=60, seconds=0.1)
+
+
+async def test_after_a_refusal_the_next_wait_works(toloka: TolokaEmulator) -> None:
+    load(toloka, {str(number): "CLOSED" for number in range(1000, 1005)})
+    async with polling(toloka) as poller:
+        toloka.fault("GET /pools", times=1, status=401)
+        waits = [wait(poller, str(number)) for number in range(1000, 1005)]
+        errors = await asyncio.gather(*waits, return_exceptions=True)
+        assert {type(error) for error in errors} == {TolokaAuthenticationError}
+        pool = await wait(poller, "1000")
+    assert pool is not None
+
+
+async def test_a_pool_that_is_unknown_now_and_then_is_waited_for(toloka: TolokaEmulator) -> None:
+    async with polling(toloka) as poller:
+        waiting = asyncio.create_task(wait(poller, "1000"))
+        for _ in range(3):
+            toloka.fault("GET /pools/1000", times=1, status=404)
+            await until_asked(toloka, len(toloka.requests) + 3)
+        assert not waiting.done()
+        load(toloka, {"1000": "CLOSED"})
+        pool = await waiting
+    assert pool is not None
 
 
 class Outages(Observer):
@@ -222,28 +285,47 @@ class Outages(Observer):
 
 
 @pytest.mark.parametrize(("count", "path"), [(1, "GET /pools/1000"), (5, "GET /pools")])
-async def test_an_outage_is_logged_and_observed(
-    toloka: TolokaEmulator, caplog: pytest.LogCaptureFixture, count: int, path: str
+async def test_each_wait_hears_once_that_an_outage_begins_and_once_that_it_ends(
+    toloka: TolokaEmulator, count: int, path: str
 ) -> None:
-    toloka.fault(path, times=2, status=503)  # a request, and its only retry
+    toloka.fault(path, times=8, status=503)  # four requests with a retry each
     observer = Outages()
-    async with polling(toloka) as poller:
-        poller = PoolPoller(_with(poller.client, observer), seconds_per_request=0.01)
-        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1000 + count)]
-        await until_asked(toloka, 2)
-        while "ended" not in observer.told:  # noqa: ASYNC110 - the poller reports in this loop
+    lines: list[list[tuple[int, str]]] = [[] for _ in range(count)]
+
+    async def until_told(news: str) -> None:
+        while news not in observer.told:  # noqa: ASYNC110 - the poller reports in this loop
             await asyncio.sleep(0.02)
+
+    async with polling(toloka, observer=observer) as poller:
+        waits = [
+            asyncio.create_task(wait(poller, str(1000 + number), on_outage=lambda *line, log=log: log.append(line)))
+            for number, log in enumerate(lines)
+        ]
+        await until_told("began")
+        assert str(poller.trouble).startswith("Could not ")
+        await until_told("ended")
+        assert [poller.trouble] == [None]
         await stop(waits)
-    (line,) = (line for line in caplog.messages if line.startswith("Could not poll"))
-    assert line.startswith(f"Could not poll the pools of {count} waits; still waiting: ")
-    assert "503" in line
+    for (begins, begun), (ends, ended) in lines:
+        assert (begins, ends) == (logging.WARNING, logging.INFO)
+        assert begun.startswith("Polling pools failed; still waiting: ")
+        assert "503" in begun
+        assert ended.startswith("Polling pools works again after ")
     assert [told for told in observer.told if told in ("began", "ended")] == ["began", "ended"]
     assert (observer.told[0], observer.told[-1]) == (f"{count} pools", "0 pools")
 
 
-def _with(client: AsyncTolokaClient, observer: Observer) -> AsyncTolokaClient:
-    client.api.observer = observer
-    return client
+async def test_a_wait_that_joins_in_an_outage_hears_of_it(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /pools/**", times=None, status=503)
+    lines: list[str] = []
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, "1000"))]
+        await until_asked(toloka, 3)
+        joined = wait(poller, "1001", interval=60, on_outage=lambda _, line: lines.append(line))
+        waits.append(asyncio.create_task(joined))
+        await asyncio.sleep(0)
+        assert len(lines) == 1
+        await stop(waits)
 
 
 @pytest.mark.parametrize("count", [1, 10])

@@ -281,3 +281,15 @@ async def test_a_change_is_told_in_the_context_of_the_one_who_waits(toloka: Tolo
 
     await asyncio.gather(named("a"), named("b"))
     assert set(seen) == {"a", "b"}
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_the_time_of_a_refusal_is_known(count: int) -> None:
+    async def refused(toloka: Toloka) -> None:
+        toloka.spoil = lambda _: error(401)
+        assert [toloka.poller.refused_at] == [None]
+        await asyncio.gather(*(toloka.wait(toloka.add()) for _ in range(count)), return_exceptions=True)
+        assert toloka.poller.refused_at is not None
+        assert 0 < toloka.poller.refused_at <= toloka.clock()
+
+    quickly(refused)()
