@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 #: Most operations on a project or a pool take less than a second.
@@ -27,7 +28,8 @@ def quick_first(poll_interval: float) -> Iterator[float]:
 
 def backing_off(first: float, longest: float) -> Iterator[float]:
     """Return intervals that double from the first to the longest, in seconds."""
-    interval = min(first, longest)
-    while True:
+    interval = first
+    while interval < longest:
         yield interval
-        interval = min(interval * 2, longest)
+        interval *= 2
+    yield from itertools.repeat(longest)

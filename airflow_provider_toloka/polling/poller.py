@@ -272,13 +272,13 @@ class Poller:
                 if self._contact.of_list.error:
                     self._contact.of_list.error = None
                     self._callers.put(logging.INFO, "Polling the few remaining operations by their ids.")
-                for one in due:
-                    await self._looks.look(one.wait)
+                for wait, _ in itertools.chain.from_iterable(one.members for one in due):
+                    await self._looks.look(wait)
                     await asyncio.sleep(time_away(self.trouble))
                 # A later list has to begin at the time from which these reads may have missed something.
                 self._list.restart(self._now() - OLDEST)
             for one in due:
-                self._schedule.add(one.wait, one.intervals, one.time, clock())
+                self._schedule.repeat(one, clock())
 
     async def now(self) -> datetime:
         """Return Toloka's time; request it if no response has contained it yet."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from airflow_provider_toloka.client.backoff import backing_off
@@ -112,7 +112,7 @@ class OperationTrigger(TaskTrigger):
         return poller.wait_for_any(
             groups,
             submitted={id_: submitted for group in groups for id_ in group},
-            intervals=partial(backing_off, self.poll_interval, self._longest),
+            intervals=self._intervals,
             seconds=self._seconds_left(),
             fail_fast=self.fail_fast,
             gather=self.gather if self.groups else 0.0,
@@ -120,6 +120,10 @@ class OperationTrigger(TaskTrigger):
             on_change=self._log_change,
             on_outage=self.log_outage,
         )
+
+    def _intervals(self) -> Iterator[float]:
+        is_constant = self.poll_interval >= self._longest
+        return itertools.repeat(self._longest) if is_constant else backing_off(self.poll_interval, self._longest)
 
     def _groups(self) -> Sequence[Sequence[str]]:
         return list(self.groups.values()) if self.groups else (self.operation_ids,)

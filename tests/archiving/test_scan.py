@@ -11,7 +11,7 @@ from typing import Any
 import pendulum
 import pytest
 
-from airflow_provider_toloka.archiving.scan import FEW_PROJECTS, search, together
+from airflow_provider_toloka.archiving.scan import FEW_PROJECTS, PAGES_AHEAD, search, together
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -74,6 +74,27 @@ async def test_each_page_is_reported_with_the_search(toloka_emulator: TolokaEmul
     await read(on_page=lambda found: seen.append(found.active))
     assert len(seen) == sum(asked(toloka_emulator).values())
     assert seen[-1] == 301
+
+
+async def test_pools_are_read_some_pages_ahead_of_the_projects(toloka_emulator: TolokaEmulator) -> None:
+    fill(toloka_emulator, 1, pools=(PAGES_AHEAD + 2) * 300)
+    held = toloka_emulator.fault("GET /projects", hold=True)
+    reading = asyncio.create_task(read())
+    await asyncio.to_thread(held.wait)
+    await asyncio.to_thread(until, lambda: asked(toloka_emulator)["/pools"] == PAGES_AHEAD)
+    await asyncio.sleep(0.2)  # several pages' time
+    assert asked(toloka_emulator)["/pools"] == PAGES_AHEAD
+    held.release()
+    (project,) = (await reading).found()
+    assert len(project.pools) == (PAGES_AHEAD + 2) * 300
+    assert asked(toloka_emulator)["/pools"] == PAGES_AHEAD + 2
+
+
+@pytest.mark.parametrize("keeps", [{}, {"keep_others": False}, {"keep_others": True}])
+async def test_other_projects_are_kept_only_on_request(toloka_emulator: TolokaEmulator, keeps: dict[str, bool]) -> None:
+    fill(toloka_emulator, 2)
+    toloka_emulator.add_pool("101", status="OPEN")
+    assert list((await read(**keeps)).left_alone) == (["101"] if keeps.get("keep_others") else [])
 
 
 async def test_an_empty_account_has_no_stale_project(toloka_emulator: TolokaEmulator) -> None:

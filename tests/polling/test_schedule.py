@@ -8,12 +8,16 @@ import itertools
 import pytest
 
 from airflow_provider_toloka.polling.rotation import Rotation
-from airflow_provider_toloka.polling.schedule import Schedule
+from airflow_provider_toloka.polling.schedule import Due, Schedule
 from airflow_provider_toloka.polling.wait import Wait
 
 
 def new(id_: str) -> Wait:
     return Wait(id_, asyncio.get_running_loop().create_future())
+
+
+def ids_of(due: list[Due]) -> list[str]:
+    return [wait.operation_id for one in due for wait, _ in one.members]
 
 
 @pytest.mark.parametrize("forgets", [False, True])
@@ -25,8 +29,8 @@ async def test_the_schedule_drops_what_has_finished(forgets: bool) -> None:
     if forgets:
         schedule.forget_finished()
         assert (len(schedule), schedule.next_time) == (2, 12.0)
-    assert [due.wait.operation_id for due in schedule.take(12.0, 0.0)] == ["c"]
-    assert [due.wait.operation_id for due in schedule.take(20.0, 0.0)] == ["a"]
+    assert ids_of(schedule.take(12.0, 0.0)) == ["c"]
+    assert ids_of(schedule.take(20.0, 0.0)) == ["a"]
     assert schedule.next_time is None
 
 
@@ -50,6 +54,21 @@ async def test_a_recent_list_serves_a_wait_unless_its_interval_is_short(interval
     due = schedule.take(11.0, 10.9)
     assert len(due) == (not is_served)
     assert schedule.next_time == (10.9 + interval if is_served else None)
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+async def test_waits_with_the_same_time_and_interval_stay_together(is_listed: bool) -> None:
+    schedule = Schedule()
+    for id_, interval in (("a", 2.0), ("b", 2.0), ("c", 4.0)):
+        schedule.add(new(id_), itertools.repeat(interval), 10.0, 10.0)
+    (both,) = due = schedule.take(12.0, 0.0)
+    assert ids_of(due) == ["a", "b"]
+    assert len(schedule) == 1
+    schedule.repeat(both, 12.0)
+    assert (len(schedule), schedule.next_time) == (3, 14.0)
+    due = schedule.take(14.0, 13.5 if is_listed else 0.0)
+    assert ids_of(due) == ([] if is_listed else ["a", "b", "c"])
+    assert schedule.next_time == (15.5 if is_listed else None)
 
 
 @pytest.mark.parametrize("forgets", [False, True])
