@@ -84,7 +84,7 @@ SEED ?= 1
 fuzz: $(INSTALLED) ## run the client against random responses (INPUTS=200000)
 	$(VENV)/bin/python -m tests.security.fuzz $(INPUTS) $(SEED)
 
-test-load: $(INSTALLED) ## wait for 10,000 operations in a real triggerer, then as long with Airflow's own triggers (MINUTES=10), then kill one of two triggerers; needs PostgreSQL (WRITE_TABLES=1 writes benchmarks/LOAD.md)
+test-load: $(INSTALLED) ## wait for 10,000 operations in a real triggerer, beside as many of Airflow's own triggers (MINUTES=10), then kill one of two triggerers; needs PostgreSQL (WRITE_TABLES=1 writes benchmarks/LOAD.md)
 	MINUTES=$(or $(MINUTES),10) WAITS=$(or $(WAITS),10000) $(VENV)/bin/python -m benchmarks.load
 
 audit: ## check the tested dependencies for known vulnerabilities

@@ -1,9 +1,9 @@
 """Measure a real triggerer with thousands of waits, beside one with as many of Airflow's own: memory, lag, requests.
 
-``make test-load`` runs it: first ``OperationTrigger``, then Airflow's ``DateTimeTrigger``, then ``takeover.py``.
-Airflow's own triggerer runs with a separate metadata database (SQLite, because no other program uses it). The waits are
-rows of deferred, mapped tasks and their triggers, inserted into the database as a scheduler and its workers would leave
-them: ten thousand task processes would take hours, and would be measured too.
+``make test-load`` runs it: ``OperationTrigger`` and Airflow's ``DateTimeTrigger`` at the same time, because a machine
+is not equally fast at all times, then ``takeover.py``. Each triggerer has its own metadata database (SQLite, because no
+other program uses it). The waits are rows of deferred, mapped tasks and their triggers, inserted into the database as a
+scheduler and its workers would leave them: ten thousand task processes would take hours, and would be measured too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 #: The name of this package's trigger, or of Airflow's; without a value, both are measured, each in its own process.
 OURS, THEIRS = "OperationTrigger", "DateTimeTrigger"
@@ -72,25 +75,33 @@ def resident(pid: int | str = "self") -> float:
 
 
 class Pauses:
-    """Measures how long garbage collection has stopped the interpreter, in seconds.
+    """Notes when garbage collections stop the interpreter, in seconds of the monotonic clock.
 
     A collection scans all objects of ten thousand triggers, Airflow's and ours.
     """
 
     def __init__(self) -> None:
         self._started = 0.0
-        self.total = 0.0
+        self._pauses: deque[tuple[float, float]] = deque(maxlen=100)
         gc.callbacks.append(self._note)
+
+    def since(self, time_: float) -> float:
+        """Return how long collections have lasted since a time."""
+        return sum(ended - max(began, time_) for began, ended in self._pauses if ended > time_)
 
     def _note(self, phase: str, _: object) -> None:
         if phase == "start":
             self._started = time.monotonic()
         else:
-            self.total += time.monotonic() - self._started
+            self._pauses.append((self._started, time.monotonic()))
 
 
 class ProbeTrigger(BaseTrigger):
-    """Measures its event loop and process until they end."""
+    """Measures its event loop and process until they end.
+
+    The lag is the time from the moment at which a thread was to hand a callback to the loop until the loop runs it.
+    Timers would add up to a millisecond, to which asyncio rounds them.
+    """
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the path of the class; it has no arguments."""
@@ -98,28 +109,36 @@ class ProbeTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Measure, without end."""
-        loop = asyncio.get_running_loop()
-        pauses = Pauses()
-        lags: list[float] = []
-        worst_but_for_pauses, written, goes_on = 0.0, loop.time(), True
+        loop, pauses = asyncio.get_running_loop(), Pauses()
+        lags: list[tuple[float, float]] = []
+
+        def note(due: float) -> None:
+            lag = time.monotonic() - due
+            lags.append((round(lag, 6), round(lag - pauses.since(due), 6)))
+
+        def hand_over() -> None:
+            due = time.monotonic()
+            while not loop.is_closed():
+                due += LOOK_SECONDS
+                time.sleep(max(0.0, due - time.monotonic()))
+                with contextlib.suppress(RuntimeError):  # the loop was closed
+                    loop.call_soon_threadsafe(note, due)
+
+        threading.Thread(target=hand_over, daemon=True).start()
+        goes_on = True
         while goes_on:
-            before, paused = loop.time(), pauses.total
-            await asyncio.sleep(LOOK_SECONDS)
-            lag = loop.time() - before - LOOK_SECONDS
-            lags.append(round(lag, 6))
-            worst_but_for_pauses = max(worst_but_for_pauses, lag - (pauses.total - paused))
-            if loop.time() - written >= WRITE_SECONDS:
-                goes_on = self._write(lags, worst_but_for_pauses)
-                lags, worst_but_for_pauses, written = [], 0.0, loop.time()
+            await asyncio.sleep(WRITE_SECONDS)
+            goes_on = self._write(lags)
+            lags.clear()
         yield TriggerEvent(None)
 
     @staticmethod
-    def _write(lags: list[float], but_for_pauses: float) -> bool:
+    def _write(lags: list[tuple[float, float]]) -> bool:
         # It blocks, as a triggerer's own log does: a line every few seconds.
         line = {
             "at": time.time(),
-            "lags": lags,
-            "lag but for pauses": but_for_pauses,
+            "lags": [lag for lag, _ in lags],
+            "lag but for pauses": max(but_for_pauses for _, but_for_pauses in lags),
             "memory": resident(),
             "cpu": time.process_time(),
             "tasks": len(asyncio.all_tasks()),
@@ -246,6 +265,8 @@ def measure() -> dict[str, Any]:
             begun = until_begun(process)
             begun_at = len(LOG.read_bytes().splitlines())
             sys.stderr.write(f"{TRIGGER}: {WAITS} waits have started, {begun:.0f} s after the start\n")
+            print("ready", flush=True)
+            sys.stdin.readline()
             time.sleep(60)
             pipe.send("count")
             requests, began, supervisor = pipe.recv(), time.time(), resident(process.pid)
@@ -287,15 +308,38 @@ def told(value: float) -> str:
 COMPARED = ("memory, MB", "event loop's lag, median, ms", "event loop's lag, worst, ms", "CPU, % of a core")
 
 
-def run_module(module: str, **environment: str) -> dict[str, Any]:
-    """Run a module of the benchmarks in a separate process, with its own Airflow; return its figures."""
+@contextlib.contextmanager
+def running(module: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a module of the benchmarks in a separate process, with its own Airflow."""
     home = tempfile.mkdtemp(prefix="airflow-home-")
     environment = {**os.environ, "AIRFLOW_HOME": home, "AIRFLOW__CORE__DAGS_FOLDER": f"{home}/dags", **environment}
     command = [sys.executable, "-m", module]
-    ran = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
     shutil.rmtree(home, ignore_errors=True)
-    figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return figures
+
+
+def figures(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return the figures of a module of the benchmarks, once it has ended."""
+    printed, _ = process.communicate("\n")
+    if process.returncode:
+        raise RuntimeError(f"{process.args!r} failed, see above")
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return result
+
+
+def measure_both() -> list[dict[str, Any]]:
+    """Run a triggerer of each kind at the same time; return their figures."""
+    with running("benchmarks.load", TRIGGER=OURS) as ours, running("benchmarks.load", TRIGGER=THEIRS) as theirs:
+        for process in (ours, theirs):
+            cast("IO[str]", process.stdout).readline()  # all waits have started
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(figures, (ours, theirs)))
 
 
 def take_over() -> dict[str, Any]:
@@ -305,14 +349,15 @@ def take_over() -> dict[str, Any]:
     postgres = Postgres()
     try:
         address = postgres.create()
-        return run_module("benchmarks.takeover", TRIGGER=OURS, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=address)
+        with running("benchmarks.takeover", TRIGGER=OURS, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=address) as process:
+            return figures(process)
     finally:
         postgres.stop()
 
 
 def compare() -> int:
     """Measure both kinds of triggers, and two triggerers; print the tables, and return the exit status."""
-    ours, theirs = (run_module("benchmarks.load", TRIGGER=trigger) for trigger in (OURS, THEIRS))
+    ours, theirs = measure_both()
     taken, waits_at_the_end = take_over(), ours.pop("waits at the end")
     rows = [f"| | {OURS} | {THEIRS} | ratio |", "|---|---|---|---|"]
     for name, value in ours.items():
@@ -353,10 +398,10 @@ def write(text: str, shared: str) -> None:
     from airflow import __version__
 
     made = f"`make test-load WRITE_TABLES=1` wrote this on {datetime.now(UTC):%Y-%m-%d}"
-    how = f"Airflow {__version__}, {MINUTES:g} minutes each, {os.cpu_count()} cores"
+    how = f"Airflow {__version__}, {MINUTES:g} minutes, {os.cpu_count()} cores"
     about = (
-        f"{made}: {how}. A triggerer with {WAITS:,} waits of this package, then one with as many of Airflow's own "
-        "waits for a time. The figures are from the second minute on."
+        f"{made}: {how}. A triggerer with {WAITS:,} waits of this package, and at the same time one with as many of "
+        "Airflow's own waits for a time. The figures are from the second minute on, after both have started all waits."
     )
     about_two = (
         "Two triggerers share as many waits, and one is killed with SIGKILL. When the other has taken over its waits, "

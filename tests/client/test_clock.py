@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
@@ -137,7 +138,8 @@ def test_a_clock_that_is_set_while_a_request_is_under_way_changes_nothing() -> N
 
 @pytest.fixture(params=[20 * MINUTES, -20 * MINUTES], ids=["20 minutes ahead", "20 minutes behind"])
 def apart(request: pytest.FixtureRequest) -> Iterator[TolokaEmulator]:
-    with TolokaEmulator(clock=lambda: time.time() + request.param) as toloka:
+    # With a token of its own: an earlier emulator on the same port was the same account, with another clock.
+    with TolokaEmulator(clock=lambda: time.time() + request.param, tokens=[uuid.uuid4().hex]) as toloka:
         toloka.ahead = request.param  # type: ignore[attr-defined]
         yield toloka
 
