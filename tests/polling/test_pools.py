@@ -260,8 +260,8 @@ async def test_a_pool_that_is_unknown_now_and_then_is_waited_for(toloka: TolokaE
     async with polling(toloka) as poller:
         waiting = asyncio.create_task(wait(poller, "1000"))
         for _ in range(3):
-            toloka.fault("GET /pools/1000", times=1, status=404)
-            await until_asked(toloka, len(toloka.requests) + 3)
+            toloka.fault("GET /pools/1000", times=2, status=404)
+            await until_asked(toloka, len(toloka.requests) + 4)
         assert not waiting.done()
         load(toloka, {"1000": "CLOSED"})
         pool = await waiting
@@ -313,6 +313,20 @@ async def test_each_wait_hears_once_that_an_outage_begins_and_once_that_it_ends(
         assert ended.startswith("Polling pools works again after ")
     assert [told for told in observer.told if told in ("began", "ended")] == ["began", "ended"]
     assert (observer.told[0], observer.told[-1]) == (f"{count} pools", "0 pools")
+
+
+async def test_a_wait_that_has_ended_hears_of_no_outage(toloka: TolokaEmulator) -> None:
+    lines: list[str] = []
+    others: list[str] = []
+    async with polling(toloka) as poller:
+        load(toloka, {"1000": "CLOSED"})
+        await wait(poller, "1000", on_outage=lambda _, line: lines.append(line))
+        toloka.fault("GET /pools/**", times=None, status=503)
+        waits = [asyncio.create_task(wait(poller, "1001", on_outage=lambda _, line: others.append(line)))]
+        while not others:  # noqa: ASYNC110 - the poller reports in this loop
+            await asyncio.sleep(0.02)
+        await stop(waits)
+    assert lines == []
 
 
 async def test_a_wait_that_joins_in_an_outage_hears_of_it(toloka: TolokaEmulator) -> None:

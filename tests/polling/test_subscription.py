@@ -54,6 +54,8 @@ def test_a_restored_position_reports_nothing_twice() -> None:
     assert restored.since == cursor.since
     assert not restored.is_new(finished("a", 2))
     assert restored.is_new(finished("b", 2))
+    assert restored.is_new(finished("c", 3))
+    assert not restored.is_new(finished("a", 2))
 
 
 async def test_a_listener_receives_all_that_was_heard() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.exceptions import TolokaNotFoundError, TolokaTlsError
 from airflow_provider_toloka.polling.looks import QUICK_ROTATION_PER_SECOND
+from airflow_provider_toloka.polling.poller import Poller
 from tests.driving import Answer, answer, error, lost
 from tests.polling.quick import MANY, Toloka, apart, quickly
 
@@ -293,3 +295,38 @@ def test_the_time_of_a_refusal_is_known(count: int) -> None:
         assert 0 < toloka.poller.refused_at <= toloka.clock()
 
     quickly(refused)()
+
+
+@quickly
+async def test_a_wait_without_news_ends_with_the_reason(toloka: Toloka) -> None:
+    toloka.spoil = lambda _: error(500)
+    outcome = await toloka.poller.wait_for_any(
+        [[toloka.add()]], submitted={}, intervals=lambda: itertools.repeat(1.0), seconds=10
+    )
+    assert outcome.trouble is not None
+    assert outcome.trouble.status == 500
+
+
+class Outages(Observer):
+    """Counts the outages that it is told of."""
+
+    began = ended = 0
+
+    def outage_began(self) -> None:
+        self.began += 1
+
+    def outage_ended(self, seconds: float) -> None:  # noqa: ARG002 - the base class's signature
+        self.ended += 1
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_an_outage_is_observed_once(count: int) -> None:
+    async def observed(toloka: Toloka) -> None:
+        observer = toloka.client.api.observer = Outages()
+        toloka.spoil = lambda _: error(500) if 10 < toloka.clock() < 40 else None
+        async with Poller(toloka.client) as poller:
+            toloka.poller = poller
+            await toloka.wait(*(toloka.add(60) for _ in range(count)))
+        assert (observer.began, observer.ended) == (1, 1)
+
+    quickly(observed)()
