@@ -85,6 +85,7 @@ class PoolPoller:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        self._fail_all(RuntimeError("the poller was closed"))
 
     async def wait_for(
         self,
@@ -135,6 +136,10 @@ class PoolPoller:
     def _all(self) -> list[_Wait]:
         return [wait for waits in self._waits.values() for wait in waits if not wait.over.done()]
 
+    def _fail_all(self, error: Exception) -> None:
+        for wait in self._all():
+            wait.over.set_exception(error)
+
     async def _work(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
@@ -152,8 +157,7 @@ class PoolPoller:
                 requests = await self._poll(waits, started)
             except Exception as error:  # noqa: BLE001 - every error has to reach the waits
                 self._note_refusal(error)
-                for wait in self._all():
-                    wait.over.set_exception(error)
+                self._fail_all(error)
                 continue
             # Waits that become due in the meantime share the next list.
             pause = max(requests * self._seconds_per_request - (clock() - started), time_away(self.trouble))

@@ -256,6 +256,14 @@ async def test_after_a_refusal_the_next_wait_works(toloka: TolokaEmulator) -> No
     assert pool is not None
 
 
+async def test_those_who_still_wait_hear_that_the_poller_is_closed(toloka: TolokaEmulator) -> None:
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1005)]
+        await until_asked(toloka, 1)
+    errors = await asyncio.gather(*waits, return_exceptions=True)
+    assert {str(error) for error in errors} == {"the poller was closed"}
+
+
 async def test_a_pool_that_is_unknown_now_and_then_is_waited_for(toloka: TolokaEmulator) -> None:
     async with polling(toloka) as poller:
         waiting = asyncio.create_task(wait(poller, "1000"))
