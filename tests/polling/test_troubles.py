@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections import Counter
@@ -68,6 +69,15 @@ async def test_while_the_list_fails_the_looks_by_id_keep_to_a_rate(toloka: Tolok
     looks = [at for at, _ in toloka.looks if at < 100]
     assert len(looks) <= 100 * QUICK_ROTATION_PER_SECOND
     assert len(looks) >= 500
+
+
+@quickly
+async def test_a_list_that_asks_for_a_pause_gets_it(toloka: Toloka) -> None:
+    toloka.spoil = spoil_list(error(503, **{"retry-after": "50"}))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(100):
+            await toloka.wait(*(toloka.add() for _ in range(MANY)))
+    assert len(toloka.lists) <= 3
 
 
 @quickly
