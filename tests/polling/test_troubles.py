@@ -307,20 +307,33 @@ def test_the_time_of_a_refusal_is_known(count: int) -> None:
     quickly(refused)()
 
 
-@quickly
-async def test_a_wait_without_news_ends_with_the_reason(toloka: Toloka) -> None:
-    toloka.spoil = lambda _: error(500)
-    outcome = await toloka.poller.wait_for_any(
-        [[toloka.add()]], submitted={}, intervals=lambda: itertools.repeat(1.0), seconds=10
-    )
-    assert outcome.trouble is not None
-    assert outcome.trouble.status == 500
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_wait_without_news_ends_with_the_reason(count: int) -> None:
+    async def without_news(toloka: Toloka) -> None:
+        toloka.spoil = lambda _: error(500)
+        outcome = await toloka.poller.wait_for_any(
+            [[toloka.add() for _ in range(count)]],
+            submitted={},
+            intervals=lambda: itertools.repeat(1.0),
+            seconds=10,
+        )
+        assert outcome.trouble is not None
+        assert outcome.trouble.status == 500
+
+    quickly(without_news)()
 
 
 class Outages(Observer):
-    """Counts the outages that it is told of."""
+    """Counts the outages that it is told of, and keeps how many waits there were."""
 
     began = ended = 0
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def waiting(self, awaited: str, count: int) -> None:
+        assert awaited == "operations"
+        self.counts.append(count)
 
     def outage_began(self) -> None:
         self.began += 1
@@ -338,5 +351,31 @@ def test_an_outage_is_observed_once(count: int) -> None:
             toloka.poller = poller
             await toloka.wait(*(toloka.add(60) for _ in range(count)))
         assert (observer.began, observer.ended) == (1, 1)
+        assert set(observer.counts[:-1]) == {count}
+        assert observer.counts[-1] == 0
 
     quickly(observed)()
+
+
+@quickly
+async def test_a_wait_that_has_ended_hears_of_no_outage(toloka: Toloka) -> None:
+    early, late = Lines(toloka), Lines(toloka)
+    await toloka.wait(*(toloka.add(5) for _ in range(MANY)), on_outage=early)
+    toloka.spoil = lambda _: error(500) if toloka.clock() < 60 else None
+    await toloka.wait(*(toloka.add(90) for _ in range(MANY)), on_outage=late)
+    assert late.all
+    assert early.all == []
+
+
+@quickly
+async def test_after_a_wait_in_vain_the_next_one_works(toloka: Toloka) -> None:
+    operation = toloka.add(20)
+    assert await toloka.wait(operation, seconds=10) == {operation: "RUNNING"}
+    assert await toloka.wait(operation) == {operation: "SUCCESS"}
+
+
+@quickly
+async def test_without_a_deadline_there_is_no_last_look(toloka: Toloka) -> None:
+    operations = [toloka.add(20) for _ in range(MANY)]
+    await toloka.wait(*operations, seconds=1000)
+    assert toloka.looks == []
