@@ -1,11 +1,13 @@
 """Write ``benchmarks/MUTATION.md`` from what mutmut has found: ``make mutation PART=archiving`` runs both.
 
-A mutant is the code with one small change. If the tests still pass, they would not notice such a fault.
+A mutant is the code with one small change. If the tests still pass, they would not notice such a fault. The results of
+modules that were not tried this time are kept from the file.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -27,24 +29,42 @@ def outcomes() -> Iterator[tuple[str, str, int | None]]:
             yield module, name, code
 
 
+def earlier() -> tuple[dict[str, Counter[str]], dict[str, list[str]]]:
+    """Read the counts and the survivors of each module from the file."""
+    counts: dict[str, Counter[str]] = {}
+    survivors: dict[str, list[str]] = defaultdict(list)
+    for line in RESULTS.read_text().splitlines() if RESULTS.exists() else ():
+        if found := re.match(r"\| `(\S+)` \| (\d+) \| (\d+) \| (\d+) \|", line):
+            module, (every, tried, killed) = found[1], map(int, found.group(2, 3, 4))
+            if not (ROOT / "airflow_provider_toloka" / module).exists():
+                continue
+            counts[module] = Counter({"killed": killed, "survived": tried - killed, "not tried": every - tried})
+        elif found := re.match(r"- `((\w+(?:\.\w+)*)\.\S+)`", line):
+            survivors[found[2].replace(".", "/") + ".py"].append(found[1])
+    return counts, survivors
+
+
 def main() -> int:
     """Write the table; return the exit status."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    survivors: dict[str, list[str]] = defaultdict(list)
+    tried: dict[str, Counter[str]] = defaultdict(Counter)
+    survived: dict[str, list[str]] = defaultdict(list)
     for module, name, code in outcomes():
         outcome = "not tried" if code is None else SURVIVED.get(code, "killed")
-        counts[module][outcome] += 1
+        tried[module][outcome] += 1
         if outcome not in ("killed", "not tried"):
-            survivors[module].append(name.removeprefix("airflow_provider_toloka."))
-    counts = {module: count for module, count in counts.items() if count.keys() - {"not tried"}}
-    if not counts:
+            survived[module].append(name.removeprefix("airflow_provider_toloka."))
+    tried = {module: count for module, count in tried.items() if count.keys() - {"not tried"}}
+    if not tried:
         sys.stderr.write("There are no results: run make mutation first.\n")
         return 1
+    counts, survivors = earlier()
+    counts |= tried
+    survivors |= {module: survived[module] for module in tried}
     lines = [
         "# Mutation tests",
         "",
-        f"Written by `make mutation` on {datetime.now(UTC):%Y-%m-%d}. A mutant is killed if a test fails. To see the",
-        "change of a survivor, run `mutmut show airflow_provider_toloka.NAME`.",
+        f"Written by `make mutation`, last on {datetime.now(UTC):%Y-%m-%d}. A mutant is killed if a test fails. To see",
+        "the change of a survivor, run `mutmut show airflow_provider_toloka.NAME`.",
         "",
         "| Module | Mutants | Tried | Killed | Score of the tried |",
         "|---|---|---|---|---|",
