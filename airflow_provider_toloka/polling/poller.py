@@ -269,8 +269,7 @@ class Poller:
                 # Waits that become due in the meantime share the next list.
                 await asyncio.sleep(self._list_gap())
             else:
-                if self._contact.of_list.error:
-                    self._contact.of_list.error = None
+                if self._contact.of_list.worked(clock()):  # nobody depends on the list any more
                     self._callers.put(logging.INFO, "Polling the few remaining operations by their ids.")
                 for wait, _ in itertools.chain.from_iterable(one.members for one in due):
                     await self._looks.look(wait)

@@ -91,7 +91,7 @@ async def test_pools_are_read_some_pages_ahead_of_the_projects(toloka_emulator: 
 
 
 @pytest.mark.parametrize("keeps", [{}, {"keep_others": False}, {"keep_others": True}])
-async def test_other_projects_are_kept_only_on_request(toloka_emulator: TolokaEmulator, keeps: dict[str, bool]) -> None:
+async def test_other_projects_are_kept_only_on_request(toloka_emulator: TolokaEmulator, keeps: dict[str, Any]) -> None:
     fill(toloka_emulator, 2)
     toloka_emulator.add_pool("101", status="OPEN")
     assert list((await read(**keeps)).left_alone) == (["101"] if keeps.get("keep_others") else [])

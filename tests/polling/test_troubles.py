@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.exceptions import TolokaNotFoundError, TolokaTlsError
 from airflow_provider_toloka.polling.looks import QUICK_ROTATION_PER_SECOND
-from airflow_provider_toloka.polling.poller import Poller
+from airflow_provider_toloka.polling.poller import FEW, Poller
 from tests.driving import Answer, answer, error, lost
 from tests.polling.quick import MANY, Toloka, apart, quickly
 
@@ -379,3 +379,31 @@ async def test_without_a_deadline_there_is_no_last_look(toloka: Toloka) -> None:
     operations = [toloka.add(20) for _ in range(MANY)]
     await toloka.wait(*operations, seconds=1000)
     assert toloka.looks == []
+
+
+@quickly
+async def test_an_outage_of_the_list_ends_when_few_are_left(toloka: Toloka) -> None:
+    observer, lines = Outages(), Lines(toloka)
+    toloka.client.api.observer = observer
+    toloka.spoil = spoil_list(error(500))
+    async with Poller(toloka.client) as poller:
+        toloka.poller = poller
+        soon = [toloka.wait(toloka.add(20)) for _ in range(MANY)]
+        await asyncio.gather(*soon, *(toloka.wait(toloka.add(200), on_outage=lines) for _ in range(FEW)))
+    assert (observer.began, observer.ended) == (1, 1)
+    assert [(level, line) for _, level, line in lines.all][-1] == (
+        logging.INFO,
+        "Polling the few remaining operations by their ids.",
+    )
+
+
+@quickly
+async def test_what_finishes_while_few_are_read_by_their_ids_is_in_the_next_list(toloka: Toloka) -> None:
+    first = asyncio.create_task(toloka.wait(toloka.add(300)))
+    await asyncio.sleep(60)
+    late = [toloka.add(1) for _ in range(MANY)]
+    await asyncio.sleep(30)
+    assert set((await toloka.wait(*late)).values()) == {"SUCCESS"}
+    assert toloka.clock() < 100
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
