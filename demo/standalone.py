@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 START_SECONDS = 300
 STOP_SECONDS = 20
-PROBLEMS = 20
 
 
 class StandaloneAirflow:
@@ -105,11 +104,6 @@ class StandaloneAirflow:
             if all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "triggerer")):
                 return True
         return False
-
-    def problems(self) -> str:
-        """Return the latest warnings and errors of its log."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join([line for line in lines if "[error" in line or "[warning" in line][-PROBLEMS:])
 
     def wait(self) -> int:
         """Wait until it exits; return its exit status."""

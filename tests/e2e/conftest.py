@@ -35,6 +35,7 @@ CHROMIUM_OPTIONS = [
     "--disable-sync",
 ]
 OPERATION_SECONDS = 2
+PROBLEMS_SHOWN = 20
 SETTINGS = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
 }
@@ -52,7 +53,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         item.stash[_failed] = True
         if airflow := getattr(item, "funcargs", {}).get("airflow"):
-            report.sections.append(("The latest problems in Airflow's log", airflow.problems()))
+            lines = airflow.log.read_text(errors="replace").splitlines()
+            problems = [line for line in lines if "[error" in line or "[warning" in line]
+            report.sections.append(("The latest problems in Airflow's log", "\n".join(problems[-PROBLEMS_SHOWN:])))
     return report
 
 
