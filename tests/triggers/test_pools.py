@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -153,3 +155,47 @@ def test_the_arguments_are_plain_json_and_make_the_same_trigger(trigger: Any) ->
     path, arguments = trigger.serialize()
     again = getattr(module, path.rpartition(".")[2])(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [("GET /pools/7", "Polling pools"), ("GET /assignments", "Polling the assignments of pool 7")],
+    ids=["pool", "assignments"],
+)
+async def test_an_outage_is_two_lines_in_the_log_of_the_task(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, path: str, subject: str
+) -> None:
+    load(toloka, closed("7", -60))
+    toloka.fault(path, times=4, status=503)  # two polls with a retry each
+    lines: list[tuple[int, str]] = []
+    monkeypatch.setattr(PoolTrigger, "log_outage", lambda _, *line: lines.append(line))
+    trigger = PoolTrigger(
+        toloka_conn_id="toloka_default", pool_id="7", reasons=["COMPLETED"], answers_checked=True, poll_interval=0.1
+    )
+    async with asyncio.timeout(30):
+        (event,) = [event.payload async for event in trigger.run()]
+    assert event["pool"]["status"] == "CLOSED"
+    (begins, begun), (ends, ended) = lines
+    assert (begins, ends) == (logging.WARNING, logging.INFO)
+    assert begun.startswith(f"{subject} failed; still waiting: ")
+    assert ended.startswith(f"{subject} works again after ")
+
+
+@pytest.mark.parametrize("answers_checked", [True, False])
+async def test_unchecked_answers_are_waited_for_until_the_deadline(
+    toloka: TolokaEmulator, answers_checked: bool
+) -> None:
+    load(toloka, closed("7", -60))
+    toloka.fault("GET /assignments", times=None, status=503)
+    trigger = PoolTrigger(
+        toloka_conn_id="toloka_default",
+        pool_id="7",
+        reasons=["COMPLETED"],
+        answers_checked=answers_checked,
+        poll_interval=0.1,
+        deadline=time.time() + 1,
+    )
+    async with asyncio.timeout(30):
+        (event,) = [event.payload async for event in trigger.run()]
+    assert event["pool"]["status"] == "CLOSED"
+    assert ("/assignments" in {request.path for request in toloka.requests}) is answers_checked
