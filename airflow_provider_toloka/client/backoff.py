@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 #: Most operations on a project or a pool take less than a second.
 FIRST_LOOK = 0.25
@@ -33,3 +34,13 @@ def backing_off(first: float, longest: float) -> Iterator[float]:
         yield interval
         interval *= 2
     yield from itertools.repeat(longest)
+
+
+@lru_cache
+def every(seconds: float) -> Callable[[], Iterator[float]]:
+    """Return a function that returns constant intervals.
+
+    An iterator of a constant has no position, so that ten thousand waits share one.
+    """
+    intervals = itertools.repeat(seconds)
+    return lambda: intervals

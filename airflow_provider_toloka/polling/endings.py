@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
@@ -39,7 +39,8 @@ class Ending:
     """The end of a wait: the first group of operations has ended, and others had some time to end as well.
 
     A group has ended when all its operations have finished, or one of them has failed or cannot be waited for.
-    There may be ten thousand of these: each has few objects, because every garbage collection scans all of them.
+    There may be ten thousand of these: each has few objects, because every garbage collection scans all of them. It is
+    its own callback, for an operation that has ended, and without an argument for the end of the time.
 
     :param waits: by id, the waits for the operations.
     :param groups: the ids of each group.
@@ -51,13 +52,14 @@ class Ending:
 
     __slots__ = (
         "_context",
+        "_empty_timer",
         "_fail_fast",
         "_gather",
-        "_groups_of",
+        "_groups",
         "_is_gathering",
-        "_left",
         "_running",
-        "_timers",
+        "_timer",
+        "_waits",
         "is_over",
     )
 
@@ -73,56 +75,52 @@ class Ending:
     ) -> None:
         #: Done when the wait is over.
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waits = waits
+        self._groups = groups
         self._context = context
         self._fail_fast = fail_fast
         self._gather = gather
-        self._left = [len(set(group)) for group in groups]
         self._running = len(waits)
         self._is_gathering = False
-        #: The groups of each operation, by the future of its finish.
-        self._groups_of: dict[asyncio.Future[Operation], tuple[int, ...]] = {}
-        for number, group in enumerate(groups):
-            for id_ in set(group):
-                finished = waits[id_].finished
-                self._groups_of[finished] = (*self._groups_of.get(finished, ()), number)
-        self._timers: tuple[asyncio.TimerHandle, ...] = ()
+        # Cheaper than asyncio.timeout.
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty_timer: asyncio.TimerHandle | None = None
         if not all(groups):
-            self._after(empty_after, self._end_group)
-        for finished in self._groups_of:
-            finished.add_done_callback(self._ended, context=context)
+            self._empty_timer = asyncio.get_running_loop().call_later(empty_after, self._end_group, context=context)
+        for wait in waits.values():
+            wait.finished.add_done_callback(self, context=context)
 
     def after(self, seconds: float) -> None:
-        """End the wait after this many seconds."""
-        self._after(seconds, self._end)
+        """End the wait after this many seconds, if it does not end earlier."""
+        loop = asyncio.get_running_loop()
+        time = loop.time() + max(0.0, seconds)
+        if self._timer is None or time < self._timer.when():
+            if self._timer:
+                self._timer.cancel()
+            self._timer = loop.call_at(time, self, context=self._context)
 
     def close(self) -> None:
         """Stop waiting."""
-        for timer in self._timers:
-            timer.cancel()
-        for finished in self._groups_of:
-            finished.remove_done_callback(self._ended)
+        for timer in (self._timer, self._empty_timer):
+            if timer:
+                timer.cancel()
+        for wait in self._waits.values():
+            wait.finished.remove_done_callback(self)
 
-    def _after(self, seconds: float, callback: Callable[[], object]) -> None:
-        # Cheaper than asyncio.timeout.
-        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), callback, context=self._context)
-        self._timers = (*self._timers, timer)
-
-    def _end(self) -> None:
-        if not self.is_over.done():
-            self.is_over.set_result(None)
-
-    def _ended(self, finished: asyncio.Future[Operation]) -> None:
-        error = None if finished.cancelled() else finished.exception()
-        if error and not isinstance(error, TolokaNotFoundError):
-            # This affects all operations.
+    def __call__(self, finished: asyncio.Future[Operation] | None = None) -> None:
+        """Note that an operation has ended; None: the time is over."""
+        error = None if finished is None or finished.cancelled() else finished.exception()
+        if finished is None or (error and not isinstance(error, TolokaNotFoundError)):
+            # The time is over, or the error affects all operations.
             self._end()
             return
-        ends_group = finished.cancelled() or bool(error) or (self._fail_fast and finished.result().failed)
         self._running -= 1
-        for number in self._groups_of[finished]:
-            self._left[number] = 0 if ends_group else self._left[number] - 1
-            if self._left[number] <= 0:
-                self._end_group()
+        ends_group = finished.cancelled() or bool(error) or (self._fail_fast and finished.result().failed)
+        if ends_group or self._is_gathering or any(self._has_finished(group) for group in self._groups):
+            self._end_group()
+
+    def _has_finished(self, group: Collection[str]) -> bool:
+        return bool(group) and all(self._waits[id_].finished.done() for id_ in group)
 
     def _end_group(self) -> None:
         if not self._gather or not self._running:
@@ -130,3 +128,7 @@ class Ending:
         elif not self._is_gathering:
             self._is_gathering = True
             self.after(self._gather)
+
+    def _end(self) -> None:
+        if not self.is_over.done():
+            self.is_over.set_result(None)

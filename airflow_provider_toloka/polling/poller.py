@@ -151,14 +151,14 @@ class Poller:
         caller = Caller(on_change, on_outage)
         waits: dict[str, Wait] = {}
         ending: Ending | None = None
-        clock = asyncio.get_running_loop().time
-        over_at = math.inf if seconds is None else clock() + seconds
-        self._callers.add(caller, self._contact.of_list.line(clock()))
+        loop = asyncio.get_running_loop()
+        over_at = math.inf if seconds is None else loop.time() + seconds
+        self._callers.add(caller, self._contact.of_list.line(loop.time()))
         try:
             for id_ in itertools.chain.from_iterable(groups):
                 if id_ not in waits:
                     waits[id_] = self._join(id_, submitted.get(id_), caller)
-                    self._schedule.add(waits[id_], intervals(), clock(), clock())
+                    self._schedule.add(waits[id_], intervals(), loop.time(), loop.time())
             ending = Ending(
                 waits, groups, context=caller.context, fail_fast=fail_fast, gather=gather, empty_after=empty_after
             )
@@ -166,7 +166,7 @@ class Poller:
                 ending.after(seconds)
             if groups:
                 await ending.is_over
-            if clock() >= over_at:
+            if loop.time() >= over_at:
                 await self._looks.look_at_last(list(waits.values()))
             return self._outcome(waits)
         finally:

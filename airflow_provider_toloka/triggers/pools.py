@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ from airflow_provider_toloka.triggers.watching import WatchingTrigger
 UNCHECKED = ("ACTIVE", SUBMITTED)
 
 
-class PoolTrigger(TaskTrigger):
+class PoolTrigger(TaskTrigger[PoolPoller]):
     """Wait until a pool is closed, or the deadline has passed.
 
     The trigger always ends with one event: ``{"pool": {…}, "deadline": …, "limit": …, "trouble": …}`` with the pool in
@@ -74,23 +74,23 @@ class PoolTrigger(TaskTrigger):
         )  # fmt: skip
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
-    async def wait(self) -> dict[str, Any]:
+    def wait(self) -> Awaitable[dict[str, Any]]:
         """Return the event of a wait that ended without an error."""
+        return self.with_poller(PoolPoller)
 
-        async def poll(pools: PoolPoller) -> dict[str, Any]:
-            pool = await pools.wait_for(
-                self.pool_id,
-                last_started=datetime.fromisoformat(self.last_started) if self.last_started else None,
-                interval=self.poll_interval,
-                seconds=None if self.deadline is None else self.deadline - time.time(),
-                is_over=lambda one: outcome(one, self.reasons).is_over,
-                on_outage=self.log_outage,
-            )
-            if self.answers_checked and pool is not None and outcome(pool, self.reasons).is_over:
-                await self._until_checked(pools.client)
-            return {"pool": pool and _pool_json(pool), "trouble": str(pools.trouble) if pools.trouble else None}
-
-        return await self.with_poller(PoolPoller, poll)
+    async def poll(self, poller: PoolPoller) -> dict[str, Any]:
+        """Wait with a poller, and return the event."""
+        pool = await poller.wait_for(
+            self.pool_id,
+            last_started=datetime.fromisoformat(self.last_started) if self.last_started else None,
+            interval=self.poll_interval,
+            seconds=None if self.deadline is None else self.deadline - time.time(),
+            is_over=lambda one: outcome(one, self.reasons).is_over,
+            on_outage=self.log_outage,
+        )
+        if self.answers_checked and pool is not None and outcome(pool, self.reasons).is_over:
+            await self._until_checked(poller.client)
+        return {"pool": pool and _pool_json(pool), "trouble": str(poller.trouble) if poller.trouble else None}
 
     def always(self) -> dict[str, Any]:
         """Return what every event has, also after an error."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Generic, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -19,10 +19,9 @@ from airflow_provider_toloka.triggers.sharing import read_settings, shared_polle
 _LONGEST_HOLD = 30.0
 
 P = TypeVar("P", Poller, PoolPoller)
-T = TypeVar("T")
 
 
-class TaskTrigger(BaseTrigger):
+class TaskTrigger(BaseTrigger, Generic[P]):
     """Base of the triggers of waiting tasks. A trigger always ends with one event, also after an error.
 
     :param toloka_conn_id: the id of the Toloka connection.
@@ -49,8 +48,15 @@ class TaskTrigger(BaseTrigger):
         yield TriggerEvent({**event, **self.always()})
 
     @abstractmethod
-    async def wait(self) -> dict[str, Any]:
+    def wait(self) -> Awaitable[dict[str, Any]]:
         """Return the event of a wait that ended without an error.
+
+        :raises Exception: the error that ended the wait.
+        """
+
+    @abstractmethod
+    async def poll(self, poller: P) -> dict[str, Any]:
+        """Wait with a poller, and return the event.
 
         :raises Exception: the error that ended the wait.
         """
@@ -63,19 +69,18 @@ class TaskTrigger(BaseTrigger):
         """Return the fields of every event, also after an error."""
         return {}
 
-    async def with_poller(self, kind: type[P], work: Callable[[P], Awaitable[T]]) -> T:
-        """Do work with the poller of the connection; read the connection again if Toloka refuses the token.
+    async def with_poller(self, kind: type[P]) -> dict[str, Any]:
+        """Call :meth:`poll`, and again if Toloka refuses the token and the connection has changed since.
 
         :param kind: the class of the poller, which all triggers with the same configuration share.
-        :param work: the work; called again after the connection has changed.
-        :returns: what the work returns.
+        :returns: the event.
         :raises TolokaAuthenticationError: Toloka refuses the token, and the connection has not changed.
         """
         settings = await read_settings(self.toloka_conn_id)
         while True:
             async with shared_poller(settings, self.toloka_conn_id, kind) as poller:
                 try:
-                    return await work(poller)
+                    return await self.poll(poller)
                 except TolokaAuthenticationError as error:
                     refusal, since = error, poller.refused_at
             again = await read_settings(self.toloka_conn_id, since=since)

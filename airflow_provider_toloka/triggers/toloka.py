@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from airflow_provider_toloka.client.backoff import backing_off
+from airflow_provider_toloka.client.backoff import backing_off, every
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.polling.endings import Outcome
 from airflow_provider_toloka.polling.poller import Poller
@@ -17,7 +18,7 @@ from airflow_provider_toloka.triggers.packing import pack, unpack
 from airflow_provider_toloka.triggers.task import TaskTrigger
 
 
-class OperationTrigger(TaskTrigger):
+class OperationTrigger(TaskTrigger[Poller]):
     """Wait until all operations have finished, or one has failed, or the deadline has passed.
 
     The trigger always ends with one event, with each operation in its last known state, and the unfinished ones:
@@ -98,21 +99,19 @@ class OperationTrigger(TaskTrigger):
             },
         )
 
-    async def wait(self) -> dict[str, Any]:
+    def wait(self) -> Awaitable[dict[str, Any]]:
         """Return the event of a wait that ended without an error."""
-        if not any(self._groups()):
-            left = self._seconds_left()
-            await asyncio.sleep(self._longest if left is None else min(self._longest, left))
-            return self._event(Outcome({}))
-        return self._event(await self.with_poller(Poller, self._poll))
+        return self.with_poller(Poller) if any(self._groups()) else self._pause()
 
-    def _poll(self, poller: Poller) -> Coroutine[Any, Any, Outcome]:
+    async def poll(self, poller: Poller) -> dict[str, Any]:
+        """Wait with a poller, and return the event."""
         groups = self._groups()
         submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
-        return poller.wait_for_any(
+        is_constant = self.poll_interval >= self._longest
+        outcome = await poller.wait_for_any(
             groups,
-            submitted={id_: submitted for group in groups for id_ in group},
-            intervals=self._intervals,
+            submitted=dict.fromkeys(itertools.chain.from_iterable(groups), submitted),
+            intervals=every(self._longest) if is_constant else partial(backing_off, self.poll_interval, self._longest),
             seconds=self._seconds_left(),
             fail_fast=self.fail_fast,
             gather=self.gather if self.groups else 0.0,
@@ -120,10 +119,12 @@ class OperationTrigger(TaskTrigger):
             on_change=self._log_change,
             on_outage=self.log_outage,
         )
+        return self._event(outcome)
 
-    def _intervals(self) -> Iterator[float]:
-        is_constant = self.poll_interval >= self._longest
-        return itertools.repeat(self._longest) if is_constant else backing_off(self.poll_interval, self._longest)
+    async def _pause(self) -> dict[str, Any]:
+        left = self._seconds_left()
+        await asyncio.sleep(self._longest if left is None else min(self._longest, left))
+        return self._event(Outcome({}))
 
     def _groups(self) -> Sequence[Sequence[str]]:
         return list(self.groups.values()) if self.groups else (self.operation_ids,)

@@ -71,6 +71,8 @@ def test_approved(ui: Ui, toloka: TolokaEmulator, airflow: StandaloneAirflow, pi
     assert (shown[0][1], shown[0][3]) == ("Forgotten labelling 36", "3 pools and trainings")
     link = ui.page.get_by_role("link", name="1016", exact=True)
     expect(link).to_have_attribute("href", f"{toloka.url}/requester/project/1016")
+    ui.page.set_viewport_size({"width": 1280, "height": 1010})  # Airflow shows the buttons below the table
+    expect(ui.page.get_by_role("button", name="Approve")).to_be_in_viewport()
     picture("approval")
 
     await_exit_of_ask(airflow, run_id)
@@ -84,6 +86,8 @@ def test_approved(ui: Ui, toloka: TolokaEmulator, airflow: StandaloneAirflow, pi
 def test_rejected(ui: Ui, toloka: TolokaEmulator, airflow: StandaloneAirflow) -> None:
     run_id = ask(ui, toloka, 2)
     assert [row[:2] for row in rows(ui)] == [["1001", "Cats or dogs"], ["1002", "Shop signs: read the text"]]
+    for name in ("Approve", "Reject"):
+        expect(ui.page.get_by_role("button", name=name)).to_be_in_viewport()
 
     await_exit_of_ask(airflow, run_id)
     ui.page.get_by_role("button", name="Reject").click()

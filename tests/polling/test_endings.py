@@ -30,6 +30,7 @@ def over_at(
     fail_fast: bool = True,
     empty_after: float = 0.0,
     close_at: float | None = None,
+    deadline: float | None = None,
 ) -> float | None:
     """Return after how many seconds a wait is over; None: not within 100."""
 
@@ -45,6 +46,8 @@ def over_at(
             gather=gather,
             empty_after=empty_after,
         )
+        if deadline is not None:
+            ending.after(deadline)
         for id_, wait in waits.items():
             if id_ in events:
                 seconds, event = events[id_]
@@ -108,6 +111,11 @@ def test_other_groups_have_some_time_to_end_too() -> None:
     groups = [["a"], ["b"], ["never"]]
     assert over_at(groups, {"a": (1.0, SUCCEEDS)}, gather=3) == 4
     assert over_at(groups, {"a": (1.0, SUCCEEDS), "b": (2.0, SUCCEEDS)}, gather=3) == 4
+
+
+@pytest.mark.parametrize(("deadline", "ends"), [(-1, 0), (0.5, 0.5), (3, 3), (9, 4)])
+def test_it_ends_at_the_deadline_at_the_latest(deadline: float, ends: float) -> None:
+    assert over_at([["a"], ["never"]], {"a": (1.0, SUCCEEDS)}, gather=3, deadline=deadline) == ends
 
 
 def test_that_time_ends_with_the_last_operation() -> None:
