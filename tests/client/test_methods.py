@@ -87,12 +87,12 @@ def test_an_object_is_created_once_for_a_key(
 def test_the_life_of_a_pool(toloka: TolokaEmulator, call: Call) -> None:
     pool_id = filled(call, toloka)
     project_id = toloka.pools[pool_id]["project_id"]
-    began = call("now")
-    opening = call("open_pool", pool_id, opened_since=began - timedelta(seconds=5))
+    began = call("now") - timedelta(seconds=5)  # it is exact to a second only
+    opening = call("open_pool", pool_id, opened_since=began)
     assert call("wait_for_operation", opening.id, poll_interval=0.1).type == "POOL.OPEN"
     assert call("get_pool", pool_id).status == "CLOSED"
     # It has been completed since, and is not opened again for the same program.
-    again = call("open_pool", pool_id, opened_since=began - timedelta(seconds=5))
+    again = call("open_pool", pool_id, opened_since=began)
     assert again is None or again.id == opening.id
     assert len(posts(toloka, f"/pools/{pool_id}/open")) == 1
 
