@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
-from datetime import UTC, datetime
+import time as clock
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
-from airflow_provider_toloka.client.parsing import InvalidModelError, check_id
+from airflow_provider_toloka.client.parsing import InvalidModelError, check_id, read_time
+from airflow_provider_toloka.client.resources import OPERATION, POOL, PROJECT, TRAINING
 from tests.driving import Driver, api, ok, operation, page, pool, project, sample
 
 BAD_IDS = ["1/../pools/2", "", " ", "None", "1?x", "1#", "1\n", "%2e", "é", "٣", None, True, False, 1.0, ["1"], b"1"]
@@ -222,3 +225,51 @@ FIRST, LAST = datetime(3, 1, 1), datetime(9998, 12, 31)  # noqa: DTZ001 - hypoth
 def test_an_operation_comes_back_from_its_json(one: Operation) -> None:
     told = Operation.from_json(one.to_json()).to_json()
     assert Operation.from_json(json.loads(json.dumps(told))).to_json() == told
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2022-01-22T07:50:14.210", datetime(2022, 1, 22, 7, 50, 14, 210_000, tzinfo=UTC)),
+        ("2022-01-22", datetime(2022, 1, 22, tzinfo=UTC)),
+        ("2022-01-22T07:50:14+03:00", datetime(2022, 1, 22, 4, 50, 14, tzinfo=UTC)),
+        ("2022-01-22T07:50:14Z", datetime(2022, 1, 22, 7, 50, 14, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_in_utc_wherever_this_machine_is(
+    monkeypatch: pytest.MonkeyPatch, zone: str, text: str, time: datetime
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        clock.tzset()
+        try:
+            read = read_time({"created": text}, "created")
+        finally:
+            patched.undo()
+            clock.tzset()
+    assert read is not None
+    assert (read, read.utcoffset()) == (time, timedelta(0))
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2022-13-01", 7, ["2022"], "0001-01-01", "9999-12-31T23:59:59"])
+def test_what_is_no_time_is_named(text: object) -> None:
+    with pytest.raises(InvalidModelError, match="'created' should be an ISO 8601 time, but is"):
+        read_time({"created": text}, "created")
+
+
+def test_a_damaged_field_survives_pickling() -> None:
+    error = InvalidModelError("status", "a word", 7)
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (again.field, again.expected, again.value) == ("status", "a word", 7)
+    assert str(again) == str(error) == "'status' should be a word, but is 7"
+    assert error.args == ("status", "a word", 7)
+
+
+@pytest.mark.parametrize(("project_id", "page"), [("1", "1"), ("a/b?c", "a%2Fb%3Fc")])
+def test_pages_of_objects(project_id: str, page: str) -> None:
+    site = "https://toloka.test"
+    assert PROJECT.page_at(site, project_id) == f"{site}/requester/project/{page}"
+    assert POOL.page_at(site, project_id, "x/y") == f"{site}/requester/project/{page}/pool/x%2Fy"
+    assert TRAINING.page_at(site, project_id, "7") == f"{site}/requester/project/{page}/training/7"
+    assert OPERATION.page_at(site, project_id, "7") == site

@@ -240,3 +240,21 @@ def test_a_late_wait_names_those_that_are_late() -> None:
     assert "29 of 30 operations unfinished" in told
     assert "operation 1 (PROJECT.ARCHIVE) is RUNNING" in told
     assert "and 9 more. They keep running at Toloka." in told
+
+
+def test_a_timeout_says_everything_once() -> None:
+    known = {"op1": Operation.from_json(operation(status="RUNNING")), "op2": None}
+    told = (
+        "Timed out (timeout): 2 of 2 operations unfinished: operation op1 (PROJECT.ARCHIVE) is RUNNING; operation op2 "
+        "was never seen. They keep running at Toloka. Clear the task to resume waiting, or increase timeout."
+    )
+    assert timeout_message(known) == told
+    assert timeout_message(known, "no route") == f"{told} The last poll failed: no route"
+    assert timeout_message(known, limit="execution_timeout") == told.replace("timeout", "execution_timeout")
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, False), (21, True)])
+def test_up_to_twenty_late_operations_are_named(count: int, more: bool) -> None:
+    told = timeout_message({f"op{number}": None for number in range(count)})
+    assert told.count("was never seen") == 20
+    assert ("and 1 more" in told) is more

@@ -325,3 +325,37 @@ def test_a_date_in_retry_after_is_the_time_until_then(date: datetime) -> None:
     error = READER.error(answer(429, retry_after=f"{date:%a, %d %b %Y %H:%M:%S} GMT"))
     assert error.retry_after == date.timestamp() - NOW
     assert f"Try again after {date:%Y-%m-%d %H:%M:%S} UTC" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("call", "told", "problem"),
+    [
+        (lambda api: api.operations.get_log("1"), ok("text"), "the response is not a JSON list"),
+        (lambda api: api.projects.get("1"), ok(["text"]), "the response is not a JSON object"),
+        (lambda api: api.projects.get("1"), answer(200), "the response is empty"),
+        (lambda api: api.projects.get("1"), answer(200, b"<p>"), "the response is not JSON"),
+        (lambda api: api.projects.get("1"), answer(200, b'{"id": Infinity}'), "the response is not JSON"),
+        (lambda api: api.projects.listing().all(), ok({}), "the response is not a page of a list"),
+        (lambda api: api.projects.get("1"), answer(304), "the response has an unexpected status"),
+        (
+            lambda api: api.projects.get("1"),
+            ok({"id": "1", "status": 7}),
+            "the response does not match the expected schema: 'status' should be a word",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_response_is_said(call: Any, told: Response, problem: str) -> None:
+    with pytest.raises(TolokaInvalidAnswerError) as caught:
+        Driver([told]).run(call(api()))
+    assert f"): {problem}" in str(caught.value)
+    assert ". Check that the connection's host is Toloka's API." in str(caught.value)
+    assert caught.value.status == told.status
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_another_web_server_is_told_as_such(status: int) -> None:
+    error = READER.error(answer(status, b"<h1>Nothing here</h1>"))
+    assert error.summary == (
+        f"Could not read project 1: no Toloka API answers at {SETTINGS.base_url}. Check the connection's host."
+    )
+    assert (error.status, error.message) == (status, "<h1>Nothing here</h1>")

@@ -6,22 +6,16 @@ import asyncio
 import json
 import logging
 import socket
-import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-import urllib3
 
 from airflow_provider_toloka.client.config import KEYS
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.provider_info import get_provider_info
-from tests.certificates import Authority
 from tests.hooks.conftest import TOKEN, Connect
 from tests.serving import reply, self_signed_tls, serving
 
@@ -253,98 +247,6 @@ def test_get_conn_is_a_session_ready_to_use(emulator: TolokaEmulator) -> None:
         answer = session.get(f"{emulator.url}/api/v1/requester")
         assert answer.json()["id"] == "566ec2b0ff0deeaae5f9d500629de162"
         assert emulator.token not in repr(session)
-
-
-@pytest.mark.parametrize("timeout", [10, 10.0, (5, 10), (None, 10), None, urllib3.Timeout(total=10)], ids=repr)
-def test_the_session_takes_any_timeout(emulator: TolokaEmulator, timeout: Any) -> None:
-    with TolokaHook() as hook:
-        session = hook.get_conn()
-        url = f"{emulator.url}/api/v1/requester"
-        assert session.get(url, timeout=timeout).status_code == 200
-        assert session.request("GET", url, timeout=timeout).status_code == 200
-        assert session.request("GET", url, None, None, None, None, None, None, timeout).status_code == 200
-        assert session.send(session.prepare_request(requests.Request("GET", url)), timeout=timeout).status_code == 200
-
-
-def test_the_session_has_the_connections_timeout_unless_told_otherwise(
-    connect: Connect, emulator: TolokaEmulator
-) -> None:
-    emulator.fault("GET /requester", times=None, delay=1)
-    url = f"{emulator.url}/api/v1/requester"
-    with connect({**emulator.connection, "extra": {"timeout": 0.2}}) as hook:
-        session = hook.get_conn()
-        calls: list[Callable[[], object]] = [
-            lambda: session.get(url),
-            lambda: session.request("GET", url),
-            lambda: session.send(session.prepare_request(requests.Request("GET", url))),
-        ]
-        for call in calls:
-            with pytest.raises(requests.exceptions.ReadTimeout):
-                call()
-        assert session.get(url, timeout=None).status_code == 200
-        assert session.get(url, timeout=20).status_code == 200
-
-
-def test_a_long_answer_is_read_for_as_long_as_it_comes(connect: Connect) -> None:
-    def dribble(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
-        for _ in range(20):
-            time.sleep(0.05)
-            handler.wfile.write(b"x")
-
-    with serving(dribble) as url, connect({"host": url, "extra": {"timeout": 0.5}}) as hook:
-        assert hook.get_conn().get(url).text == "x" * 20
-
-
-@pytest.mark.parametrize("where", ["another host", "another port", "another scheme", "a redirect"])
-def test_token_and_account_go_to_the_connections_own_origin_only(
-    connect: Connect, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[dict[str, str]] = []
-    netrc = tmp_path / "netrc"
-    netrc.write_text("default\nlogin me\npassword mine\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-
-    def record(handler: BaseHTTPRequestHandler) -> None:
-        seen.append({name.lower(): value for name, value in handler.headers.items()})
-        reply(handler)
-
-    def redirect(handler: BaseHTTPRequestHandler) -> None:
-        record_own.append(handler.headers["Authorization"])
-        reply(handler, status=307, Location=other)
-
-    record_own: list[str] = []
-    authority = Authority.found(tmp_path)
-    with serving(redirect) as own, serving(record, authority.tls("good") if "scheme" in where else None) as other:
-        if where == "another host":
-            other = other.replace("127.0.0.1", "localhost")
-        if where == "another scheme":
-            # The same host and port, but for the scheme.
-            own = other.replace("https:", "http:")
-        extra = {"act_under_account_id": "acc-1", "ca_bundle": str(authority.file)}
-        with connect({"host": own, "extra": extra}) as hook:
-            answer = hook.get_conn().get(own if where == "a redirect" else other)
-    if where == "a redirect":
-        assert (answer.status_code, seen, record_own) == (307, [], [f"OAuth {TOKEN}"])
-    else:
-        assert answer.status_code == 200
-        assert not {"authorization", "x-act-under-account-id"} & seen[0].keys()
-
-
-@pytest.mark.parametrize("address", ["{url}", "{url}/elsewhere", "{upper}/api/v1/requester"])
-def test_token_and_account_go_to_every_path_of_the_origin(connect: Connect, address: str) -> None:
-    seen: list[tuple[str, str]] = []
-
-    def record(handler: BaseHTTPRequestHandler) -> None:
-        seen.append((handler.headers["Authorization"], handler.headers["X-Act-Under-Account-ID"]))
-        reply(handler)
-
-    with serving(record) as url:
-        url = url.replace("127.0.0.1", "localhost")
-        with connect({"host": url, "extra": {"act_under_account_id": "acc-1"}}) as hook:
-            hook.get_conn().get(address.format(url=url, upper=url.replace("localhost", "LOCALHOST")))
-    assert seen == [(f"OAuth {TOKEN}", "acc-1")]
 
 
 # The connection form
