@@ -17,6 +17,7 @@ from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import NoAnswer, Response
+from airflow_provider_toloka.client.transports.route import find_route, reason
 from airflow_provider_toloka.exceptions import TolokaTlsError, TolokaUnavailableError
 from tests.certificates import Authority
 from tests.client.transports import Drive, send, settings_for
@@ -109,6 +110,30 @@ def test_https_goes_through_a_tunnel_which_does_not_see_the_token(
     assert host.seen == [("/api/v1/requester", None, "OAuth AQAD-made-up")]
 
 
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+@pytest.mark.parametrize("is_tunnel", [False, True])
+def test_a_proxy_may_be_reached_over_tls(
+    monkeypatch: pytest.MonkeyPatch, drive: Drive, authority: Authority, scheme: str, is_tunnel: bool
+) -> None:
+    host, asked = Recorder(), []
+
+    def proxy(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.command)
+        (tunnel if is_tunnel else reply)(handler)
+
+    with (
+        serving(host, authority.tls("good") if is_tunnel else None) as url,
+        serving(proxy, authority.tls("good")) as proxy_url,
+    ):
+        monkeypatch.setenv("ALL_PROXY", proxy_url.replace("https:", f"{scheme}:"))
+        settings = settings_for(url, ca_bundle=str(authority.file))
+        assert drive(settings, send(settings, "/requester")).status == 200
+        assert asked == ["CONNECT" if is_tunnel else "GET"]
+        # The proxy's certificate is checked as the host's is.
+        assert "certificate" in failure(drive, settings_for(url)).summary
+    assert len(host.seen) == int(is_tunnel)
+
+
 def failure(drive: Drive, settings: Settings) -> TolokaUnavailableError:
     with pytest.raises(TolokaUnavailableError) as caught:
         drive(settings, TolokaApi(settings, RetryPolicy(retries=0)).get_requester())
@@ -144,6 +169,23 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, 
         settings = settings_for("http://toloka.invalid", timeout=0.2)
         answer = drive(settings, send(settings, "/requester"))
     assert answer == NoAnswer("timeout", f"0.2 s; through the proxy {proxy}")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://me:mine@[::1]:8080", "http://[::1]:8080"),
+        ("http://me:mine@proxy.test", "http://proxy.test"),
+        ("https://proxy.test:8443", "https://proxy.test:8443"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_credentials(monkeypatch: pytest.MonkeyPatch, proxy: str, shown: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    route = find_route(settings_for("http://toloka.invalid"))
+    assert route.proxy == proxy
+    assert route.no_answer("timeout", "1 s") == NoAnswer("timeout", f"1 s; through the proxy {shown}")
+    told = f"refused; trusted certificates: certifi's and the system's; through the proxy {shown}"
+    assert route.no_answer("tls", "refused") == NoAnswer("tls", told)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +244,12 @@ def test_without_what_it_takes_a_socks_proxy_is_refused_by_both(
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setenv("ALL_PROXY", "socks5://me:mine@127.0.0.1:1080")
     settings = settings_for("http://toloka.invalid")
-    with pytest.raises(ValueError, match=r"SOCKS proxy socks5://127\.0\.0\.1:1080 .*airflow-provider-toloka\[socks\]"):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
         drive(settings, send(settings, "/requester"))
+    assert str(caught.value) == (
+        f"The environment names the SOCKS proxy socks5://127.0.0.1:1080 for {settings.base_url}, but SOCKS support is "
+        "not installed. Install airflow-provider-toloka[socks], or exempt the host in NO_PROXY."
+    )
 
 
 def test_the_emulators_fixture_works_behind_a_proxy(
@@ -319,3 +365,26 @@ def test_a_bundle_that_is_none_is_named(drive: Drive, tmp_path: Path) -> None:
     file.write_text("not a certificate")
     with pytest.raises(ValueError, match=r"^Could not read the trusted certificates \(the connection's ca_bundle '.*"):
         asked(drive, "https://127.0.0.1:1", ca_bundle=str(file))
+
+
+class OddError(Exception):
+    """An error of a library."""
+
+
+def caused(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("no route\n  to host"), "no route to host"),
+        (OddError(), "OddError"),
+        (OddError(OddError("inner")), "inner"),
+        (caused(OddError("outer"), OddError()), "OddError"),
+        (OddError("a text", OSError("inner")), "inner"),
+    ],
+)
+def test_the_reason_is_the_innermost_cause_on_one_line(error: BaseException, told: str) -> None:
+    assert reason(error) == told
