@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
+from airflow_provider_toloka.client import AsyncTolokaClient, RetryPolicy, TolokaClient
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.options import Tolokers
 from airflow_provider_toloka.exceptions import TolokaOperationFailedError, TolokaRequestError, TolokaTimeoutError
@@ -196,6 +196,28 @@ def test_lists_are_filtered(toloka: TolokaEmulator, call: Call) -> None:
     assert call("list_operations", submitted_lt=hour_ago) == []
 
 
+def test_a_weighted_aggregation_names_the_skill(toloka: TolokaEmulator, call: Call) -> None:
+    pool_id = filled(call, toloka, auto_accept_solutions=True)
+    opening = call("open_pool", pool_id)
+    call("wait_for_operation", opening.id, poll_interval=0.1)
+    skill = call("find_or_create_skill", "Knows cats")
+    operation = call("aggregate_pool", pool_id, fields=["result"], method="WEIGHTED_DYNAMIC_OVERLAP", skill_id=skill.id)
+    assert operation.parameters["answer_weight_skill_id"] == skill.id
+
+
+def test_a_list_goes_on_over_its_pages(toloka: TolokaEmulator, call: Call) -> None:
+    ids = [toloka.add_project()["id"] for _ in range(301)]
+    assert [one.id for one in call("list_projects")] == ids
+
+
+def test_the_poll_interval_is_the_longest_one(toloka: TolokaEmulator, call: Call) -> None:
+    operation = toloka.add_operation("POOL.CLOSE", status="RUNNING")
+    with pytest.raises(TolokaTimeoutError):
+        call("wait_for_operation", operation["id"], poll_interval=0.05, timeout=2)
+    # At the default interval, there would be five: after 0.25, 0.5, 1 and 2 seconds, and one at once.
+    assert len(toloka.requests) >= 8
+
+
 def test_a_wait_is_told_of_changes_and_ends_in_time(toloka: TolokaEmulator, call: Call) -> None:
     operation = toloka.add_operation("POOL.CLOSE", status="RUNNING")
     seen: list[str] = []
@@ -222,3 +244,17 @@ def test_a_form_that_toloka_refuses(toloka: TolokaEmulator, call: Call) -> None:
     with pytest.raises(TolokaRequestError):
         call("create_project", {"public_name": "no more"}, key="a-key")
     assert toloka.projects == {}
+
+
+@pytest.mark.parametrize("client", [TolokaClient, AsyncTolokaClient])
+def test_the_retry_policy_is_the_given_one(client: Any) -> None:
+    policy = RetryPolicy(retries=7)
+    assert client.from_token("AQAD-made-up", retry=policy).api.calls.retry is policy
+    assert client.from_token("AQAD-made-up", retries=6).api.calls.retry.retries == 6
+
+
+@pytest.mark.parametrize("name", ["wait_for_operation"])
+def test_defaults_are_those_of_the_documentation(name: str) -> None:
+    for client in (TolokaClient, AsyncTolokaClient):
+        defaults = {one.name: one.default for one in inspect.signature(getattr(client, name)).parameters.values()}
+        assert (defaults["poll_interval"], defaults["timeout"]) == (5.0, 3600.0)

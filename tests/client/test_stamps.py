@@ -63,3 +63,28 @@ def test_metadata_of_the_user_stays() -> None:
 def test_a_comment_stays_above_the_stamp() -> None:
     assert stamped("project", {"private_comment": "Ask Ann"}, "k")["private_comment"] == "Ask Ann\n[airflow:k]"
     assert stamped("training", {"private_name": "Exam"}, "k")["private_name"] == "Exam [airflow:k]"
+    assert stamped("training", {"private_name": ""}, "k")["private_name"] == "[airflow:k]"
+    assert stamped("pool", {}, "k") == {"metadata": {"airflow": ["k"]}, "private_comment": "[airflow:k]"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "json",
+    [
+        {"metadata": {"airflow": ["k"]}},
+        {"metadata": {"airflow": "k"}},
+        {"private_comment": "Ask Ann [airflow:k] \n", "private_name": "Exam [airflow:k] "},
+    ],
+)
+def test_one_copy_of_the_key_is_enough(kind: str, json: dict[str, Any]) -> None:
+    assert bears(kind, json, "k")
+    assert not bears(kind, json, "l")
+
+
+def test_a_wrong_key_is_shown_with_the_remedy() -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
+        check_key("a b")
+    assert str(caught.value) == (
+        "key should be 1 to 100 letters, digits or any of _ . : @ / + -, but is 'a b'. "
+        "If it comes from a template, check its rendered value."
+    )

@@ -9,6 +9,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,11 @@ from airflow_provider_toloka import __version__
 from airflow_provider_toloka.client import AsyncTolokaClient, TolokaClient
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.config import Settings
+from airflow_provider_toloka.client.observer import Observer
+from airflow_provider_toloka.client.rate_limit import RateController
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Sleep
+from airflow_provider_toloka.client.state import AccountState
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
 from tests.client.transports import Drive, emulated, send, settings_for
@@ -252,6 +256,27 @@ def test_headers_that_are_cut_off_are_no_answer(drive: Drive, begin: str) -> Non
         settings = settings_for(url)
         answer = drive(settings, send(settings, "/"))
     assert (type(answer), answer.kind) == (NoAnswer, "broken")
+
+
+class Recorder(Observer):
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, float, float]] = []
+
+    def answered(self, answer: Any, *, seconds: float, rate: float) -> None:
+        self.seen.append((answer, seconds, rate))
+
+
+def test_what_comes_of_each_request_is_observed(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    observer, state = Recorder(), AccountState(RateController(highest=7))
+    settings = emulated(toloka_emulator, timeout=0.3)
+    options = {"observer": observer, "state": state}
+    answer = drive(settings, send(settings, "/requester"), **options)
+    toloka_emulator.fault("GET /requester", delay=5)
+    missing = drive(settings, send(settings, "/requester"), **options)
+    assert [seen[0] for seen in observer.seen] == [answer, missing]
+    assert missing == NoAnswer("timeout", "0.3 s")
+    assert 0 < observer.seen[0][1] < 0.3 <= observer.seen[1][1] < 5
+    assert {seen[2] for seen in observer.seen} == {7}
 
 
 def test_requests_are_counted(toloka_emulator: TolokaEmulator) -> None:
