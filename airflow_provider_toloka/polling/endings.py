@@ -116,11 +116,13 @@ class Ending:
             return
         self._running -= 1
         ends_group = finished.cancelled() or bool(error) or (self._fail_fast and finished.result().failed)
-        if ends_group or self._is_gathering or any(self._has_finished(group) for group in self._groups):
+        if ends_group or self._is_gathering or self._has_finished_group():
             self._end_group()
 
-    def _has_finished(self, group: Collection[str]) -> bool:
-        return bool(group) and all(self._waits[id_].finished.done() for id_ in group)
+    def _has_finished_group(self) -> bool:
+        if len(self._groups) == 1:  # which may be large
+            return not self._running
+        return any(group and all(self._waits[id_].finished.done() for id_ in group) for group in self._groups)
 
     def _end_group(self) -> None:
         if not self._gather or not self._running:
