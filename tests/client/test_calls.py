@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
@@ -146,6 +147,14 @@ def test_a_filter_by_id_holds_on_every_page() -> None:
 def test_a_page_that_does_not_lead_on_is_an_error(pages: list[Answer]) -> None:
     with pytest.raises(TolokaInvalidAnswerError, match=r"promises more, but contains no new id"):
         Driver(pages).run(read_all(api().projects.listing()))
+
+
+def test_of_a_page_only_what_is_wanted_is_read_and_the_last_item() -> None:
+    driver = Driver([page(*map(project, "123"), has_more=True), page(*map(project, "456"))])
+    listing = replace(api().projects.listing(), keep=lambda json: json["id"] in ("1", "5"))
+    # The next page follows the last item of this one.
+    assert [one.id for one in driver.run(read_all(listing))] == ["1", "3", "5", "6"]
+    assert query(driver.requests[1])["id_gt"] == "3"
 
 
 def test_each_page_has_retries_of_its_own() -> None:

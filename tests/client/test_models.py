@@ -54,7 +54,7 @@ def test_the_requester_of_the_description() -> None:
 
 @pytest.mark.parametrize(
     ("names", "name"),
-    [({"EN": "E", "RU": "R"}, "E"), ({"RU": "R"}, "R"), ({}, None), (None, None), ({"EN": 5}, None), ({"RU": 5}, None)],
+    [({"RU": "R", "EN": "E"}, "E"), ({"RU": "R"}, "R"), ({}, None), (None, None), ({"EN": 5}, None), ({"RU": 5}, None)],
 )
 def test_a_requester_is_named_in_english_if_it_can_be(names: Any, name: str | None) -> None:
     assert Requester.from_json({"id": "1", "public_name": names}).name == name
@@ -273,3 +273,26 @@ def test_pages_of_objects(project_id: str, page: str) -> None:
     assert POOL.page_at(site, project_id, "x/y") == f"{site}/requester/project/{page}/pool/x%2Fy"
     assert TRAINING.page_at(site, project_id, "7") == f"{site}/requester/project/{page}/training/7"
     assert OPERATION.page_at(site, project_id, "7") == site
+
+
+def test_a_text_is_nothing_else() -> None:
+    with pytest.raises(InvalidModelError, match="'public_name' should be a text, but is 7"):
+        Project.from_json({**project(), "public_name": 7})
+
+
+def test_a_wrong_id_is_shown_with_the_remedy() -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
+        check_id("pool_id", "a b")
+    assert str(caught.value) == (
+        "pool_id should be an id of letters, digits, '_' and '-', but is 'a b'. "
+        "If it comes from a template or an XCom, check that this renders to an id."
+    )
+
+
+@pytest.mark.parametrize(("parameters", "id_"), [({"pool_id": 7}, "7"), ({"pool_id": "7"}, "7"), ({}, None)])
+def test_the_object_that_an_operation_works_on(parameters: dict[str, Any], id_: str | None) -> None:
+    closing = Operation(id="op1", type="POOL.CLOSE", status="SUCCESS", parameters=parameters)
+    assert POOL.id_in(closing) == id_
+    assert POOL.works_on(closing, "7") is (id_ is not None)
+    assert not POOL.works_on(closing, "8")
+    assert not TRAINING.works_on(closing, "7")
