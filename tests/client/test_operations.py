@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import Any
 
 import pytest
 
+from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.backoff import backing_off, quick_first
 from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.observer import Observer
+from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.exceptions import (
     TolokaAuthenticationError,
@@ -16,7 +20,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaTimeoutError,
     TolokaTlsError,
 )
-from tests.driving import NOW, Answer, Driver, answer, api, error, lost, ok, operation
+from tests.driving import NOW, SETTINGS, Answer, Driver, answer, api, error, lost, ok, operation
 
 LOG = [{"type": "T", "success": True}, {"type": "T", "success": False, "output": "broken"}]
 
@@ -258,3 +262,62 @@ def test_up_to_twenty_late_operations_are_named(count: int, more: bool) -> None:
     told = timeout_message({f"op{number}": None for number in range(count)})
     assert told.count("was never seen") == 20
     assert ("and 1 more" in told) is more
+
+
+class Recorder(Observer):
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    def finished(self, operation: Operation) -> None:
+        self.seen.append(operation.id)
+
+    def outage_began(self) -> None:
+        self.seen.append("outage")
+
+    def outage_ended(self, seconds: float) -> None:
+        self.seen.append(seconds)
+
+
+def test_an_outage_and_its_end_are_logged_and_observed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    observer = Recorder()
+    toloka = TolokaApi(SETTINGS, RetryPolicy(retries=3), observer)
+    driver = Driver([standing("RUNNING"), error(503), error(502), standing("RUNNING"), standing("SUCCESS")])
+    driver.run(toloka.waits.wait_for("op1"))
+    # Nothing is sent again but by the next poll.
+    assert driver.sleeps == [0.25, 0.25, 0.5, 1.0]
+    assert [(line.levelname, line.getMessage().partition(": ")[0]) for line in caplog.records] == [
+        ("INFO", "Toloka's operation op1 (PROJECT.ARCHIVE) is RUNNING"),
+        ("WARNING", "Polling Toloka's operations failed; still waiting"),
+        ("INFO", "Polling Toloka's operations works again after 1 s."),
+        ("INFO", "Toloka's operation op1 (PROJECT.ARCHIVE) is SUCCESS"),
+    ]
+    assert observer.seen == ["outage", 0.75, "op1"]
+
+
+def test_an_unknown_id_does_not_keep_others_from_being_polled() -> None:
+    watch = api().waits.watch(["new", "known"])
+    driver = Driver([error(404), standing("RUNNING", id_="known")])
+    driver.run(watch.poll())
+    assert watch.seen["new"] is None
+    assert watch.seen["known"]
+    assert isinstance(watch.trouble, TolokaNotFoundError)
+    driver = Driver([standing("RUNNING", id_="new"), standing("RUNNING", id_="known")])
+    driver.run(watch.poll())
+    assert watch.trouble is None
+
+
+def test_the_argument_that_set_the_deadline_is_named() -> None:
+    flow = api().waits.poll(["op1"], intervals=backing_off(1, 1), deadline=NOW + 1, limit="execution_timeout")
+    with pytest.raises(TolokaTimeoutError, match=r"^Timed out \(execution_timeout\).*or increase execution_timeout\."):
+        Driver(lambda _: standing("RUNNING")).run(flow)
+    with pytest.raises(TolokaTimeoutError, match=r"^Timed out \(timeout\)"):
+        poll(Driver(lambda _: standing("RUNNING")), ["op1"])
+
+
+def test_the_defaults_of_a_wait() -> None:
+    driver = Driver(lambda _: standing("RUNNING"))
+    with pytest.raises(TolokaTimeoutError):
+        driver.run(api().waits.wait_for("op1"))
+    assert driver.now == NOW + 3600
+    assert max(driver.sleeps) == 5

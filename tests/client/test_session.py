@@ -49,6 +49,7 @@ def test_the_session_has_the_connections_timeout_unless_told_otherwise(toloka_em
         calls: list[Callable[[], object]] = [
             lambda: session.get(url),
             lambda: session.request("GET", url),
+            lambda: session.request("GET", url, None, None, None, None, None, None),
             lambda: session.send(session.prepare_request(requests.Request("GET", url))),
         ]
         for call in calls:

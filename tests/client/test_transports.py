@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from airflow_provider_toloka.client.config import Settings
 from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.rate_limit import RateController
 from airflow_provider_toloka.client.retry import RetryPolicy
-from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Sleep
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Response, Sleep
 from airflow_provider_toloka.client.state import AccountState
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
@@ -255,7 +256,19 @@ def test_headers_that_are_cut_off_are_no_answer(drive: Drive, begin: str) -> Non
     with serving(cut) as url:
         settings = settings_for(url)
         answer = drive(settings, send(settings, "/"))
-    assert (type(answer), answer.kind) == (NoAnswer, "broken")
+    assert answer.kind == "broken"
+    assert answer.reason in ("the headers are incomplete", "the server disconnected")
+
+
+@pytest.mark.parametrize("rest", ["Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+def test_an_empty_body_is_an_answer(drive: Drive, rest: str) -> None:
+    def end(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\n{rest}".encode())
+
+    with serving(end) as url:
+        settings = settings_for(url)
+        answer = drive(settings, send(settings, "/"))
+    assert (answer.status, answer.body) == (200, b"")
 
 
 class Recorder(Observer):
@@ -350,6 +363,23 @@ def test_the_headers_say_who_asks_for_what(drive: Drive) -> None:
         drive(settings, send(settings, "/requester"))
     assert seen[0]["user-agent"] == f"airflow-provider-toloka/{__version__}"
     assert (seen[0]["accept"], seen[0]["x-act-under-account-id"]) == ("application/json", "acc-1")
+    assert "content-type" not in seen[0]
+
+
+def test_a_body_is_sent_as_json(drive: Drive) -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        seen.append((handler.headers["Content-Type"], handler.rfile.read(int(handler.headers["Content-Length"]))))
+        reply(handler)
+
+    def post() -> Flow[Response | NoAnswer]:
+        answer: Response | NoAnswer = yield Request("POST", "/pools", json={"name": "Слон"})
+        return answer
+
+    with serving(record) as url:
+        drive(settings_for(url), post())
+    assert [(type_, json.loads(body)) for type_, body in seen] == [("application/json", {"name": "Слон"})]
 
 
 def test_plain_http_behind_an_https_address_is_refused(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
