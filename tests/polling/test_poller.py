@@ -284,6 +284,33 @@ async def test_a_listener_that_joins_later_hears_of_what_finished_before(toloka:
     assert [operation.id for operation in heard] == [early]
 
 
+@quickly
+async def test_a_listener_hears_of_the_past_until_there_is_news(toloka: Toloka) -> None:
+    early, middle, late = toloka.add(10), toloka.add(63), toloka.add(150)
+    await asyncio.sleep(60)
+    heard: list[str] = []
+    with toloka.poller.listen(datetime.fromtimestamp(START, UTC), 5.0) as listener:
+        while late not in heard:
+            heard += [operation.id for operation in await listener.news()]
+    # Each list begins where the last one ended, or a second before.
+    assert heard[0] == early
+    assert early not in heard[heard.index(middle) + 1 :]
+
+
+@quickly
+async def test_defaults_of_a_wait_for_groups(toloka: Toloka) -> None:
+    soon, failing, later = toloka.add(20), toloka.add(10, outcome="FAIL"), toloka.add(60)
+    outcome = await toloka.poller.wait_for_any(
+        [[failing, later], [soon]], submitted={}, intervals=lambda: itertools.repeat(1.0), seconds=None
+    )
+    # A failed operation ends its group, and nothing is waited for after the first group.
+    assert toloka.clock() < 13
+    assert outcome.unfinished == [later, soon]
+    began = toloka.clock()
+    await toloka.poller.wait_for_any([[], [later]], submitted={}, intervals=lambda: itertools.repeat(1.0), seconds=None)
+    assert toloka.clock() - began < 1
+
+
 # Over a real network
 
 
