@@ -79,7 +79,10 @@ class PoolTrigger(TaskTrigger[PoolPoller]):
         return self.with_poller(PoolPoller)
 
     async def poll(self, poller: PoolPoller) -> dict[str, Any]:
-        """Wait with a poller, and return the event."""
+        """Wait with a poller, and return the event.
+
+        :param poller: the poller of the connection.
+        """
         pool = await poller.wait_for(
             self.pool_id,
             last_started=datetime.fromisoformat(self.last_started) if self.last_started else None,

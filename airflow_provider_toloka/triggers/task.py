@@ -58,6 +58,7 @@ class TaskTrigger(BaseTrigger, Generic[P]):
     async def poll(self, poller: P) -> dict[str, Any]:
         """Wait with a poller, and return the event.
 
+        :param poller: the poller of the connection.
         :raises Exception: the error that ended the wait.
         """
 

@@ -104,7 +104,10 @@ class OperationTrigger(TaskTrigger[Poller]):
         return self.with_poller(Poller) if any(self._groups()) else self._pause()
 
     async def poll(self, poller: Poller) -> dict[str, Any]:
-        """Wait with a poller, and return the event."""
+        """Wait with a poller, and return the event.
+
+        :param poller: the poller of the connection.
+        """
         groups = self._groups()
         submitted = datetime.fromisoformat(self.submitted) if self.submitted else None
         is_constant = self.poll_interval >= self._longest
