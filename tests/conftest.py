@@ -72,6 +72,12 @@ def airflow_database() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_account_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test as a new process does, because an emulator may have the address of an earlier test's."""
+    monkeypatch.setattr("airflow_provider_toloka.client.state._states", {})
+
+
+@pytest.fixture(autouse=True)
 def _no_scheduler_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let triggers fire at once: ``dag.test()`` has no scheduler that would have to see that the worker has left."""
     for module in ("_settling", "_task", "sensors.toloka", "sensors.pool"):

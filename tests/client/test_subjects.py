@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaPermissionError,
     TolokaUnavailableError,
 )
-from tests.driving import NOW, SETTINGS, Driver, answer, api, error, ok, operation, page, pool, project
+from tests.driving import NOW, Driver, answer, api, error, ok, operation, page, pool, project
 
 ID = "77"
 OPENED = datetime.fromtimestamp(NOW, UTC)
@@ -295,8 +294,7 @@ def test_another_conflict_comes_as_it_is() -> None:
 
 
 def test_the_time_is_asked_for_once_and_without_retries() -> None:
-    # The clients of an account share its clock, so that this one has an account of its own.
-    toloka = api(settings=replace(SETTINGS, token="AQAD-made-up-for-the-time"), retries=3)
+    toloka = api(retries=3)
     driver = Driver([error(503)])
     assert abs(driver.run(toloka.now()) - datetime.now(UTC)) < timedelta(minutes=1)
     assert driver.calls == ["GET /requester"]
