@@ -56,7 +56,6 @@ class Ending:
         "_fail_fast",
         "_gather",
         "_groups",
-        "_is_gathering",
         "_running",
         "_timer",
         "_waits",
@@ -81,7 +80,6 @@ class Ending:
         self._fail_fast = fail_fast
         self._gather = gather
         self._running = len(waits)
-        self._is_gathering = False
         # Cheaper than asyncio.timeout.
         self._timer: asyncio.TimerHandle | None = None
         self._empty_timer: asyncio.TimerHandle | None = None
@@ -116,7 +114,7 @@ class Ending:
             return
         self._running -= 1
         ends_group = finished.cancelled() or bool(error) or (self._fail_fast and finished.result().failed)
-        if ends_group or self._is_gathering or self._has_finished_group():
+        if ends_group or self._has_finished_group():
             self._end_group()
 
     def _has_finished_group(self) -> bool:
@@ -127,8 +125,7 @@ class Ending:
     def _end_group(self) -> None:
         if not self._gather or not self._running:
             self._end()
-        elif not self._is_gathering:
-            self._is_gathering = True
+        else:
             self.after(self._gather)
 
     def _end(self) -> None:
