@@ -84,7 +84,7 @@ class Ending:
         self._timer: asyncio.TimerHandle | None = None
         self._empty_timer: asyncio.TimerHandle | None = None
         if not all(groups):
-            self._empty_timer = asyncio.get_running_loop().call_later(empty_after, self._end_group, context=context)
+            self._empty_timer = asyncio.get_running_loop().call_later(empty_after, self._end_group)
         for wait in waits.values():
             wait.finished.add_done_callback(self, context=context)
 
