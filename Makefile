@@ -101,7 +101,7 @@ screenshots: $(E2E_INSTALLED) ## run test-e2e, and retake the screenshots of the
 	$(VENV)/bin/python -m pytest tests/e2e --pictures docs/images
 
 PART ?= archiving
-mutation: $(INSTALLED) ## change the code in many small ways and see whether its tests fail (PART=archiving, polling, client.api or client.retry; up to an hour each)
+mutation: $(INSTALLED) ## change the code in many small ways and see whether its tests fail (PART=archiving, polling, or a module such as client.retry; up to an hour each)
 	$(VENV)/bin/python -m pip install --quiet --quiet --group mutation -c constraints/airflow-$(AIRFLOW).txt
 	$(VENV)/bin/python -m mutmut run --max-children 24 "airflow_provider_toloka.$(PART).*"
 	$(VENV)/bin/python -m benchmarks.mutation

@@ -63,8 +63,9 @@ def main() -> int:
     lines = [
         "# Mutation tests",
         "",
-        f"Written by `make mutation`, last on {datetime.now(UTC):%Y-%m-%d}. A mutant is killed if a test fails. To see",
-        "the change of a survivor, run `mutmut show airflow_provider_toloka.NAME`.",
+        f"Written by `make mutation`, last on {datetime.now(UTC):%Y-%m-%d}. A mutant is killed if a test fails. Of",
+        "some modules, only a part of the mutants was tried. To see the change of a survivor, run",
+        "`mutmut show airflow_provider_toloka.NAME`.",
         "",
         "| Module | Mutants | Tried | Killed | Score of the tried |",
         "|---|---|---|---|---|",

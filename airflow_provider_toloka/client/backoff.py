@@ -40,7 +40,9 @@ def backing_off(first: float, longest: float) -> Iterator[float]:
 def every(seconds: float) -> Callable[[], Iterator[float]]:
     """Return a function that returns constant intervals.
 
-    An iterator of a constant has no position, so that ten thousand waits share one.
+    Ten thousand waits share one iterator, because an iterator of a constant has no position.
+
+    :param seconds: the interval, in seconds.
     """
     intervals = itertools.repeat(seconds)
     return lambda: intervals

@@ -39,8 +39,8 @@ class Ending:
     """The end of a wait: the first group of operations has ended, and others had some time to end as well.
 
     A group has ended when all its operations have finished, or one of them has failed or cannot be waited for.
-    There may be ten thousand of these: each has few objects, because every garbage collection scans all of them. It is
-    its own callback, for an operation that has ended, and without an argument for the end of the time.
+    There may be ten thousand of these: each has few objects, because every garbage collection scans all of them. To
+    save bound methods, an instance is its own callback: for the future of an operation, and for the deadline's timer.
 
     :param waits: by id, the waits for the operations.
     :param groups: the ids of each group.
@@ -106,10 +106,13 @@ class Ending:
             wait.finished.remove_done_callback(self)
 
     def __call__(self, finished: asyncio.Future[Operation] | None = None) -> None:
-        """Note that an operation has ended; None: the time is over."""
+        """Record the end of an operation; end the wait if a group has ended.
+
+        :param finished: the operation's future; None: the deadline has passed.
+        """
         error = None if finished is None or finished.cancelled() else finished.exception()
         if finished is None or (error and not isinstance(error, TolokaNotFoundError)):
-            # The time is over, or the error affects all operations.
+            # The deadline has passed, or the error affects all operations.
             self._end()
             return
         self._running -= 1
@@ -118,7 +121,7 @@ class Ending:
             self._end_group()
 
     def _has_finished_group(self) -> bool:
-        if len(self._groups) == 1:  # which may be large
+        if len(self._groups) == 1:  # counting is enough, and the group may be large
             return not self._running
         return any(group and all(self._waits[id_].finished.done() for id_ in group) for group in self._groups)
 

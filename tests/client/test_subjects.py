@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +28,7 @@ def aggregate(api: TolokaApi, id_: str) -> Flow[Any]:
     return api.aggregation.start(id_, fields=["result"], method="DAWID_SKENE")
 
 
-#: By name: the call, the first request, and what it does; ``pool_id`` is the parameter that a wrong id is named by.
+#: By name: the call, its first request, the subject of its errors, and the parameter of its id; None: it has no id.
 CALLS: dict[str, tuple[Callable[[TolokaApi, str], Flow[Any]], str, str, str | None]] = {
     "requester": (lambda api, _: api.get_requester(), "GET /requester", "read the account", None),
     "project": (lambda api, id_: api.projects.get(id_), "GET /projects/77", "read project 77", "project_id"),
@@ -320,8 +319,7 @@ def test_the_types_of_a_projects_fields() -> None:
     assert Driver([ok(project())]).run(api().projects.field_types("1")) == {}
 
 
-def test_tasks_that_exist_are_looked_for_until_they_are_seen(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_the_operation_of_tasks_that_exist_is_read_until_it_is_visible() -> None:
     exists = error(409, "OPERATION_ALREADY_EXISTS")
     driver = Driver([exists, error(404), error(404), ok(operation("TASK.BATCH_CREATE", id_=ID))])
     assert driver.run(api(list_lag=10).tasks.add([], operation_id=ID)).id == ID
