@@ -6,7 +6,9 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import nox
 from python_discovery import get_interpreter
@@ -48,31 +50,49 @@ def index_of_pip() -> str | None:
     return None
 
 
+def run(session: nox.Session, *command: str, **options: Any) -> None:
+    """Run a command for 400 s at most; after them, Python prints where each of its threads is, and ends.
+
+    The output goes through a file: nox would wait for ever for the end of a pipe that a program left behind holds open.
+    """
+    limit = ["timeout", "--signal=ABRT", "--kill-after=30", "400"]
+    with tempfile.TemporaryFile("w+") as output:
+        try:
+            session.run(*limit, *command, external=True, stdout=output, stderr=subprocess.STDOUT, **options)
+        finally:
+            output.seek(0)
+            print(output.read(), end="")
+
+
 def smoke(session: nox.Session) -> None:
     """Install the wheel of ``dist/`` next to an Airflow, and test it."""
     airflow = session.name.split("-")[1]
     # Separate folders: Airflow 2 cannot read the settings that Airflow 3 writes.
     session.env["AIRFLOW_HOME"] = str(ROOT / session.create_tmp())
+    session.env["PYTHONFAULTHANDLER"] = "1"
     if "UV_DEFAULT_INDEX" not in os.environ and (index := index_of_pip()):
         session.env["UV_DEFAULT_INDEX"] = index
     [wheel] = (ROOT / "dist").glob("*.whl")
     which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
+    install = ["uv", "pip", "install", "--quiet"]
     if airflow == "lowest":  # modules outside of the extra must not need it
-        session.install(str(wheel), *which)
-        session.run("python", "-Pc", f"import {', '.join(MODULES)}")
+        run(session, *install, str(wheel), *which)
+        run(session, "python", "-Pc", f"import {', '.join(MODULES)}")
     # Airflow 3.0 uses it for connection forms.
     more = ["apache-airflow-providers-fab"] if airflow.startswith("3.0.") else []
-    session.install(f"{wheel}[emulator]", "--group", "matrix", *more, *which)
-    session.run("uv", "pip", "check", external=True)
-    session.run("airflow", "version")
+    run(session, *install, f"{wheel}[emulator]", "--group", "matrix", *more, *which)
+    run(session, "uv", "pip", "check")
+    run(session, "airflow", "version")
     # The checkout comes last in the path, so that the wheel is tested.
-    run = ["pytest", "-q", "--import-mode=append", "-p", "no:cacheprovider"]
+    pytest = ["pytest", "-q", "--exitfirst", "--import-mode=append", "-p", "no:cacheprovider"]
     # Ignore warnings of other packages, which depend on their versions.
-    run += ["--override-ini=filterwarnings=error:::airflow_provider_toloka"]
-    session.run(*run, "tests/matrix", "tests/test_example_dags.py")
+    pytest += ["--override-ini=filterwarnings=error:::airflow_provider_toloka"]
+    run(session, *pytest, "tests/matrix", "tests/test_example_dags.py")
     # Operators without `deferrable` defer this time, by Airflow's setting.
     deferring = {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}
-    session.run(*run, "tests/test_example_dags.py", "-k", "toloka_archive_project or submit_and_wait", env=deferring)
+    run(
+        session, *pytest, "tests/test_example_dags.py", "-k", "toloka_archive_project or submit_and_wait", env=deferring
+    )
 
 
 for _airflow, _pythons in PYTHONS.items():

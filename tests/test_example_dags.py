@@ -191,9 +191,11 @@ class Person:
 
     def _answer(self) -> None:
         runs = f"/api/v2/dags/{APPROVED}/dagRuns"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         try:
-            while not self.asked and time.monotonic() < deadline:
+            while not self.asked:
+                if time.monotonic() > deadline:
+                    pytest.fail("Nobody was asked within 120 s.")
                 time.sleep(0.2)
                 found = self._client.get(f"{runs}/~/hitlDetails?response_received=false").json()
                 for self.asked in found["hitl_details"]:
