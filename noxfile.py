@@ -12,6 +12,7 @@ from typing import Any
 
 import nox
 from python_discovery import get_interpreter
+from uv import find_uv_bin
 
 ROOT = Path(__file__).parent
 
@@ -74,14 +75,14 @@ def smoke(session: nox.Session) -> None:
         session.env["UV_DEFAULT_INDEX"] = index
     [wheel] = (ROOT / "dist").glob("*.whl")
     which = ["--prerelease=allow"] if airflow == "newest" else ["--constraint", f"constraints/airflow-{airflow}.txt"]
-    install = ["uv", "pip", "install", "--quiet"]
+    pip = [find_uv_bin(), "pip"]
     if airflow == "lowest":  # modules outside of the extra must not need it
-        run(session, *install, str(wheel), *which)
+        run(session, *pip, "install", "--quiet", str(wheel), *which)
         run(session, "python", "-Pc", f"import {', '.join(MODULES)}")
     # Airflow 3.0 uses it for connection forms.
     more = ["apache-airflow-providers-fab"] if airflow.startswith("3.0.") else []
-    run(session, *install, f"{wheel}[emulator]", "--group", "matrix", *more, *which)
-    run(session, "uv", "pip", "check")
+    run(session, *pip, "install", "--quiet", f"{wheel}[emulator]", "--group", "matrix", *more, *which)
+    run(session, *pip, "check")
     run(session, "airflow", "version")
     # The checkout comes last in the path, so that the wheel is tested.
     pytest = ["pytest", "-q", "--exitfirst", "--import-mode=append", "-p", "no:cacheprovider"]
