@@ -18,6 +18,7 @@ def redact(secret: str, text: str) -> str:
 def _any_form(character: str) -> str:
     code = ord(character)
     forms = {character, html.escape(character), f"\\{character}"}
-    escaped = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
+    # The longer of two forms that begin alike comes first.
+    escaped = [re.escape(form) for form in sorted(forms, reverse=True)]
     numbers = rf"%(?i:{code:02x})", rf"\\(?:u00|x)(?i:{code:02x})", rf"&#(?:0*{code}|[xX]0*(?i:{code:x}));"
     return f"(?:{'|'.join([*numbers, *escaped])})"

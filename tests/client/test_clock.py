@@ -112,7 +112,9 @@ def test_a_single_wrong_date_changes_nothing() -> None:
     machine = Machine(ahead=20 * MINUTES)
     machine.ask()
     for _ in range(5):
+        before = machine.clock.offset
         machine.ask(headers={"date": formatdate(machine.now - 5000, usegmt=True)})
+        assert (machine.clock.is_known, machine.clock.offset) == (True, before)
         machine.ask()
         assert machine.error <= 0.6
 

@@ -7,15 +7,20 @@ import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeAlias
 
 import pytest
 
 from airflow_provider_toloka.client import AsyncTolokaClient, RetryPolicy, TolokaClient
+from airflow_provider_toloka.client.observer import Observer
+from airflow_provider_toloka.client.transports.sync import RequestsTransport
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.options import Tolokers
 from airflow_provider_toloka.exceptions import TolokaOperationFailedError, TolokaRequestError, TolokaTimeoutError
+from tests.client.transports import emulated, settings_for
 from tests.labelling.forms import POOL, PROJECT, TRAINING
+from tests.serving import reply, serving
 
 #: Calls a method of a client; a list comes whole.
 Call: TypeAlias = Callable[..., Any]
@@ -251,6 +256,75 @@ def test_the_retry_policy_is_the_given_one(client: Any) -> None:
     policy = RetryPolicy(retries=7)
     assert client.from_token("AQAD-made-up", retry=policy).api.calls.retry is policy
     assert client.from_token("AQAD-made-up", retries=6).api.calls.retry.retries == 6
+
+
+class Recorder(Observer):
+    """Records which reports came."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def answered(self, *_: Any, **__: Any) -> None:
+        self.seen.append("answered")
+
+    def retrying(self, *_: Any) -> None:
+        self.seen.append("retrying")
+
+    def finished(self, operation: Any) -> None:
+        self.seen.append(operation.status)
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_an_observer_hears_of_requests_retries_and_waits(toloka: TolokaEmulator, kind: str) -> None:
+    with TolokaClient(emulated(toloka)) as client:
+        project_id = client.create_project(PROJECT, key="a-key").id
+    toloka.fault("POST /projects/*/archive", status=503)
+    before = len(toloka.requests)
+    observer = Recorder()
+    settings = emulated(toloka)
+    retry = RetryPolicy(jitter=lambda _: 0.0)
+
+    async def asynchronous() -> None:
+        async with AsyncTolokaClient(settings, retry=retry, observer=observer) as client:
+            operation = await client.archive_project(project_id)
+            await client.wait_for_operation(operation.id, poll_interval=0.1)
+
+    if kind == "async":
+        asyncio.run(asynchronous())
+    else:
+        with TolokaClient(settings, retry=retry, observer=observer) as client:
+            operation = client.archive_project(project_id)
+            client.wait_for_operation(operation.id, poll_interval=0.1)
+    assert [one for one in observer.seen if one != "answered"] == ["retrying", "SUCCESS"]
+    assert observer.seen.count("answered") == len(toloka.requests) - before
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["its own transport", "a given transport"])
+def test_a_closed_client_opens_new_connections(given: bool) -> None:
+    ports = []
+
+    def record(handler: BaseHTTPRequestHandler) -> None:
+        ports.append(handler.client_address[1])
+        reply(handler, b'{"id": "requester-1"}')
+
+    with serving(record) as url:
+        settings = settings_for(url)
+        client = TolokaClient(settings, transport=RequestsTransport(settings) if given else None)
+        client.close()
+        for _ in range(2):
+            client.get_requester()
+            client.get_requester()
+            client.close()
+    assert (len(ports), len(set(ports))) == (4, 2)
+
+
+def test_unknown_options_are_named_with_those_that_exist() -> None:
+    with pytest.raises(ValueError, match="Unknown option") as raised:
+        TolokaClient.from_token("AQAD-made-up", **{"enviroment": "sandbox", "time-out": 5})
+    assert str(raised.value).startswith(
+        "Unknown option 'enviroment' (did you mean 'environment'?), 'time-out' (did you mean 'timeout'?). Options: "
+    )
+    assert "Options: environment, act_under_account_id, timeout, " in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["wait_for_operation"])

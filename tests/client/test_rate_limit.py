@@ -150,6 +150,98 @@ def test_processes_that_were_refused_together_do_not_come_back_together() -> Non
     assert last.seconds_until_next() - first.seconds_until_next() > 0.02
 
 
+def test_without_a_refusal_two_seconds_are_enough_to_come_to_the_limit() -> None:
+    process = Process(RateController())
+    process.work(2)
+    assert process.rate.rate >= 0.95 * LIMIT
+
+
+def send_slowly(process: Process, count: int) -> None:
+    """Send a request in every 0.2 s; each is answered before the next."""
+    for _ in range(count):
+        process.seconds_until_next()
+        process.rate.accepted(sent=process.now, now=process.now + 0.15)
+        process.now += 0.2
+
+
+def refuse_next(process: Process) -> None:
+    """Send a request, which is refused."""
+    process.seconds_until_next()
+    process.rate.refused(sent=process.now, now=process.now + 0.01)
+    process.now += 0.01
+
+
+@pytest.mark.parametrize(("accepted", "shortest", "longest"), [(5, 0.17, 0.35), (6, 0.05, 0.06)])
+def test_the_pause_is_longer_if_more_than_one_of_seven_is_refused(
+    accepted: int, shortest: float, longest: float
+) -> None:
+    process = refused_once()
+    send_slowly(process, accepted)
+    refuse_next(process)
+    assert shortest <= process.seconds_until_next() <= longest
+
+
+def test_one_refusal_among_hundreds_costs_next_to_nothing() -> None:
+    process = Process(RateController(draw=lambda: 0.5))
+    process.work(5)
+    before = process.rate.rate
+    refuse_next(process)
+    process.seconds_until_next()
+    assert 0.9 * before <= process.rate.rate < before
+
+
+def settled(seconds: float) -> Process:
+    """Return a process whose start is over."""
+    process = refused_once()
+    for _ in range(3):
+        send_slowly(process, 2)
+        refuse_next(process)
+    process.work(seconds)
+    return process
+
+
+def test_a_process_with_the_whole_limit_gives_up_half_of_it_when_one_of_a_hundred_is_refused() -> None:
+    process = settled(seconds=20)
+    refuse_next(process)
+    process.work(0.5)
+    before = process.rate.rate
+    assert before >= 0.8 * LIMIT
+    refuse_next(process)
+    process.seconds_until_next()
+    assert 0.43 * before <= process.rate.rate <= 0.51 * before
+
+
+def test_a_start_goes_on_after_two_refusals_at_a_low_rate() -> None:
+    process = Process(RateController(draw=lambda: 0.5))
+    process.work(0.5)
+    refuse_next(process)
+    process.work(0.4)
+    refuse_next(process)
+    before = process.rate.rate
+    process.work(1)
+    assert process.rate.rate >= 2 * before
+
+
+def test_a_rate_that_is_not_used_up_does_not_fall_to_what_is_used() -> None:
+    process = settled(seconds=20)
+    send_slowly(process, 20)
+    before = process.rate.rate
+    refuse_next(process)
+    process.seconds_until_next()
+    assert process.rate.rate >= before / 4
+
+
+def test_after_a_long_quiet_time_it_begins_anew_also_if_it_was_slow() -> None:
+    process = settled(seconds=0)
+    process.work(20, lambda _: False)
+    process.now += 5
+    process.seconds_until_next()
+    process.rate.accepted(sent=process.now, now=process.now + 2)
+    process.now += 2 + 13 * 3600.0
+    process.seconds_until_next()
+    assert process.rate.rate >= 30
+
+
 @pytest.mark.parametrize("jump", [-3600.0, -13 * 3600.0, -DAY, 13 * 3600.0, DAY, 400 * DAY])
 def test_a_clock_that_jumps_holds_nobody_up(jump: float) -> None:
     process = refused_once()

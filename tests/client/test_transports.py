@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import socket
@@ -90,6 +91,20 @@ def test_a_slow_answer_is_a_timeout(toloka_emulator: TolokaEmulator, drive: Driv
     toloka_emulator.fault("GET /requester", delay=30)
     settings = emulated(toloka_emulator, timeout=0.2)
     assert drive(settings, send(settings, "/requester")) == NoAnswer("timeout", "0.2 s")
+
+
+def test_a_connection_that_is_not_accepted_is_a_timeout(drive: Drive) -> None:
+    with socket.socket() as full, contextlib.ExitStack() as others:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(8):  # more than wait for a listener that accepts none of them
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        settings = settings_for(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.3)
+        begin = time.monotonic()
+        assert drive(settings, send(settings, "/")) == NoAnswer("timeout", "0.3 s")
+        assert 0.3 <= time.monotonic() - begin < 1
 
 
 def test_a_body_that_stops_coming_is_a_timeout(drive: Drive) -> None:
