@@ -78,9 +78,9 @@ def load(name: str) -> Any:
     return bag.dags[name]
 
 
-def run(name: str, params: dict[str, Any]) -> tuple[str, dict[str, int]]:
-    """Run an example DAG; give its state, and how many of its tasks ended in which."""
-    dag_run = load(name).test(run_conf=params)
+def run(dag: Any, params: dict[str, Any]) -> tuple[str, dict[str, int]]:
+    """Run an example DAG, or the one with this name; return its state, and how many of its tasks ended in which."""
+    dag_run = (load(dag) if isinstance(dag, str) else dag).test(run_conf=params)
     return str(dag_run.state), Counter(f"{ti.task_id} {ti.state}" for ti in dag_run.get_task_instances())
 
 
@@ -175,6 +175,7 @@ class Person:
         from fastapi.testclient import TestClient
 
         self.asked: dict[str, Any] = {}
+        self.name = ""
         self._option = option
         self._client = TestClient(create_app(apps="core"))
         token = self._client.get("/auth/token").json()["access_token"]
@@ -203,6 +204,7 @@ class Person:
                     task = f"{runs}/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/{ti['map_index']}"
                     given = {"chosen_options": [self._option], "params_input": {}}
                     self._client.patch(f"{task}/hitlDetails", json=given).raise_for_status()
+                    self.name = self._client.get(f"{task}/hitlDetails").json()["responded_by_user"]["name"]
         except BaseException:
             # Nobody will answer: without this, the run would wait for ever.
             for one in self._client.get(runs).json()["dag_runs"]:
@@ -214,12 +216,20 @@ class Person:
 @pytest.mark.parametrize("toloka", ["stale"], indirect=True)
 @pytest.mark.parametrize(("option", "last", "projects"), [("Approve", "success", STALE), ("Reject", "skipped", set())])
 def test_the_approved_cleanup_does_as_the_person_says(
-    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, option: str, last: str, projects: set[str]
+    toloka: TolokaEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    option: str,
+    last: str,
+    projects: set[str],
 ) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "True")
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "made-up" * 10)
+    dag = load(APPROVED)
+    report = tmp_path / "report.json"
+    dag.get_task("archive").report_path = str(report)
     with Person(option) as person:
-        state, states = run(APPROVED, {"preview": False})
+        state, states = run(dag, {"preview": False})
     where = f"account 'Emulated requester' ({toloka.url})"
     assert person.asked["subject"] == f"Archive 14 projects of {where}?"
     rows = [line for line in person.asked["body"].splitlines() if line.startswith("| [")]
@@ -240,6 +250,8 @@ def test_the_approved_cleanup_does_as_the_person_says(
     )
     assert archived(toloka) == projects
     assert bool(posts(toloka)) == bool(projects)
+    if projects:
+        assert json.loads(report.read_text())["run"]["approved_by"] == person.name
 
 
 @pytest.mark.parametrize("toloka", [None], indirect=True)

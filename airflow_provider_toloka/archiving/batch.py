@@ -104,6 +104,8 @@ class Batch:
         self._entry = entry
         self._progress_seconds = progress_seconds
         self.results = results
+        #: By project, the latest operation that archives it.
+        self._archiving: dict[str, Operation] = {}
         #: A project takes several calls; projects that have started get their calls before others start.
         self._turns = asyncio.Semaphore(PROJECTS_AT_ONCE)
 
@@ -160,7 +162,8 @@ class Batch:
         except TolokaError as error:
             if not error.is_permanent:
                 self.results.transient.add(project.id)
-            note(Outcome.FAILED, reason=str(error))
+            operation = self._archiving.get(project.id)
+            note(Outcome.FAILED, reason=str(error), operation_id=operation and operation.id)
         else:
             if waiting is None:
                 note(Outcome.ARCHIVED, **_of_operation(last))
@@ -177,6 +180,7 @@ class Batch:
         api, project_id = self._client.api, snapshot.project.id
         known: Snapshot | None = snapshot
         seen = list(waited)
+        self._note_archiving(project_id, seen)
         while True:
             done = await self._succeeded(seen)
             if last := next((one for one in done if one.type == ARCHIVE_PROJECT.operation_type), None):
@@ -188,6 +192,7 @@ class Batch:
                 progress = await self._client.run(
                     retire_project(api, project_id, self._pools, done, known, stale_before=self._stale_before)
                 )
+            self._note_archiving(project_id, progress.operations)
             seen = await self._wait(poller, progress.operations)
             is_done = all(one.is_finished for one in seen)
             if is_done and progress.is_last:
@@ -203,6 +208,11 @@ class Batch:
             if progress.locked:
                 await asyncio.sleep(min(self._poll_interval, time_left(self._deadline, time.time())))
             known = progress.snapshot
+
+    def _note_archiving(self, project_id: str, operations: Sequence[Operation]) -> None:
+        for operation in operations:
+            if operation.type == ARCHIVE_PROJECT.operation_type:
+                self._archiving[project_id] = operation
 
     async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:
         """Wait for the unfinished operations; return all in their latest state."""

@@ -44,8 +44,8 @@ def survey(
             for one in found.found()
         ),
         *(
-            entry(one, Outcome.SKIPPED if one.is_left_out else Outcome.IN_USE, one.reason)
-            for one in found.left_alone.values()
+            entry(one, Outcome.SKIPPED if one.is_left_out or id_ in found.refused else Outcome.IN_USE, one.reason)
+            for id_, one in found.left_alone.items()
         ),
         *(bare(id_, Outcome.SKIPPED, reason) for id_, reason in found.refused.items() if id_ not in found.left_alone),
         *(bare(id_, Outcome.FAILED, reason) for id_, reason in found.missing.items()),

@@ -75,6 +75,9 @@ class Settings:
     max_requests_per_second: float | None = None
     ca_bundle: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token", _token(self.token))
+
     @classmethod
     def from_connection(
         cls,
@@ -111,7 +114,7 @@ class Settings:
         account = extra.get("act_under_account_id")
         most = extra.get("max_requests_per_second")
         return cls(
-            token=_token(password or extra.get("token")),
+            token=password or extra.get("token", ""),
             base_url=_base_url(address or ENVIRONMENTS[environment], port, schema, allow_http=allow_http),
             environment="custom" if address else environment,
             act_under_account_id=None if account is None else check_id("act_under_account_id", account),

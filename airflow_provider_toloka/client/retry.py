@@ -63,7 +63,7 @@ class Patience:
         else:
             doublings = min(self._retries, 64)  # a larger value may overflow a float
             wait = policy.jitter(min(policy.first_wait * 2**doublings, policy.longest_wait))
-        is_free = is_rate_limited and asked is not None
+        is_free = is_rate_limited and asked is not None and policy.retries > 0
         is_too_long = asked is not None and asked > policy.longest_wait
         is_spent = not is_free and self._retries >= policy.retries
         if is_too_long or is_spent or self._waited + wait > policy.total_wait:

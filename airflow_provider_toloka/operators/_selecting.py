@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -130,8 +130,7 @@ class SelectingOperator(BaseOperator):
         return as_of
 
     def _selection(self, context: Context, project_ids: Any) -> Arguments:
-        if self.report_path is not None:
-            check_report_path(self.report_path)
+        check_report_path(self.report_path)
         as_of = self._reference_time(context)
         require("inactive_for", self.inactive_for, f'To select projects whatever their activity, set it to "{ANY}".')
         before = None
@@ -179,6 +178,7 @@ class SelectingOperator(BaseOperator):
             map_index=ti.map_index if ti.map_index >= 0 else None,
             url=getattr(ti, "log_url", None),
             triggered_by=getattr(context.get("dag_run"), "triggering_user_name", None),
+            approved_by=self._approver(context),
         )
         report = Report(
             account=requester.name,
@@ -194,6 +194,16 @@ class SelectingOperator(BaseOperator):
         )
         push_account_link(context, settings.site)
         return found, report
+
+    def _approver(self, context: Context) -> str | None:
+        """Return who answered an ``ApprovalOperator`` directly upstream of this task, for the report."""
+        upstream = sorted(self.upstream_task_ids)
+        if not self.report_path or not upstream:
+            return None
+        for answer in context["ti"].xcom_pull(task_ids=upstream) or ():
+            if isinstance(answer, Mapping) and (user := answer.get("responded_by_user")):
+                return str(user["name"])
+        return None
 
     def _log_selection(self, found: Search, report: Report, selection: Selection) -> None:
         total = found.active if selection.project_ids is None else len(selection.project_ids)
@@ -227,7 +237,7 @@ class SelectingOperator(BaseOperator):
 
     def _write(self, context: Context, report: Report) -> None:
         """Write the report, if there is a path."""
-        if self.report_path is None:
+        if not check_report_path(self.report_path):
             push_report_link(context, "")
             return
         where = write_report(report, self.report_path)

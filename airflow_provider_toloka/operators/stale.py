@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -173,18 +174,23 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         """
         with failing_at_once():
             arguments, deadline = self._read_arguments(context)
-            found, report = self._in_loop(lambda client: self._read(client, context, arguments, with_operations=True))
+            keep_others = arguments.is_dry_run and bool(self.report_path)
+            found, report = self._in_loop(
+                lambda client: self._read(client, context, arguments, with_operations=True, keep_others=keep_others)
+            )
             self._log_selection(found, report, arguments.selection)
             active = [one for one in found.candidates.values() if one.project.status != ARCHIVED]
             most = read_count("max_projects", self.max_projects)
             if len(active) > most:
                 raise ValueError(too_many(len(active), most))
         if arguments.is_dry_run:
-            return self._end(context, arguments, report)
+            return self._end(context, arguments, report, {*found.candidates, *found.refused, *found.missing})
         results = Results()
         for entry in report.of(Outcome.SKIPPED, Outcome.FAILED):
             results.add(entry)
-        return self._archive(context, arguments, found, deadline, results, {})
+        with self._recorded(context, results):
+            self._forget_failures(context, found, results)
+            return self._archive(context, arguments, found, deadline, results, {})
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         """Continue after the wait on the triggerer.
@@ -196,6 +202,11 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         """
         carry = event["carry"]
         results = Results(ended={entry.id: entry for entry in _record.load(context)}, transient={*carry["transient"]})
+        with self._recorded(context, results):
+            return self._resume(context, event, results)
+
+    def _resume(self, context: Context, event: Mapping[str, Any], results: Results) -> dict[str, list[dict[str, Any]]]:
+        carry = event["carry"]
         with failing_at_once():
             arguments, _ = self._read_arguments(context)
             before = carry["before"] and datetime.fromisoformat(carry["before"])
@@ -271,19 +282,42 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             )
             await batch.run(found, waited)
 
-        try:
-            with failing_at_once():
-                self._in_loop(archive)
-        except BaseException:
-            # Archiving cannot be undone, so keep the record, whatever ended the batch.
-            self._push(context, self._keep(context, results))
-            raise
+        with failing_at_once():
+            self._in_loop(archive)
         if results.waiting:
-            self._keep(context, results)
             self._defer(arguments, deadline, results)
         with failing_at_once():
             report = self._in_loop(lambda client: self._final_report(client, context, arguments))
-        return self._end(context, arguments, report.updated(self._keep(context, results)), results)
+        record = self._keep(context, results)
+        return self._end(context, arguments, report.updated(record), {entry.id for entry in record}, results)
+
+    @contextmanager
+    def _recorded(self, context: Context, results: Results) -> Iterator[None]:
+        """Keep the record and push the result, whatever ends the task or defers it: archiving cannot be undone."""
+        try:
+            yield
+        except BaseException:
+            self._push(context, self._keep(context, results))
+            raise
+
+    def _forget_failures(self, context: Context, found: Search, results: Results) -> None:
+        """Keep only what earlier tries archived, including what finished after their end."""
+        earlier = _record.load(context)
+        unfinished = [one for one in earlier if one.outcome is not Outcome.ARCHIVED]
+        if not unfinished:
+            return
+
+        async def look(client: AsyncTolokaClient) -> None:
+            for one in unfinished:
+                if one.operation_id and one.id not in found.candidates:
+                    with suppress(TolokaApiError):
+                        operation = await client.get_operation(one.operation_id)
+                        if operation.status == SUCCESS:
+                            finished = operation.finished
+                            results.add(replace(one, outcome=Outcome.ARCHIVED, reason="", remedy="", finished=finished))
+
+        self._in_loop(look)
+        _record.save(context, [one for one in earlier if one.outcome is Outcome.ARCHIVED])
 
     async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> Report:
         """Return the report on the account's current state; only a written report needs the whole account."""
@@ -330,11 +364,21 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         return ended
 
     def _end(
-        self, context: Context, arguments: Arguments, report: Report, results: Results | None = None
+        self,
+        context: Context,
+        arguments: Arguments,
+        report: Report,
+        own: Collection[str],
+        results: Results | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
+        """End the task; the written report has the account's other projects, too, but the log and the result do not.
+
+        :param own: the ids of the projects that the task selected, or was asked for.
+        """
+        whole, report = report, replace(report, projects=tuple(one for one in report.projects if one.id in own))
         self._log_rows(report)
-        self._write(context, report)
-        ended = self._push(context, [one for one in report.projects if one.outcome is not Outcome.IN_USE or results])
+        ended = self._push(context, report.projects)
+        self._write(context, whole)
         done = [
             Operation(id=one.operation_id, type=ARCHIVE_PROJECT.operation_type, status=SUCCESS, finished=one.finished)
             for one in report.of(Outcome.ARCHIVED)

@@ -279,3 +279,14 @@ def test_pages_are_where_the_environment_has_its_site(connection: dict[str, Any]
 
 def test_an_id_stays_one_part_of_a_pages_address() -> None:
     assert PROJECT.page_at("https://toloka.test", "../?a#b").endswith("/requester/project/..%2F%3Fa%23b")
+
+
+def test_settings_take_a_token_as_a_file_has_it() -> None:
+    assert Settings(token="AQAD-made-up\n").account_headers == {"Authorization": "OAuth AQAD-made-up"}
+
+
+@pytest.mark.parametrize("token", ["", "AQAD-made\nup", "AQAD made up"])
+def test_settings_refuse_a_token_that_no_header_can_carry(token: str) -> None:
+    with pytest.raises(ValueError, match="token") as raised:
+        Settings(token=token)
+    assert not token or token not in str(raised.value)

@@ -287,6 +287,7 @@ def test_an_observer_hears_of_requests_retries_and_waits(toloka: TolokaEmulator,
     async def asynchronous() -> None:
         async with AsyncTolokaClient(settings, retry=retry, observer=observer) as client:
             operation = await client.archive_project(project_id)
+            assert operation
             await client.wait_for_operation(operation.id, poll_interval=0.1)
 
     if kind == "async":
@@ -294,6 +295,7 @@ def test_an_observer_hears_of_requests_retries_and_waits(toloka: TolokaEmulator,
     else:
         with TolokaClient(settings, retry=retry, observer=observer) as client:
             operation = client.archive_project(project_id)
+            assert operation
             client.wait_for_operation(operation.id, poll_interval=0.1)
     assert [one for one in observer.seen if one != "answered"] == ["retrying", "SUCCESS"]
     assert observer.seen.count("answered") == len(toloka.requests) - before
@@ -320,9 +322,9 @@ def test_a_closed_client_opens_new_connections(given: bool) -> None:
 
 def test_unknown_options_are_named_with_those_that_exist() -> None:
     with pytest.raises(ValueError, match="Unknown option") as raised:
-        TolokaClient.from_token("AQAD-made-up", **{"enviroment": "sandbox", "time-out": 5})
+        TolokaClient.from_token("AQAD-made-up", enviroment="sandbox", time_out=5)
     assert str(raised.value).startswith(
-        "Unknown option 'enviroment' (did you mean 'environment'?), 'time-out' (did you mean 'timeout'?). Options: "
+        "Unknown option 'enviroment' (did you mean 'environment'?), 'time_out' (did you mean 'timeout'?). Options: "
     )
     assert "Options: environment, act_under_account_id, timeout, " in str(raised.value)
 

@@ -194,6 +194,13 @@ def test_refusals_that_say_when_to_come_back_do_not_use_up_the_retries() -> None
     assert len(driver.requests) == 83
 
 
+def test_without_retries_a_refusal_is_not_retried_either() -> None:
+    driver = Driver(lambda _: error(429, retry_after="1"))
+    with pytest.raises(TolokaRateLimitError):
+        driver.run(api(retries=0).projects.get("1"))
+    assert len(driver.requests) == 1
+
+
 def test_refusals_that_say_when_to_come_back_use_up_the_time() -> None:
     driver = Driver(lambda _: error(429, retry_after="7"))
     with pytest.raises(TolokaRateLimitError):

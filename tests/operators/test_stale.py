@@ -15,7 +15,7 @@ from typing import Any
 
 import pendulum
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_toloka.archiving.scan import FEW_PROJECTS
@@ -25,7 +25,7 @@ from airflow_provider_toloka.operators.stale import (
     TolokaArchiveStaleProjectsOperator,
     TolokaFindStaleProjectsOperator,
 )
-from tests.running import Ended, ended_tasks, new_dag, posts, run, run_logged, run_task, store
+from tests.running import Ended, Run, ended_tasks, new_dag, posts, run, run_logged, run_task, run_try, store
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -235,6 +235,63 @@ def test_a_retry_goes_on_where_it_stands(stale: TolokaEmulator) -> None:
     assert sorted(counted.values())[-3:] == [1, 2, 2]
 
 
+def one_stale_project(**arguments: Any) -> tuple[DAG, Run]:
+    """Run a clean-up of the account that selects project 985 only."""
+    with new_dag() as dag:
+        TolokaArchiveStaleProjectsOperator(
+            task_id="task",
+            project_ids="all",
+            exclude_project_ids=sorted(STALE - {"985"}),
+            inactive_for=HALF_A_YEAR,
+            poll_interval=0.2,
+            deferrable=False,
+            **arguments,
+        )
+    return dag, run(dag)
+
+
+def test_a_failure_of_an_earlier_try_does_not_fail_a_try_that_leaves_the_project_alone(stale: TolokaEmulator) -> None:
+    stale.fail_next("PROJECT.ARCHIVE")
+    dag, ran = one_stale_project()
+    assert (ran.state, ids(ran.tasks["task"].result["failed"])) == ("failed", ["985"])
+    stale.add_pool("985", status="OPEN")
+    run_try(dag, ran.dag_run)
+    task = ended_tasks(dag, ran.dag_run)["task"]
+    assert (task.state, task.result["failed"]) == ("success", [])
+    assert stale.projects["985"]["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("stale", [600], indirect=True)
+def test_what_finished_after_the_end_of_a_try_is_archived_for_the_next_one(stale: TolokaEmulator) -> None:
+    dag, ran = one_stale_project(timeout=1)
+    assert (ran.state, ids(ran.tasks["task"].result["failed"])) == ("failed", ["985"])
+    (operation_id,) = stale.operations
+    stale.finish(operation_id)
+    run_try(dag, ran.dag_run)
+    task = ended_tasks(dag, ran.dag_run)["task"]
+    assert (task.state, task.result["failed"]) == ("success", [])
+    if AIRFLOW_V_3_3_PLUS:  # it keeps the record of former tries
+        (archived,) = task.result["archived"]
+        assert (archived["id"], archived["operation_id"]) == ("985", operation_id)
+    assert posts(stale) == ["/projects/985/archive"]
+
+
+@both_ways
+@pytest.mark.parametrize("what", ["the report cannot be written", "the account cannot be read at the end"])
+@pytest.mark.parametrize("stale", [3], indirect=True)
+def test_every_ending_pushes_the_result(stale: TolokaEmulator, tmp_path: Path, what: str, deferrable: bool) -> None:
+    arguments: dict[str, Any] = {}
+    if what == "the report cannot be written":
+        (tmp_path / "file").touch()
+        arguments["report_path"] = str(tmp_path / "file" / "report.html")
+    else:
+        stale.fault("GET /requester", delay=0.01)  # it is answered once
+        stale.fault("GET /requester", times=None, status=503)
+    task = archive(project_ids=["985", "990"], deferrable=deferrable, **arguments)
+    assert task.state == "failed"
+    assert set(ids(task.result["archived"])) == {"985", "990"}
+
+
 @pytest.mark.parametrize("count", [2, FEW_PROJECTS + 1])
 def test_given_projects_are_archived_unless_they_are_stale_no_more(stale: TolokaEmulator, count: int) -> None:
     more = [stale.add_project(created=NOW.subtract(days=300).timestamp())["id"] for _ in range(count)]
@@ -393,6 +450,43 @@ def test_a_report_is_written_in_every_ending(stale: TolokaEmulator, tmp_path: Pa
     assert sorted({project["outcome"] for project in report["projects"]}) == ["archived", "failed", "in_use"]
     archive(report_path=str(tmp_path / "again.html"), preview=True)
     assert "<html" in (tmp_path / "again.html").read_text()
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_report_shows_the_whole_account_but_the_log_and_the_result_do_not(
+    stale: TolokaEmulator, tmp_path: Path, preview: bool
+) -> None:
+    path = tmp_path / "report.json"
+    task, ran = run_logged(
+        TolokaArchiveStaleProjectsOperator,
+        project_ids="all",
+        inactive_for=HALF_A_YEAR,
+        name_pattern="*1*",
+        preview=preview,
+        deferrable=False,
+        report_path=str(path),
+    )
+    done = "would_archive" if preview else "archived"
+    active = {id_ for id_, one in stale.projects.items() if one["status"] == "ACTIVE"} | STALE
+    ours = {id_ for id_ in STALE if "1" in stale.projects[id_]["public_name"]}
+    assert {outcome: set(ids(entries)) for outcome, entries in task.result.items() if entries} == {done: ours}
+    assert {one["id"] for one in json.loads(path.read_text())["projects"]} == active
+    assert "::group::In use" not in ran.log
+
+
+def test_a_listed_project_that_is_not_stale_is_skipped_in_the_report_of_a_preview(
+    stale: TolokaEmulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.json"
+    used = min({id_ for id_, one in stale.projects.items() if one["status"] == "ACTIVE"} - STALE)
+    task = archive(project_ids=["985", used], inactive_for=HALF_A_YEAR, preview=True, report_path=str(path))
+    assert json.loads(path.read_text())["counts"] == {"would_archive": 1, "skipped": 1}
+    assert ids(task.result["skipped"]) == [used]
+
+
+def test_an_empty_report_path_means_no_report(stale: TolokaEmulator) -> None:
+    assert archive(project_ids=["985"], report_path="{{ '' }}").state == "success"
+    assert stale.projects["985"]["status"] == "ARCHIVED"
 
 
 @pytest.mark.usefixtures("stale")
