@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.text import Text
@@ -35,6 +36,9 @@ def run(options: argparse.Namespace) -> int:
 
     :param options: the parsed command line.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may not fit the terminal's encoding
     messages = Console(stderr=True, highlight=False)
     try:
         inactive_for = parse_age(options.inactive_for)
@@ -51,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     except TolokaError as error:
         is_refused = isinstance(error, (TolokaAuthenticationError, TolokaPermissionError))
         return _fail(messages, _of_environment(str(error), options), REFUSED if is_refused else NOT_READ)
+    except ValueError as error:  # a certificate bundle or a proxy of the environment that cannot be used
+        return _fail(messages, str(error), WRONG_USE)
     for line in log_lines.selection_warnings(
         projects=found.active,
         not_matching=found.not_matching,
@@ -60,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
     ):
         messages.print(Text(f"Warning: {line}", style="yellow"), soft_wrap=True)
     if options.json:
-        sys.stdout.write(render(report, ".json").decode())
+        sys.stdout.flush()
+        sys.stdout.buffer.write(render(report, ".json"))
+        sys.stdout.buffer.flush()
     else:
         _show(report)
     try:

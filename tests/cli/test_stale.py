@@ -115,6 +115,20 @@ def test_a_script_can_ask_whether_there_are_any() -> None:
     assert stale("--exit-code", age="900d") == 0
 
 
+@pytest.mark.parametrize("json_wanted", [False, True], ids=["table", "json"])
+def test_a_terminal_with_few_characters_is_enough(account: TolokaEmulator, json_wanted: bool) -> None:
+    account.add_project("Слон 🐘", created=1_500_000_000)
+    ended = subprocess.run(
+        command("stale", "--inactive-for", "180d", *(["--json"] if json_wanted else [])),
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False), ended.stderr.decode()
+    if json_wanted:
+        assert "Слон 🐘" in {project["name"] for project in json.loads(ended.stdout)["projects"]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "told"),
     [
@@ -125,6 +139,7 @@ def test_a_script_can_ask_whether_there_are_any() -> None:
         ((), {"TOLOKA_TOKEN": "two words"}, 2, "TOLOKA_TOKEN contains a blank"),
         ((), {"TOLOKA_TOKEN": "unknown"}, 3, "Check TOLOKA_TOKEN"),
         ((), {"TOLOKA_URL": "http://example.com"}, 2, "TOLOKA_URL 'example.com' uses plain http"),
+        ((), {"REQUESTS_CA_BUNDLE": "/no/such.pem", "TOLOKA_URL": "https://localhost:1"}, 2, "/no/such.pem"),
         (("--conn-id", "none_such"), {}, 2, "Could not read the Airflow connection 'none_such'"),
     ],
 )
