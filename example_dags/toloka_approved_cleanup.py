@@ -4,8 +4,9 @@ Shows: a form with all settings of a clean-up, and Airflow's `ApprovalOperator`.
 body, and fails if there are more projects than the limit. The last task reads each project again: projects that have
 been used since are left alone.
 
-Needs: a connection `toloka_default`, Airflow 3.1 or newer, and a person who answers under "Required Actions". With
-"Only preview" turned on, which is the default, the run ends with the list, without asking for approval.
+Needs: a connection `toloka_default`, a running triggerer, Airflow 3.1 or newer, and a person who answers under
+"Required Actions". With "Only preview" turned on, which is the default, the run ends with the list, without asking for
+approval.
 """
 
 from __future__ import annotations

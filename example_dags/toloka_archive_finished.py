@@ -3,8 +3,8 @@
 Shows: event-driven scheduling. A watcher on the triggerer reports closed pools. Each event starts a run, which reads
 the pool's project, and archives it if none of its pools is open.
 
-Needs: a connection `toloka_default`, and Airflow 3.0 or newer. Once you unpause the DAG, it archives without asking,
-and an archived project cannot be restored.
+Needs: a connection `toloka_default`, a running triggerer, and Airflow 3.0 or newer. Once you unpause the DAG, it
+archives without asking, and an archived project cannot be restored.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Shows: event-driven scheduling. A watcher on the triggerer reports closed pools. Each event starts a run, with one
 mapped task per pool.
 
-Needs: a connection `toloka_default`, and Airflow 3.0 or newer. The folder is a parameter of the run.
+Needs: a connection `toloka_default`, a running triggerer, and Airflow 3.0 or newer. The folder is a parameter of the
+run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Label images: from creating a Toloka project to a file of aggregated answers and an archived project.
 
-Shows: the whole life of a project, deferrable. Tasks can be killed, retried and cleared at any time: the run creates
-one project and one pool, adds each task once and opens the pool once.
+Shows: the whole life of a project, deferrable. Tasks can be killed, retried and cleared until the run has ended: the
+run creates one project and one pool, adds each task once and opens the pool once.
 
 Needs: a connection `toloka_default`, and a running triggerer. Tolokers are paid: 0.02 US dollars per five images
 for each of three Tolokers. The images and the folder for the answers are parameters of the run.

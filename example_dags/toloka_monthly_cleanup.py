@@ -3,7 +3,8 @@
 Shows: the whole clean-up in one task. It archives closed pools and trainings first. A project with an open pool is not
 stale. With `preview` turned on, which is the default here, it only reports what it would do.
 
-Needs: a connection `toloka_default`. When the report is correct, turn `preview` off, in the run's form or here.
+Needs: a connection `toloka_default`, and a running triggerer. When the report is correct, turn `preview` off, in the
+run's form or here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Shows: `report_path`, which is written after success and failure, and other providers' notifiers as callbacks.
 
-Needs: a connection `toloka_default`, and at least one of
+Needs: a connection `toloka_default`, a running triggerer, and at least one of
 - `apache-airflow-providers-smtp`, a connection `smtp_default`, and the addresses in the variable `toloka_mail_to`;
 - `apache-airflow-providers-slack`, and a connection `slackwebhook_default`.
 Without them, the DAG sends no notifications. Set `TOLOKA_REPORTS` to a place that the readers can open, such as
