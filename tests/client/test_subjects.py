@@ -18,7 +18,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaPermissionError,
     TolokaUnavailableError,
 )
-from tests.driving import NOW, Driver, answer, api, error, ok, operation, page, pool, project
+from tests.driving import NOW, Driver, answer, api, error, lost, ok, operation, page, pool, project
 
 ID = "77"
 OPENED = datetime.fromtimestamp(NOW, UTC)
@@ -267,6 +267,23 @@ def test_a_pool_that_somebody_opened_and_that_closed_meanwhile_is_not_opened_aga
     since_then = opened("2023-11-14T22:13:20")
     driver = Driver([answer(200, pool(ID), date="Tue, 14 Nov 2023 22:13:20 GMT"), page(), page(), ok(since_then)])
     assert driver.run(api().pools.open(ID, opened_since=OPENED)) is None
+    assert driver.changes == []
+
+
+@pytest.mark.parametrize("since", [None, OPENED])
+def test_a_pool_that_closed_before_a_lost_answer_is_settled_is_opened_once(since: datetime | None) -> None:
+    before, after = ok(opened("2023-11-01T00:00:00")), ok(opened("2023-11-14T20:00:00"))
+    driver = Driver([before, page(), page(), before, lost(), page(), page(), after, page(opening("ours"))])
+    result = driver.run(api().pools.open(ID, opened_since=since))
+    assert result
+    assert result.id == "ours"
+    assert driver.changes == ["/pools/77/open"]
+
+
+def test_a_time_without_a_zone_is_in_utc() -> None:
+    naive = OPENED.replace(tzinfo=None)
+    driver = Driver([ok(opened("2023-11-14T22:12:00")), page(opening("ours"))])
+    assert driver.run(api().pools.open(ID, opened_since=naive))
     assert driver.changes == []
 
 

@@ -6,7 +6,7 @@ opening it again because it "is not open" would pay twice. A pool therefore coun
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_toloka.client.api.calls import Calls
@@ -34,7 +34,7 @@ def open_it(
     """Open a pool or a training.
 
     :param opened_since: an object that was opened after this time, by this machine's clock, is not opened again, even
-        if it has closed since; None: only an open one is not.
+        if it has closed since; without a zone, it is in UTC; None: only an open one is not.
     :returns: the operation, which may have been submitted before, or be finished; None: it was already open.
     :raises TolokaConflictError: it cannot be opened; the message has the remedy.
     """
@@ -51,7 +51,8 @@ def open_it(
                 f"Create another {resource.kind}."
             )
         was_opened = since is not None and one.last_started is not None and one.last_started >= since
-        return one.status == OPEN or was_opened
+        # Opened since this call began: by a request whose response was lost, or by somebody else.
+        return one.status == OPEN or was_opened or one.last_started != found.last_started
 
     if is_done(found) and since is not None:
         return (yield from changes.find(change, object_id, {"type": change.operation_type, "submitted_gte": since}))
@@ -64,8 +65,10 @@ def open_it(
 def by_their_clock(time: datetime, answer: Response) -> datetime:
     """Convert a time of this machine's clock to Toloka's clock, rounded down.
 
+    :param time: the time; without a zone, it is in UTC.
     :param answer: a response with Toloka's time in its ``Date`` header.
     """
+    time = time.replace(tzinfo=time.tzinfo or UTC)
     theirs = http_date(answer.headers.get("date", ""))
     if theirs is None:
         return time - CLOCKS_APART
