@@ -12,7 +12,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaRateLimitError,
     TolokaRequestError,
 )
-from tests.driving import NOW, Driver, api, error, lost, ok, page
+from tests.driving import NOW, Driver, answer, api, error, lost, ok, page
 
 SINCE = datetime.fromtimestamp(NOW, UTC)
 POOL = {"id": "7", "project_id": "1", "status": "CLOSED", "last_stopped": (SINCE + timedelta(hours=1)).isoformat()}
@@ -27,7 +27,7 @@ def operation(status: str = "RUNNING", id_: str = "op1", **parameters: Any) -> d
 
 def start(answers: Any, *, since: datetime | None = SINCE, **how: Any) -> tuple[Operation, Driver]:
     driver = Driver(answers)
-    return driver.run(api().aggregation.start("7", since=since, **(how or DAWID))), driver
+    return driver.run(api(list_lag=1).aggregation.start("7", since=since, **(how or DAWID))), driver
 
 
 def sent(driver: Driver) -> list[Any]:
@@ -91,6 +91,39 @@ def test_without_a_time_only_one_that_is_under_way_is_found() -> None:
 def test_a_lost_answer_is_found_out_by_looking() -> None:
     found, driver = start([ok(POOL), page(), page(), page(), lost(), page(operation(id_="op2"))])
     assert (found.id, len(sent(driver))) == ("op2", 1)
+
+
+@pytest.mark.parametrize(
+    ("date", "submitted_gte"),
+    [
+        # Toloka's clock is a minute behind; five seconds more for what the header leaves open.
+        ({"date": "Tue, 14 Nov 2023 22:12:20 GMT"}, "submitted_gte=2023-11-14T22%3A12%3A15.000"),
+        ({}, "submitted_gte=2023-11-14T22%3A03%3A20.000"),
+    ],
+)
+@pytest.mark.parametrize("since", [SINCE, SINCE.replace(tzinfo=None), None])
+def test_times_are_compared_by_tolokas_clock(date: Any, submitted_gte: str, since: datetime | None) -> None:
+    closed = answer(200, {**POOL, "last_stopped": "2023-11-14T20:00:00"}, **date)
+    finished = [page(), page(), page(operation("SUCCESS"))]
+    # Without a time, what has finished is searched for only after the response was lost.
+    found, driver = start([closed, *([] if since else [page(), page(), lost()]), *finished], since=since)
+    assert (found.id, len(sent(driver))) == ("op1", 0 if since else 1)
+    assert submitted_gte in driver.full_calls[-1]
+
+
+def test_of_several_the_latest_is_returned_whatever_its_id() -> None:
+    times = {"a": "2023-11-14T23:20:00", "b": "2023-11-14T23:30:00", "c": "2023-11-14T23:10:00", "d": None}
+    several = page(*({**operation("SUCCESS", id_), "submitted": time} for id_, time in times.items()))
+    assert start([ok(POOL), page(), page(), several])[0].id == "b"
+
+
+@pytest.mark.parametrize("damaged", [answer(201, b"<html>"), answer(201), answer(201, {"id": "op1"})])
+def test_a_damaged_answer_is_settled_by_looking(damaged: Any) -> None:
+    nothing = [page(), page(), page()]
+    found, driver = start([ok(POOL), *nothing, damaged, *nothing, page(), page(operation())])
+    assert (found.id, len(sent(driver)), driver.sleeps) == ("op1", 1, [1])
+    with pytest.raises(TolokaInvalidAnswerError, match=r"^Could not aggregate the answers of pool 7"):
+        start([ok(POOL), *nothing, damaged, *nothing, *nothing])
 
 
 def test_a_quota_of_an_hour_is_left_to_airflow() -> None:

@@ -264,6 +264,13 @@ def test_the_operation_behind_a_lost_answer_is_looked_for_on_all_pages() -> None
     }
 
 
+def test_the_latest_operation_behind_a_lost_answer_is_returned_whatever_its_id() -> None:
+    times = {"a": "2023-11-14T22:13:30", "b": "2023-11-14T22:13:20"}
+    several = [operation(status="SUCCESS", id_=id_, submitted=time) for id_, time in times.items()]
+    driver = Driver([*IDLE, ok(project()), lost(), *DONE, page(*several)])
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == "a"
+
+
 def test_a_change_is_never_posted_twice_in_a_row() -> None:
     def serve(request: Request) -> Answer:
         if request.method == "POST":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
 from airflow_provider_toloka.client.api.calls import PAGE_LIMIT, Calls, Keep, Listing, Page
-from airflow_provider_toloka.client.models import CLOSED, PENDING, RUNNING, SUCCESS, Operation, Pool
+from airflow_provider_toloka.client.api.creation import pauses
+from airflow_provider_toloka.client.api.opening import by_their_clock
+from airflow_provider_toloka.client.api.operations import latest
+from airflow_provider_toloka.client.models import CLOSED, PENDING, RUNNING, SUCCESS, Operation
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import OPERATION, POOL
 from airflow_provider_toloka.client.retry import Patience
-from airflow_provider_toloka.client.sansio import Flow, Request, Response
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
 from airflow_provider_toloka.client.work import AggregatedSolution
 from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
@@ -52,12 +55,13 @@ class Aggregation:
         :param fields: the output fields to aggregate.
         :param method: the aggregation method.
         :param skill_id: the skill that weights the answers; for ``WEIGHTED_DYNAMIC_OVERLAP``.
-        :param since: an aggregation of the same kind that was submitted after this time, and after the pool closed, is
-            returned instead of a new one; None: only an unfinished one is.
+        :param since: an aggregation of the same kind that was submitted after this time, by this machine's clock, and
+            after the pool closed, is returned instead of a new one; without a zone, it is in UTC; None: only an
+            unfinished one is.
         :returns: the operation, which may have been submitted before, or be finished.
         """
         form = _form(pool_id, fields, method, skill_id)
-        pool: Pool = yield from self._calls.get_one(POOL, pool_id)
+        pool, dated = yield from self._calls.get_one_dated(POOL, pool_id)
         if pool.status != CLOSED:
             raise TolokaConflictError(
                 f"Could not aggregate the answers of pool {pool.id}: it is {pool.status}, and should be CLOSED. "
@@ -66,16 +70,30 @@ class Aggregation:
         request = Request("POST", "/aggregated-solutions/aggregate-by-pool", json=form)
         reader = self._calls.reader(f"aggregate the answers of pool {pool.id}")
         patience = Patience(self._calls.retry)
-        if since is not None and pool.last_stopped is not None:
-            since = max(since, pool.last_stopped)
+
+        def searched_from(time: datetime) -> datetime:
+            theirs = by_their_clock(time, dated)
+            return theirs if pool.last_stopped is None else max(theirs, pool.last_stopped)
+
+        start = None if since is None else searched_from(since)
         while True:
-            operation = yield from self._find(form, since)
+            operation = yield from self._find(form, start)
             if operation is not None:
                 return operation
+            if start is None:
+                # If the response is lost, the aggregation may have finished by the next search.
+                start = searched_from(datetime.fromtimestamp((yield Sleep(0)), UTC))
             answer = yield request
-            if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
-                return reader.model(answer, Operation.from_json)
-            yield from self._calls.pause(reader, answer, patience)
+            try:
+                if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
+                    return reader.model(answer, Operation.from_json)
+                yield from self._calls.pause(reader, answer, patience)
+            except TolokaInvalidAnswerError as error:
+                # It may have been started, and only the response been damaged.
+                operation = yield from self._keep_looking(form, start)
+                if operation is None:
+                    raise error from None
+                return operation
 
     def listing(self, operation_id: str) -> Listing[AggregatedSolution]:
         """Return the results of an aggregation, by task id (API: ``GET /aggregated-solutions/{operation_id}``)."""
@@ -100,16 +118,24 @@ class Aggregation:
 
         return Listing(read)
 
+    def _keep_looking(self, form: Mapping[str, Any], since: datetime) -> Flow[Operation | None]:
+        """Search repeatedly, until the lists have had time to update."""
+        found = yield from self._find(form, since)
+        for pause in pauses(self._calls.retry.list_lag):
+            if found is not None:
+                break
+            yield Sleep(pause)
+            found = yield from self._find(form, since)
+        return found
+
     def _find(self, form: Mapping[str, Any], since: datetime | None) -> Flow[Operation | None]:
         """Return the latest aggregation of the same kind that is unfinished, or has succeeded since a time."""
         looks: list[dict[str, str | datetime]] = [{"status": PENDING}, {"status": RUNNING}]
         if since is not None:
             looks.append({"status": SUCCESS, "submitted_gte": since})
         for filters in looks:
-            found: Operation | None = None
-            for operation in (yield from self._calls.list_all(OPERATION, {"type": AGGREGATE, **filters}).all()):
-                if _does(operation, form):
-                    found = operation
+            operations = yield from self._calls.list_all(OPERATION, {"type": AGGREGATE, **filters}).all()
+            found = latest(operation for operation in operations if _does(operation, form))
             if found is not None:
                 return found
         return None

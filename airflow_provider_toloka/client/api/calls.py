@@ -128,6 +128,14 @@ class Calls:
 
         :returns: an instance of the resource's model.
         """
+        found, _ = yield from self.get_one_dated(resource, object_id, retry=retry)
+        return found
+
+    def get_one_dated(self, resource: Resource, object_id: str, *, retry: bool = True) -> Flow[tuple[Any, Response]]:
+        """Read an object by its id; see :meth:`get_one`.
+
+        :returns: an instance of the resource's model, and the response, whose ``Date`` is Toloka's time.
+        """
         object_id = check_id(resource.id_param, object_id)
         subject = f"read {resource.kind} {object_id}"
         reader, answer = yield from self.get(f"/{resource.path}/{object_id}", subject, retry=retry)
@@ -138,7 +146,7 @@ class Calls:
                 raise InvalidModelError("id", repr(object_id), found.id)
             return found
 
-        return reader.model(answer, make_asked)
+        return reader.model(answer, make_asked), answer
 
     def list_all(self, resource: Resource, filters: Mapping[str, str | datetime]) -> Listing[Any]:
         """Return a list of the API.

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.api.operations import latest
 from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
 from airflow_provider_toloka.client.parsing import check_id
@@ -94,9 +95,11 @@ class Changes:
 
     def find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
         """Return the latest operation that makes, or has made, a change."""
-        found = None
-        for operation in (yield from self._calls.list_all(OPERATION, filters).all()):
-            is_ours = operation.type == change.operation_type and change.resource.works_on(operation, object_id)
-            if is_ours and not operation.failed:
-                found = operation
-        return found
+        operations: list[Operation] = yield from self._calls.list_all(OPERATION, filters).all()
+        return latest(
+            operation
+            for operation in operations
+            if operation.type == change.operation_type
+            and change.resource.works_on(operation, object_id)
+            and not operation.failed
+        )

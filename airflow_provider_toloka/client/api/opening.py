@@ -40,8 +40,7 @@ def open_it(
     """
     resource = change.resource
     object_id = check_id(resource.id_param, object_id)
-    reader, answer = yield from calls.get(f"/{resource.path}/{object_id}", f"read {resource.kind} {object_id}")
-    found = reader.model(answer, resource.model.from_json)
+    found, answer = yield from calls.get_one_dated(resource, object_id)
     since = None if opened_since is None else by_their_clock(opened_since, answer)
 
     def is_done(one: Pool | Training) -> bool:

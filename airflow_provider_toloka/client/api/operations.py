@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_toloka.client.api.calls import PAGE_LIMIT, Calls, Listing, write_filter
@@ -15,6 +15,8 @@ from airflow_provider_toloka.client.sansio import Flow
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaOperationFailedError
 
 log = logging.getLogger(__name__)
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Operations:
@@ -78,3 +80,8 @@ class Operations:
                 except TolokaApiError as error:
                     log.info("No log of operation %s: %s", operation.id, error)
                 raise TolokaOperationFailedError(operation, [entry for entry in entries if not entry.get("success")])
+
+
+def latest(operations: Iterable[Operation]) -> Operation | None:
+    """Return the operation that was submitted last; None: there are no operations. Ids are not in order of time."""
+    return max(operations, key=lambda operation: operation.submitted or _LONG_AGO, default=None)
