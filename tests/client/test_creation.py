@@ -112,8 +112,20 @@ def test_a_retry_of_a_task_allows_for_the_delay_of_lists() -> None:
     assert (driver.calls.count(POST), driver.sleeps) == (1, [1, 2])
 
 
+@pytest.mark.parametrize("failure", [lost("timeout"), lost("broken"), error(503)])
+def test_after_the_last_lost_answer_it_is_searched_for_too(failure: Answer) -> None:
+    found, driver = create(page(), failure, page(), page(made("5")), page(made("5")), retries=0)
+    assert (found.id, driver.calls.count(POST)) == ("5", 1)
+
+
+@pytest.mark.parametrize("refusal", [lost("unreachable"), lost("tls")])
+def test_what_was_certainly_not_done_is_not_searched_for_in_the_end(refusal: Answer) -> None:
+    with pytest.raises(TolokaUnavailableError, match=r"^Could not create a project at Toloka"):
+        create(page(), refusal, retries=0)
+
+
 def test_it_gives_up_in_the_end() -> None:
     with pytest.raises(TolokaUnavailableError, match=r"^Could not create a project at Toloka"):
-        create(page(), error(503), page(), page(), page(), error(503), retries=1)
+        create(page(), error(503), page(), page(), page(), error(503), page(), page(), page(), retries=1)
     with pytest.raises(TolokaRequestError, match=r"^Could not create a project at Toloka"):
         create(page(), error(400))

@@ -19,7 +19,7 @@ from airflow_provider_toloka.client.parsing import read_id
 from airflow_provider_toloka.client.resources import Resource
 from airflow_provider_toloka.client.retry import Patience
 from airflow_provider_toloka.client.sansio import Answer, Flow, NoAnswer, Request, Response, Sleep
-from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
+from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,10 @@ class Creation:
                     log.info("Created %s %s", resource.kind, created.id)
                     return created
                 yield from self._calls.pause(reader, answer, patience)
-            except TolokaInvalidAnswerError as error:
-                # It may have been created, and only the response been damaged.
+            except (TolokaInvalidAnswerError, TolokaUnavailableError) as error:
+                if not _may_be_done(answer):
+                    raise
+                # It may have been created, and only the response been damaged, or lost with no retry left.
                 found = yield from self._keep_looking(resource, is_wanted, filters)
                 if found is None:
                     raise error from None
