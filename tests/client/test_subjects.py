@@ -350,6 +350,14 @@ def test_tasks_that_are_never_seen_are_told_of() -> None:
         driver.run(api(list_lag=2).tasks.add([], operation_id=ID))
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_gateways_page_is_told_of_if_no_tasks_were_added(status: int) -> None:
+    driver = Driver([answer(status, b"<html>"), *[error(404)] * 3])
+    with pytest.raises(TolokaInvalidAnswerError, match=r"^Could not add tasks: no Toloka API answers") as raised:
+        driver.run(api(list_lag=2).tasks.add([], operation_id=ID))
+    assert raised.value.status == status
+
+
 def test_another_conflict_of_tasks_is_an_error() -> None:
     with pytest.raises(TolokaConflictError, match=r"^Could not add tasks at Toloka"):
         Driver([error(409, "ODD")]).run(api().tasks.add([], operation_id=ID))

@@ -72,8 +72,11 @@ class Tasks:
                     return reader.model(answer, Operation.from_json)
                 # The operation id makes the request idempotent.
                 yield from self._calls.pause(reader, answer, patience)
-            except TolokaInvalidAnswerError:
-                return (yield from self._known(operation_id))
+            except TolokaInvalidAnswerError as error:
+                try:
+                    return (yield from self._known(operation_id))
+                except TolokaNotFoundError:
+                    raise error from None
             except TolokaConflictError as error:
                 if error.code != _ALREADY_EXISTS:
                     raise
