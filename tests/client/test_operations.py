@@ -102,7 +102,21 @@ def test_an_id_that_stays_unknown_ends_the_wait() -> None:
     driver = Driver(lambda _: error(404, "DOES_NOT_EXIST"))
     with pytest.raises(TolokaNotFoundError):
         driver.run(api().waits.wait_for("op1"))
-    assert len(driver.requests) == 3
+    # Once at the start, and again after two and four seconds; the polls in between do not count.
+    assert driver.now == NOW + 4
+    assert len(driver.requests) == 6
+
+
+def test_an_id_that_is_looked_at_and_stays_unknown_ends_the_wait() -> None:
+    driver = Driver([error(404, "DOES_NOT_EXIST")] * 3)
+    with pytest.raises(TolokaNotFoundError):
+        driver.run(api().waits.look(api().waits.watch(["op1"])))
+    assert driver.sleeps == [2, 2]
+
+
+def test_quick_polls_do_not_make_an_id_unknown() -> None:
+    driver = Driver([*[error(404, "DOES_NOT_EXIST")] * 5, standing("SUCCESS")])
+    assert driver.run(api().waits.wait_for("op1")).status == "SUCCESS"
 
 
 def test_an_id_that_is_unknown_right_after_its_submit_does_not() -> None:

@@ -6,6 +6,7 @@ Large numbers of waits share the poller in ``polling/``, which follows the same 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -21,7 +22,8 @@ from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundErr
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
-_PAUSE_WHEN_UNKNOWN = 1.0
+#: An unknown id counts as unknown once in this time, in seconds: the first polls come in quick succession.
+_UNKNOWN_PAUSE = 2.0
 
 
 def log_change(operation: Operation) -> None:
@@ -50,6 +52,7 @@ class Watch:
         self._observer = observer or Observer()
         self._on_change = on_change
         self._times_unknown: Counter[str] = Counter()
+        self._unknown_at: dict[str, float] = {}
         self.seen: dict[str, Operation | None] = dict.fromkeys(check_id("operation_id", id_) for id_ in operation_ids)
         self._outage = Outage("Polling Toloka's operations", observer=self._observer)
         #: Why the last poll failed; None: it did not.
@@ -84,7 +87,8 @@ class Watch:
             try:
                 operation = yield from self._operations.get(operation_id, retry=False)
             except TolokaApiError as error:
-                self._times_unknown[operation_id] += isinstance(error, TolokaNotFoundError)
+                if isinstance(error, TolokaNotFoundError):
+                    self._count_unknown(operation_id, (yield Sleep(0)))
                 is_first = not any(self.seen.values())
                 if ends_wait(error, times_unknown=self._times_unknown[operation_id], is_first=is_first):
                     raise
@@ -100,6 +104,11 @@ class Watch:
                 self._observer.finished(operation)
             if operation.failed:
                 return
+
+    def _count_unknown(self, operation_id: str, now: float) -> None:
+        if now >= self._unknown_at.get(operation_id, -math.inf) + _UNKNOWN_PAUSE:
+            self._times_unknown[operation_id] += 1
+            self._unknown_at[operation_id] = now
 
 
 class Waits:
@@ -124,7 +133,7 @@ class Waits:
         """
         yield from watch.poll()
         while isinstance(watch.trouble, TolokaNotFoundError):
-            yield Sleep(_PAUSE_WHEN_UNKNOWN)
+            yield Sleep(_UNKNOWN_PAUSE)
             yield from watch.poll()
 
     def wait_for(
