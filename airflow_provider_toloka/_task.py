@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka._durations import optional_seconds
 from airflow_provider_toloka._settling import settling_seconds
@@ -31,6 +32,10 @@ ALREADY_DONE = "already done"
 #: Airflow ends a deferral this many seconds after its trigger should have ended it, so that no task stays deferred
 #: forever without a triggerer.
 GRACE = 120.0
+#: Airflow 2 fails a task at its ``execution_timeout`` without resuming it: the wait ends this part earlier, at most
+#: this many seconds.
+_MARGIN_PART = 0.1
+_LONGEST_MARGIN = 30.0
 
 
 class failing_at_once:  # noqa: N801 - used like a function
@@ -84,7 +89,10 @@ class Deadline:
         if task.execution_timeout is not None:
             started: Any = getattr(context.get("ti"), "start_date", None)
             begin = min(now, started.timestamp()) if started else now
-            limits.append(cls(begin + task.execution_timeout.total_seconds(), "execution_timeout"))
+            allowed = task.execution_timeout.total_seconds()
+            if not AIRFLOW_V_3_0_PLUS:
+                allowed -= min(_MARGIN_PART * allowed, _LONGEST_MARGIN)
+            limits.append(cls(begin + allowed, "execution_timeout"))
         return min(limits, key=lambda one: one.at or 0.0, default=cls(None))
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException, BaseOperator
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka import exceptions
 from airflow_provider_toloka._task import Deadline, failing_at_once, operations_of
@@ -92,8 +93,9 @@ def deadline(timeout: Any, execution_timeout: timedelta | None = None, started: 
     [
         (60, None, 60, "timeout"),
         (60, timedelta(seconds=90), 60, "timeout"),
-        (60, timedelta(seconds=50), 40, "execution_timeout"),
-        (None, timedelta(seconds=50), 40, "execution_timeout"),
+        # Airflow 2 fails a task at its limit before it could resume.
+        (60, timedelta(seconds=50), 40 if AIRFLOW_V_3_0_PLUS else 35, "execution_timeout"),
+        (None, timedelta(hours=1), 3590 if AIRFLOW_V_3_0_PLUS else 3560, "execution_timeout"),
     ],
 )
 def test_the_limit_that_is_reached_first_counts(

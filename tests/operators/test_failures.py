@@ -165,15 +165,10 @@ def test_a_missing_connection_leaves_the_retries(toloka: TolokaEmulator, deferra
 @both_ways
 def test_execution_timeout_bounds_the_wait_too(toloka: TolokaEmulator, deferrable: bool) -> None:
     limits: dict[str, Any] = {"timeout": None, "execution_timeout": timedelta(seconds=4)}
-    if not deferrable and not AIRFLOW_V_3_0_PLUS:
-        with pytest.raises(BaseException, match="Timeout"):  # dag.test() of Airflow 2 does not catch it
-            archive(**limits)
-        assert len(posts(toloka)) == 1
-        return
     task = archive(deferrable=deferrable, **limits)
     assert task.state == "failed"
     assert len(posts(toloka)) == 1
-    if deferrable:
+    if deferrable or not AIRFLOW_V_3_0_PLUS:  # on a worker, Airflow 3 may end the task at the same moment
         assert "execution_timeout" in task.error
 
 
