@@ -275,15 +275,24 @@ def test_headers_that_are_cut_off_are_no_answer(drive: Drive, begin: str) -> Non
     assert answer.reason in ("the headers are incomplete", "the server disconnected")
 
 
-@pytest.mark.parametrize("rest", ["Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+        "1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "1.1 401 No\r\nConnection: close\r\n\r\n",
+        "1.0 401 No\r\n\r\n",
+    ],
+)
 def test_an_empty_body_is_an_answer(drive: Drive, rest: str) -> None:
     def end(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(f"HTTP/1.1 200 OK\r\n{rest}".encode())
+        handler.wfile.write(f"HTTP/{rest}".encode())
+        handler.close_connection = True
 
     with serving(end) as url:
         settings = settings_for(url)
         answer = drive(settings, send(settings, "/"))
-    assert (answer.status, answer.body) == (200, b"")
+    assert (answer.status, answer.body) == (401, b"")
 
 
 class Recorder(Observer):

@@ -25,6 +25,8 @@ _CHUNK = 65_536
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Statuses of responses without a body, whatever their headers say.
 _WITHOUT_BODY = (204, 304)
+#: The version as http.client and urllib3 write it.
+_HTTP_1_0 = 10
 #: The number of positional arguments of ``Session.request`` before its timeout.
 _BEFORE_TIMEOUT = 8
 
@@ -272,6 +274,8 @@ class RequestsTransport:
 
 
 def _is_cut_off(answer: requests.Response) -> bool:
-    # http.client accepts incomplete headers as complete; an HTTP/1.1 server sends a length for an empty body.
+    # http.client accepts incomplete headers as complete. The end of a body needs a length, unless the server closes the
+    # connection after it, and says so.
     is_framed = "Content-Length" in answer.headers or "Transfer-Encoding" in answer.headers
-    return not is_framed and answer.status_code not in _WITHOUT_BODY
+    is_closed = answer.raw.version == _HTTP_1_0 or answer.headers.get("Connection", "").lower() == "close"
+    return not is_framed and not is_closed and answer.status_code not in _WITHOUT_BODY
