@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_toloka._arguments import read_id
 from airflow_provider_toloka._durations import seconds
 from airflow_provider_toloka._task import Deadline, failing_at_once, operations_of
-from airflow_provider_toloka.client.models import Operation
+from airflow_provider_toloka.client.models import PENDING, Operation
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
 from airflow_provider_toloka.client.stamps import check_key
 from airflow_provider_toloka.exceptions import TolokaNotFoundError
@@ -72,26 +72,30 @@ def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Tra
 class WaitingOperator(PollingOperator):
     """Base of the operators that submit operations, wait for them, and then continue.
 
-    After a wait, a task repeats all of its work: operations that it has submitted are found, and not submitted again.
+    After a wait, a task continues with the operation that it waited for, or repeats all of its work: operations that it
+    has submitted are found, and not submitted again.
     """
 
     operator_extra_links: Sequence[TolokaLink] = (LINKS["pool"], LINKS["project"])
 
     @abstractmethod
-    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:
+    def advance(
+        self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
+    ) -> Any:
         """Do the work, or continue with it.
 
         :param context: the task's context.
         :param hook: the hook of the task's connection.
         :param deadline: when to stop waiting.
-        :param resumed: whether this try was deferred before.
+        :param waited: by id, the operations that a deferred task has waited for, in their last known state; empty: it
+            paused; None: this try was not deferred.
         """
 
     def execute(self, context: Context) -> Any:
         """Do the work; see the class."""
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             seconds("poll_interval", self.poll_interval)
-            return self.advance(context, hook, Deadline.of_try(self, context, self.timeout), resumed=False)
+            return self.advance(context, hook, Deadline.of_try(self, context, self.timeout), None)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Continue after the wait on the triggerer.
@@ -100,8 +104,7 @@ class WaitingOperator(PollingOperator):
         :returns: what ``execute`` returns.
         """
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            operations_of(event)
-            return self.advance(context, hook, Deadline.from_event(event), resumed=True)
+            return self.advance(context, hook, Deadline.from_event(event), operations_of(event))
 
     def settle(self, hook: TolokaHook, operations: Sequence[Operation], deadline: Deadline) -> list[Operation]:
         """Wait for operations; defer a deferrable task unless they finish within two seconds.
@@ -115,3 +118,17 @@ class WaitingOperator(PollingOperator):
         self.log.info("Waiting: %s", "; ".join(operation.summary for operation in left[:5]))
         seen = self.poll_or_defer(hook, left, deadline)
         return [seen.get(operation.id, operation) for operation in operations]
+
+
+def waited_for(waited: Mapping[str, Operation | None] | None) -> Operation | None:
+    """Return the operation of a task that submits one.
+
+    A failed operation is returned too. Toloka's lists are no substitute: a search for an operation to reuse leaves out
+    failed ones, and a task that repeats its work would submit it again.
+
+    :param waited: see ``WaitingOperator.advance``.
+    :returns: the operation; None: the task has not waited for one.
+    """
+    for id_, operation in (waited or {}).items():
+        return operation or Operation(id=id_, type="UNKNOWN", status=PENDING)
+    return None

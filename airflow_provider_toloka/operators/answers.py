@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -21,7 +21,7 @@ from airflow_provider_toloka.labelling.answers import VALUES, rows_of
 from airflow_provider_toloka.labelling.results import joined
 from airflow_provider_toloka.labelling.writing import Format, check_format, write_rows
 from airflow_provider_toloka.links.toloka import LINKS
-from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool
+from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool, waited_for
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -142,12 +142,14 @@ class TolokaAggregateOperator(WaitingOperator):
         self.path = path
         self.format = format
 
-    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> Any:  # noqa: ARG002
+    def advance(
+        self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
+    ) -> Any:
         """Aggregate, wait, and write the result if ``path`` is set.
 
         :param hook: the hook of the task's connection.
         :param deadline: when the try ends.
-        :param resumed: whether the task was deferred before.
+        :param waited: the operation of a deferred task; it is not submitted again.
         :returns: the operation's id; with a path ``{"path": …, "rows": …, "operation_id": …}``.
         :raises AirflowFailException: an invalid argument, or a permanent error.
         :raises TolokaConflictError: the pool is not closed.
@@ -157,13 +159,15 @@ class TolokaAggregateOperator(WaitingOperator):
         format_ = check_format(self.format)
         path = None if self.path is None else storage_path(self.path)
         pool = find_pool(context, hook, self.pool_id)
-        operation: Operation = hook.aggregate_pool(
-            pool.id,
-            fields=self.fields,
-            method=self.method,
-            skill_id=self.skill_id,  # type: ignore[arg-type]
-            since=context["dag_run"].start_date,
-        )
+        operation = waited_for(waited)
+        if operation is None:
+            operation = hook.aggregate_pool(
+                pool.id,
+                fields=self.fields,
+                method=self.method,
+                skill_id=self.skill_id,  # type: ignore[arg-type]
+                since=context["dag_run"].start_date,
+            )
         source = source_of(hook.api.settings)
         place = toloka_place(source, POOL, pool.id)
         self._add_lineage(inputs=[place], operation_ids=[operation.id], source=source)

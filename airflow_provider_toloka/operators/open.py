@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_toloka._arguments import read_id
@@ -13,21 +13,27 @@ from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS, push_links
-from airflow_provider_toloka.operators._labelling import WaitingOperator
+from airflow_provider_toloka.operators._labelling import WaitingOperator, waited_for
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_toloka._task import Deadline
+    from airflow_provider_toloka.client.models import Operation
     from airflow_provider_toloka.hooks.toloka import TolokaHook
 
 
 class _OpenOperator(WaitingOperator):
     change: ClassVar[Change]
 
-    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> str:  # noqa: ARG002
+    def advance(
+        self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
+    ) -> str:
         """Open it, unless it was opened since the run started.
 
+        :param hook: the hook of the task's connection.
+        :param deadline: when the try ends.
+        :param waited: the operation of a deferred task; it is not submitted again.
         :returns: the id of the operation; ``"already done"``: it was already open.
         :raises AirflowFailException: an invalid argument, or a permanent error.
         :raises TolokaConflictError: it cannot be opened; the message has the remedy.
@@ -37,13 +43,7 @@ class _OpenOperator(WaitingOperator):
         resource = self.change.resource
         object_id = read_id(resource, getattr(self, resource.id_param))
         push_links(context, hook, resource, object_id)
-        started = context["dag_run"].start_date
-        while True:
-            try:
-                operation = hook.run(open_it(hook.api.calls, hook.api.changes, self.change, object_id, started))
-                break
-            except TolokaLockedError as error:
-                self.pause(error, deadline)
+        operation = waited_for(waited) or self._open(context, hook, deadline, object_id)
         if operation is None:
             self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
             describe_outlets(self, context, [], ALREADY_DONE)
@@ -56,6 +56,15 @@ class _OpenOperator(WaitingOperator):
         describe_outlets(self, context, [operation])
         self.log.info("Toloka's %s", operation.summary)
         return operation.id
+
+    def _open(self, context: Context, hook: TolokaHook, deadline: Deadline, object_id: str) -> Operation | None:
+        """Submit the operation; wait while the object is locked."""
+        started = context["dag_run"].start_date
+        while True:
+            try:
+                return hook.run(open_it(hook.api.calls, hook.api.changes, self.change, object_id, started))
+            except TolokaLockedError as error:
+                self.pause(error, deadline)
 
 
 class TolokaOpenPoolOperator(_OpenOperator):

@@ -69,12 +69,14 @@ class TolokaAddTasksOperator(WaitingOperator):
         self.skip_invalid = skip_invalid
         self.key = key
 
-    def advance(self, context: Context, hook: TolokaHook, deadline: Deadline, *, resumed: bool) -> dict[str, Any]:
+    def advance(
+        self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
+    ) -> dict[str, Any]:
         """Upload missing chunks, and wait until Toloka has added all tasks.
 
         :param hook: the hook of the task's connection.
         :param deadline: when the try ends.
-        :param resumed: whether the task was deferred before.
+        :param waited: the operations of a deferred task; None: this try was not deferred.
         :returns: ``{"created": …, "invalid": …, "operation_ids": […]}``.
         :raises AirflowFailException: a task is invalid, or a permanent error.
         :raises TolokaOperationFailedError: an upload failed; a retry repeats it.
@@ -89,7 +91,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         )
         sent: dict[str, Operation] = {}
         for chunk in one_ahead(chunks_of(self._forms(hook, pool.project_id), pool.id)):
-            operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=not resumed)
+            operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=waited is None)
             sent[operation.id] = operation
             self._add_lineage(operation_ids=list(sent), source=source_of(hook.api.settings))
             self.log.info("Chunk %d, %d tasks: %s", chunk.number, chunk.count, operation.summary)

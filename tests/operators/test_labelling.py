@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.options import Tolokers
-from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaTimeoutError
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaOperationFailedError, TolokaTimeoutError
 from airflow_provider_toloka.operators._labelling import WaitingOperator
 from airflow_provider_toloka.operators.answers import TolokaAggregateOperator, TolokaExportAssignmentsOperator
 from airflow_provider_toloka.operators.create import (
@@ -298,6 +298,34 @@ def test_a_retry_returns_to_the_aggregation_that_was_started(
     ran = run(dag)
     run_try(dag, ran.dag_run)
     assert posts(toloka).count("/aggregated-solutions/aggregate-by-pool") == 1
+
+
+@both_ways
+def test_an_opening_that_failed_is_reported_and_not_repeated(
+    toloka: TolokaEmulator, pool_id: str, deferrable: bool
+) -> None:
+    add(pool_id)
+    toloka.fail_next("POOL.OPEN", times=5, details={"why": "moon"})
+    task, ran = run_logged(TolokaOpenPoolOperator, pool_id=pool_id, poll_interval=0.1, deferrable=deferrable)
+    assert isinstance(task.errors[-1], TolokaOperationFailedError)
+    assert "moon" in task.error
+    assert (posts(toloka).count(f"/pools/{pool_id}/open"), ran.deferrals) == (1, deferrable)
+
+
+@both_ways
+def test_an_aggregation_that_failed_is_reported_and_not_repeated(
+    toloka: TolokaEmulator, pool_id: str, deferrable: bool
+) -> None:
+    add(pool_id)
+    run_task(TolokaOpenPoolOperator, pool_id=pool_id, poll_interval=0.1)
+    toloka.fail_next("SOLUTION.AGGREGATE", times=5, details={"why": "moon"})
+    task, ran = run_logged(
+        TolokaAggregateOperator, pool_id=pool_id, fields=["result"], method="DAWID_SKENE", poll_interval=0.1,
+        deferrable=deferrable,
+    )  # fmt: skip
+    assert isinstance(task.errors[-1], TolokaOperationFailedError)
+    assert "moon" in task.error
+    assert (posts(toloka).count("/aggregated-solutions/aggregate-by-pool"), ran.deferrals) == (1, deferrable)
 
 
 @pytest.mark.parametrize(
