@@ -47,18 +47,24 @@ class Upload:
     def send(self, api: TolokaApi, chunk: Chunk, *, may_repeat: bool) -> Flow[Operation]:
         """Upload a chunk, unless it was uploaded before.
 
-        :param may_repeat: whether to repeat an earlier upload that failed; only in a new try.
+        :param may_repeat: whether to repeat an earlier upload that failed; only in a new try. A resumed task still
+            finds the upload that repeated it before the task was deferred.
         :returns: the operation; if it has finished, it has succeeded.
         :raises TolokaTasksRefusedError: Toloka refuses tasks, or has added only some of them.
         :raises TolokaOperationFailedError: the upload failed, and is not repeated.
         """
         generation = 0
+        error: TolokaOperationFailedError | None = None
         while True:
             id_ = upload_id(
                 self.key, pool_id=self.pool_id, chunk=chunk.number, digest=chunk.digest, generation=generation
             )
             operation = None if self._is_ahead else (yield from api.tasks.find_upload(id_))
             is_new = operation is None
+            if operation is None and error is not None:
+                if not may_repeat:
+                    raise error
+                log.warning("The upload of chunk %d failed in an earlier try; repeating it: %s", chunk.number, error)
             if operation is None:
                 # An upload that is repeated says nothing about the later chunks.
                 self._is_ahead = self._is_ahead or generation == 0
@@ -71,9 +77,8 @@ class Upload:
             if not operation.failed:
                 return operation
             error = yield from failure(api, operation, chunk)
-            if is_new or not may_repeat or isinstance(error, TolokaTasksRefusedError):
+            if is_new or isinstance(error, TolokaTasksRefusedError):
                 raise error
-            log.warning("The upload of chunk %d failed in an earlier try; repeating it: %s", chunk.number, error)
             generation += 1
 
 

@@ -197,6 +197,20 @@ def test_an_upload_that_failed_is_repeated_by_a_new_try_only() -> None:
     assert [one.id for one in toloka.run(upload(toloka, pool_id, TASKS[:3]))] == [second.id]
 
 
+def test_a_resumed_task_finds_the_upload_that_repeated_a_failed_one() -> None:
+    toloka = Toloka()
+    pool_id = pool_in(toloka)
+    (first,) = toloka.run(upload(toloka, pool_id, TASKS[:3]))
+    fail(toloka, first.id, success_count=0)
+    (second,) = toloka.run(upload(toloka, pool_id, TASKS[:3]))
+    posts = toloka.posts()
+    assert [one.id for one in toloka.run(upload(toloka, pool_id, TASKS[:3], resumed=True))] == [second.id]
+    fail(toloka, second.id, success_count=0)
+    with pytest.raises(TolokaOperationFailedError, match=second.id):
+        toloka.run(upload(toloka, pool_id, TASKS[:3], resumed=True))
+    assert toloka.posts() == posts
+
+
 def test_an_upload_that_was_added_in_part_is_not_repeated() -> None:
     toloka = Toloka()
     pool_id = pool_in(toloka)
