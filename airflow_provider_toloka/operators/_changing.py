@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
@@ -19,6 +19,7 @@ from airflow_provider_toloka.archiving.project import Progress, change_one
 from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT, Change
+from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.exceptions import TolokaError, TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka.client.api import TolokaApi
     from airflow_provider_toloka.client.sansio import Flow
+
+T = TypeVar("T")
 
 
 class TolokaChangeOperator(PollingOperator):
@@ -103,10 +106,17 @@ class TolokaChangeOperator(PollingOperator):
         """
         with self._counting_failures():
             operations = operations_of(event)
-        return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
+        # A task that was deferred without operations has paused because an object was locked.
+        reason = None if operations else locked_before(self.change, self.object_id)
+        return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"), reason)
 
     def _proceed(
-        self, context: Context, deadline: Deadline, waited: Mapping[str, Operation | None], trouble: str | None = None
+        self,
+        context: Context,
+        deadline: Deadline,
+        waited: Mapping[str, Operation | None],
+        trouble: str | None = None,
+        reason: str | None = None,
     ) -> str:
         started = time.monotonic()
         with self._counting_failures() as hook:
@@ -117,7 +127,7 @@ class TolokaChangeOperator(PollingOperator):
                     if waited and not deadline.left():
                         # The deadline has passed: change nothing more.
                         raise TolokaTimeoutError(timeout_message(waited, trouble, deadline.limit))
-                    progress = hook.run(self.advance(hook.api, finished))
+                    progress = hook.run(in_time(self.advance(hook.api, finished), deadline, reason))
                     if progress.is_last and not progress.operations:
                         self.log.info("%s %s: already done", self.change.resource.kind.capitalize(), self.object_id)
                         describe_outlets(self, context, [], ALREADY_DONE)
@@ -127,6 +137,7 @@ class TolokaChangeOperator(PollingOperator):
                 if last:
                     return self._end(hook, context, last[0], time.monotonic() - started)
                 waited = self._wait(hook, progress, deadline)
+                reason = "; ".join(progress.locked) or None
 
     @contextmanager
     def _counting_failures(self) -> Iterator[TolokaHook]:
@@ -179,6 +190,35 @@ class TolokaChangeOperator(PollingOperator):
         else:
             self.log.info("Submitted: %s", _told(operation))
         return operation.id
+
+
+def in_time(flow: Flow[T], deadline: Deadline, reason: str | None) -> Flow[T]:
+    """Run a flow that follows a pause, but submit no change after the deadline. The flow may still find all done.
+
+    :param flow: the flow.
+    :param deadline: when to stop waiting.
+    :param reason: why the task paused, for the message; None: it did not pause.
+    :returns: the flow's result.
+    :raises TolokaTimeoutError: a change is missing, and the deadline has passed.
+    """
+    try:
+        step = next(flow)
+        while True:
+            if reason and isinstance(step, Request) and step.method != "GET" and not deadline.left():
+                raise TolokaTimeoutError(
+                    f"Timed out ({deadline.limit}): {reason.rstrip('.')}. Clear the task to resume waiting, or "
+                    f"increase {deadline.limit}."
+                )
+            step = flow.send((yield step))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def locked_before(change: Change, object_id: str) -> str:
+    """Return why a task paused that was resumed since: the event does not have the reason."""
+    kind = change.resource.kind
+    return f"Could not {change.action} {kind} {object_id} in time: another operation held a lock"
 
 
 def _told(operation: Operation) -> str:

@@ -13,6 +13,7 @@ from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS, push_links
+from airflow_provider_toloka.operators._changing import in_time, locked_before
 from airflow_provider_toloka.operators._labelling import WaitingOperator, waited_for
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class _OpenOperator(WaitingOperator):
         resource = self.change.resource
         object_id = read_id(resource, getattr(self, resource.id_param))
         push_links(context, hook, resource, object_id)
-        operation = waited_for(waited) or self._open(context, hook, deadline, object_id)
+        operation = waited_for(waited)
+        if operation is None:
+            reason = None if waited is None else locked_before(self.change, object_id)
+            operation = self._open(context, hook, deadline, object_id, reason)
         if operation is None:
             self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
             describe_outlets(self, context, [], ALREADY_DONE)
@@ -57,14 +61,18 @@ class _OpenOperator(WaitingOperator):
         self.log.info("Toloka's %s", operation.summary)
         return operation.id
 
-    def _open(self, context: Context, hook: TolokaHook, deadline: Deadline, object_id: str) -> Operation | None:
+    def _open(
+        self, context: Context, hook: TolokaHook, deadline: Deadline, object_id: str, reason: str | None
+    ) -> Operation | None:
         """Submit the operation; wait while the object is locked."""
         started = context["dag_run"].start_date
         while True:
             try:
-                return hook.run(open_it(hook.api.calls, hook.api.changes, self.change, object_id, started))
+                opening = open_it(hook.api.calls, hook.api.changes, self.change, object_id, started)
+                return hook.run(in_time(opening, deadline, reason))
             except TolokaLockedError as error:
                 self.pause(error, deadline)
+                reason = str(error)
 
 
 class TolokaOpenPoolOperator(_OpenOperator):

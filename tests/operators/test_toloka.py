@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import requests
@@ -18,6 +21,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaTimeoutError,
     TolokaUnavailableError,
 )
+from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator
 from airflow_provider_toloka.operators.toloka import (
     TolokaArchivePoolOperator,
     TolokaArchiveProjectOperator,
@@ -258,3 +262,48 @@ def test_one_pool_or_training_is_changed(
     again = run_task(operator, **ids, deferrable=deferrable)
     assert (again.state, again.result) == ("success", "already done")
     assert len(posts(toloka)) == 1
+
+
+def event_of_a_pause(*, seconds_late: float) -> dict[str, Any]:
+    return {"operations": {}, "unfinished": [], "errors": {}, "trouble": None, "carry": None,
+            "deadline": time.time() - seconds_late, "limit": "timeout"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("operator", "ids"),
+    [
+        (TolokaOpenPoolOperator, {"pool_id": "2005"}),
+        (TolokaClosePoolOperator, {"pool_id": "2007"}),
+        (TolokaArchiveProjectOperator, {"project_id": "1001"}),
+    ],
+)
+@pytest.mark.parametrize("seconds_late", [60, -60], ids=["late", "in time"])
+def test_after_a_pause_for_a_lock_nothing_is_changed_after_the_deadline(
+    toloka: TolokaEmulator, operator: Any, ids: dict[str, str], seconds_late: float
+) -> None:
+    toloka.add_tasks("2005", [{"image": "https://example.com/1.jpg"}])
+    task = operator(task_id="task", **ids, poll_interval=0.1)
+    context = {"ti": MagicMock(try_number=1), "dag_run": MagicMock(start_date=datetime.now(UTC))}
+    if seconds_late < 0:
+        task.execute_complete(context, event_of_a_pause(seconds_late=seconds_late))
+        assert len(posts(toloka)) == 1
+        return
+    with pytest.raises(
+        TolokaTimeoutError, match=r"Timed out \(timeout\): .* in time: another operation held a lock. Clear the"
+    ):
+        task.execute_complete(context, event_of_a_pause(seconds_late=seconds_late))
+    assert posts(toloka) == []
+
+
+def test_what_others_have_done_during_a_pause_is_a_success_after_the_deadline(toloka: TolokaEmulator) -> None:
+    task = TolokaArchiveProjectOperator(task_id="task", project_id="1006")
+    assert task.execute_complete({"ti": MagicMock()}, event_of_a_pause(seconds_late=60)) == "already done"
+    assert posts(toloka) == []
+
+
+def test_a_worker_that_has_paused_changes_nothing_after_the_deadline(toloka: TolokaEmulator) -> None:
+    toloka.fault("POST /pools/2007/close", status=409, body={"code": "POOL_LOCKED_BY_ANOTHER_OPERATION"})
+    task = run_task(TolokaClosePoolOperator, pool_id="2007", poll_interval=30, timeout=1, deferrable=False)
+    assert isinstance(task.errors[-1], TolokaTimeoutError), task.errors
+    assert "POOL_LOCKED_BY_ANOTHER_OPERATION" in task.error
+    assert posts(toloka) == ["/pools/2007/close"]
