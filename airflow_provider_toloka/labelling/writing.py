@@ -146,7 +146,8 @@ class _Flat:
 
 @contextlib.contextmanager
 def _flattened(rows: Iterable[Row], values: Mapping[str, str]) -> Iterator[_Flat]:
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+    # JSON allows lone surrogates, such as half of an emoji; UTF-8 does not.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
         fixed: dict[str, str] = {}
         nested: dict[str, dict[str, str]] = {prefix: {} for prefix in values.values()}
         count = 0
@@ -159,7 +160,7 @@ def _flattened(rows: Iterable[Row], values: Mapping[str, str]) -> Iterator[_Flat
                     continue
                 prefix = values[key]
                 for name, one in (value or {}).items():
-                    column = f"{prefix}:{name}"
+                    column = f"{prefix}:{name}".encode("utf-8", "replace").decode()
                     nested[prefix][column] = _joined(nested[prefix].get(column), one)
                     flat[column] = one
             file.write(_compact(flat) + "\n")
@@ -225,5 +226,6 @@ class _Buffered:
         return len(text)
 
     def _flush(self) -> None:
-        self._file.write("".join(self._held).encode())
+        # In JSON, the escape of a lone surrogate is the same text; other formats have none left.
+        self._file.write("".join(self._held).encode(errors="backslashreplace"))
         self._held, self._size = [], 0

@@ -62,6 +62,36 @@ def test_parquet_has_a_typed_column_for_each_field(tmp_path: Path) -> None:
     assert table.column("INPUT:tags").to_pylist() == [None, None, '["ä"]']
 
 
+HALF = [
+    {
+        **_NOTHING,
+        "id": "a1",
+        "input": {"image": "x"},
+        "output": {"text": "cut \ud83d", "all": ["\ud83d"], "n\udc00": 1},
+    },
+    {**_NOTHING, "id": "a2", "input": {"image": "y"}, "output": {"text": "whole 😀"}},
+]
+
+
+def test_half_an_emoji_is_kept_in_json_lines(tmp_path: Path) -> None:
+    assert write(HALF, tmp_path / "answers") == 2
+    lines = (tmp_path / "answers").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == HALF
+    assert "😀" in lines[1]
+
+
+def test_half_an_emoji_is_replaced_in_a_table(tmp_path: Path) -> None:
+    assert write(HALF, tmp_path / "answers.csv", "csv") == write(HALF, tmp_path / "answers.parquet", "parquet") == 2
+    with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["OUTPUT:text"] == "cut ?"
+    assert (rows[0]["OUTPUT:all"], rows[0]["OUTPUT:n?"], rows[1]["OUTPUT:text"]) == ('["?"]', "1", "whole 😀")
+    table = pq.read_table(tmp_path / "answers.parquet")
+    assert table.column("OUTPUT:text").to_pylist() == ["cut ?", "whole 😀"]
+    assert table.column("OUTPUT:all").to_pylist() == ['["?"]', None]
+    assert table.column("OUTPUT:n?").to_pylist() == [1, None]
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_no_rows_make_a_file_without_rows(tmp_path: Path, format_: Format) -> None:
     assert write([], tmp_path / "answers", format_) == 0
