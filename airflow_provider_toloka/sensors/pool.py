@@ -18,7 +18,7 @@ from airflow_provider_toloka._task import Deadline, failing_at_once
 from airflow_provider_toloka.client.models import Pool
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.waiting import ends_wait
-from airflow_provider_toloka.exceptions import TolokaApiError, error_from_json
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError, error_from_json
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.closing import check_reasons, outcome
 from airflow_provider_toloka.links.toloka import LINKS
@@ -87,7 +87,7 @@ class TolokaPoolSensor(TolokaSensor):
                     return PokeReturnValue(is_done=True, xcom_value=_result(pool))
             except TolokaApiError as error:
                 # The trigger tolerates a single 404 of a new pool; a poke cannot, because it is stateless.
-                if ends_wait(error) or not error.is_transient:
+                if ends_wait(error) or isinstance(error, TolokaNotFoundError):
                     raise
                 trouble = str(error)
                 self.log.warning("Could not poll pool %s; still waiting: %s", pool_id, error)

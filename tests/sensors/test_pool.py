@@ -115,6 +115,22 @@ def test_an_outage_does_not_fail_the_wait(toloka: TolokaEmulator, how: Any) -> N
 
 
 @each_way
+@pytest.mark.parametrize("fault", [{"status": 200, "body": "<html>"}, {"status": 403, "body": "<html>"}], ids=str)
+def test_the_page_of_a_gateway_does_not_fail_the_wait(toloka: TolokaEmulator, how: Any, fault: Any) -> None:
+    change(toloka, "CLOSED", "COMPLETED")
+    toloka.fault("GET /pools/7", times=1, **fault)
+    task, _ = wait(**how)
+    assert task.state == "success", task.errors
+
+
+@each_way
+def test_an_unknown_pool_fails_at_once(toloka: TolokaEmulator, how: Any) -> None:
+    task, _ = wait(**how, pool_id="8", retries=2)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert {request.path for request in toloka.requests} == {"/pools/8"}
+
+
+@each_way
 def test_a_refused_token_fails_at_once(toloka: TolokaEmulator, how: Any) -> None:
     toloka.fault("GET /pools/7", times=None, status=401)
     task, _ = wait(**how, retries=2)
