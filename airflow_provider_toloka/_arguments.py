@@ -40,6 +40,30 @@ def require(name: str, value: Any, instead: str) -> Any:
     return value
 
 
+def note_given(operator: Any, **arguments: Any) -> None:
+    """Remember which optional arguments were given, before templates are rendered; call it in ``__init__``.
+
+    :param operator: the operator.
+    :param arguments: the arguments, which :func:`read_optional` reads.
+    """
+    given = {name for name, value in arguments.items() if value is not None}
+    operator._given = getattr(operator, "_given", frozenset()) | given  # noqa: SLF001 - the operator's own
+
+
+def read_optional(operator: Any, name: str, instead: str = "") -> Any:
+    """Return an optional argument after templates are rendered; None: it was not given.
+
+    :param operator: the operator, whose ``__init__`` has called :func:`note_given`.
+    :param name: the parameter that holds it.
+    :param instead: what to pass instead if None is intended.
+    :raises ValueError: it was given, and has rendered to None.
+    """
+    value = getattr(operator, name)
+    if value is None and name in operator._given:  # noqa: SLF001 - the operator's own
+        require(name, value, instead or f"To use the default, leave {name} out.")
+    return value
+
+
 def read_ids(name: str, value: Any, instead: str = "") -> list[str]:
     """Return a list of ids.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._arguments import note_given, read_optional, require
 from airflow_provider_toloka._lineage import LineageMixin, file_place, source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import failing_at_once
@@ -141,6 +141,7 @@ class TolokaAggregateOperator(WaitingOperator):
         self.skill_id = skill_id
         self.path = path
         self.format = format
+        note_given(self, path=path)
 
     def advance(
         self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
@@ -157,7 +158,8 @@ class TolokaAggregateOperator(WaitingOperator):
         :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
         """
         format_ = check_format(self.format)
-        path = None if self.path is None else storage_path(self.path)
+        given = read_optional(self, "path")
+        path = None if given is None else storage_path(given)
         pool = find_pool(context, hook, self.pool_id)
         operation = waited_for(waited)
         if operation is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._arguments import note_given, read_id, read_optional
 from airflow_provider_toloka._durations import Duration, duration
 from airflow_provider_toloka._lineage import LineageMixin, source_of, toloka_place
 from airflow_provider_toloka._task import failing_at_once
@@ -45,13 +45,15 @@ class _CreateOperator(LineageMixin, BaseOperator):
         super().__init__(**kwargs)
         self.key = key
         self.toloka_conn_id = toloka_conn_id
+        note_given(self, key=key)
 
     def _create(self, context: Context, kind: Kind, form: Mapping[str, Any]) -> str:
         checked = check_form(kind, form)
         for warning in checked.warnings:
             self.log.warning("%s.", warning)
+        given = read_optional(self, "key")
         with TolokaHook(self.toloka_conn_id) as hook:
-            key = key_of(context, hook, self.key)
+            key = key_of(context, hook, given)
             self.log.info("The key of the %s is %s", kind, key)
             # An earlier try may have been killed after it sent the form.
             was_tried = context["ti"].try_number > 1
@@ -172,6 +174,7 @@ class TolokaCreatePoolOperator(_CreateOperator):
         self.pool_form: Any = pool_form
         self.training_id = training_id
         self.expires_in = expires_in
+        note_given(self, training_id=training_id, expires_in=expires_in)
 
     def execute(self, context: Context) -> str:
         """Return the pool's id.
@@ -181,10 +184,11 @@ class TolokaCreatePoolOperator(_CreateOperator):
         """
         with failing_at_once():
             form = in_project("pool", read_form("pool_form", self.pool_form), self.project_id)
-            if self.training_id is not None:
-                form = _with_training(form, read_id(TRAINING, self.training_id))
-            if self.expires_in is not None:
-                expires_in = duration("expires_in", self.expires_in)
+            training_id, expires_in = read_optional(self, "training_id"), read_optional(self, "expires_in")
+            if training_id is not None:
+                form = _with_training(form, read_id(TRAINING, training_id))
+            if expires_in is not None:
+                expires_in = duration("expires_in", expires_in)
                 if form.get("will_expire") is not None:
                     raise ValueError("expires_in and pool.will_expire are both given: leave one of them out.")
                 form["will_expire"] = write_time(datetime.now(UTC) + expires_in)

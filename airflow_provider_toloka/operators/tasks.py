@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_toloka._arguments import is_nothing
+from airflow_provider_toloka._arguments import is_nothing, note_given, read_optional
 from airflow_provider_toloka._lineage import Place, file_place, source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
@@ -68,6 +68,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         self.allow_defaults = allow_defaults
         self.skip_invalid = skip_invalid
         self.key = key
+        note_given(self, key=key)
 
     def advance(
         self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
@@ -82,9 +83,10 @@ class TolokaAddTasksOperator(WaitingOperator):
         :raises TolokaOperationFailedError: an upload failed; a retry repeats it.
         :raises TolokaTimeoutError: the uploads did not finish in time; they keep running at Toloka.
         """
+        key = read_optional(self, "key")
         pool = find_pool(context, hook, self.pool_id)
         upload = Upload(
-            key=key_of(context, hook, self.key),
+            key=key_of(context, hook, key),
             pool_id=pool.id,
             allow_defaults=self.allow_defaults,
             skip_invalid=self.skip_invalid,

@@ -138,6 +138,40 @@ def test_a_key_that_comes_to_nothing_creates_nothing(toloka: TolokaEmulator, key
     assert not toloka.projects
 
 
+NOTHING = "{{ none }}"
+
+
+@pytest.mark.parametrize(
+    ("operator", "name", "more"),
+    [
+        (TolokaCreateProjectOperator, "key", {"project": PROJECT}),
+        (TolokaCreateTrainingOperator, "key", {"project_id": "1", "training": TRAINING_FORM}),
+        (TolokaCreatePoolOperator, "key", {"project_id": "1", "pool_form": POOL_FORM}),
+        (TolokaCreatePoolOperator, "training_id", {"project_id": "1", "pool_form": POOL_FORM}),
+        (TolokaCreatePoolOperator, "expires_in", {"project_id": "1", "pool_form": POOL_FORM}),
+        (TolokaAddTasksOperator, "key", {"pool_id": "1", "tasks": TASKS}),
+        (TolokaAggregateOperator, "path", {"pool_id": "1", "fields": ["result"], "method": "DAWID_SKENE"}),
+    ],
+)
+@pytest.mark.parametrize("source", ["a template", "an XComArg"])
+def test_an_optional_argument_that_renders_to_none_is_not_left_out(
+    toloka: TolokaEmulator, operator: type[BaseOperator], name: str, more: Any, source: str
+) -> None:
+    with new_dag(render_native=True) as dag:
+        upstream = BaseOperator(task_id="upstream")
+        given: Any = NOTHING if source == "a template" else upstream.output
+        operator(task_id="task", trigger_rule="all_done", **{name: given}, **more)
+    task = run(dag).tasks["task"]
+    assert (task.state, f"{name} is empty (None)" in task.error) == ("failed", True), task.errors
+    assert f"leave {name} out" in task.error
+    assert toloka.requests == []
+
+
+def test_an_optional_argument_may_be_none(toloka: TolokaEmulator) -> None:
+    assert run_task(TolokaCreateProjectOperator, project=PROJECT, key=None).state == "success"
+    assert len(toloka.projects) == 1
+
+
 def test_a_training_and_a_pool_that_requires_it(toloka: TolokaEmulator) -> None:
     requirement = {"training_requirement": {"training_passing_skill_value": 80}}
     with new_dag() as dag:
