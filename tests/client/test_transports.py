@@ -232,6 +232,17 @@ def test_the_largest_body_is_still_read(toloka_emulator: TolokaEmulator, drive: 
     assert len(drive(settings, send(settings, "/requester"), largest_body=100_000).body) == 100_000
 
 
+def test_a_page_that_is_too_large_is_read_in_smaller_ones(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
+    for number in range(50):
+        toloka_emulator.add_project(f"Project {number}", public_description="x" * 1000)
+    settings = emulated(toloka_emulator)
+    toloka_emulator.clear_requests()
+    found = drive(settings, read_all(TolokaApi(settings).projects.listing()), largest_body=25_000)
+    assert [one.id for one in found] == sorted(toloka_emulator.projects, key=int)
+    assert len(toloka_emulator.requests) < 40
+    assert drive(settings, send(settings, "/projects"), largest_body=25_000).kind == "too large"
+
+
 def test_both_read_bodies_up_to_ten_megabytes(toloka_emulator: TolokaEmulator, drive: Drive) -> None:
     settings = emulated(toloka_emulator)
     toloka_emulator.fault("GET /requester", body=b"x" * 10_000_000)

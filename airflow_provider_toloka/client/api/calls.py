@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -18,7 +18,7 @@ from airflow_provider_toloka.client.parsing import InvalidModelError, check_id
 from airflow_provider_toloka.client.resources import Resource
 from airflow_provider_toloka.client.responses import Reader
 from airflow_provider_toloka.client.retry import Patience, RetryPolicy
-from airflow_provider_toloka.client.sansio import Answer, Flow, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import Answer, Flow, NoAnswer, Request, Response, Sleep
 from airflow_provider_toloka.client.state import account_state
 from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaRateLimitError
 
@@ -102,7 +102,7 @@ class Calls:
         accepted: Collection[int] = (HTTPStatus.OK,),
         retry: bool = True,
     ) -> Flow[tuple[Reader, Response]]:
-        """Send an idempotent request, with retries.
+        """Send an idempotent request, with retries. A page of a list that is too large is requested with fewer items.
 
         :param request: the request.
         :param subject: what the request does, for errors.
@@ -115,6 +115,9 @@ class Calls:
             answer = yield request
             if isinstance(answer, Response) and answer.status in accepted:
                 return reader, answer
+            if smaller := _smaller(request, answer):
+                request = smaller
+                continue
             yield from self.pause(reader, answer, patience if retry else None)
 
     def get(
@@ -196,6 +199,14 @@ class Calls:
         log.log(level, "Trying again in %.1f s (retry %d of %d): %s", wait, patience.retries, self.retry.retries, error)
         self._observer.retrying(error)
         yield Sleep(wait)
+
+
+def _smaller(request: Request, answer: Answer) -> Request | None:
+    """Return the request for half of a page that is too large; None: it is no such page."""
+    limit = int(request.query.get("limit", 0))
+    if not (isinstance(answer, NoAnswer) and answer.kind == "too large") or limit <= 1:
+        return None
+    return replace(request, query={**request.query, "limit": str(limit // 2)})
 
 
 def write_filter(value: str | datetime) -> str:

@@ -26,7 +26,7 @@ BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 #: A waiting request asks again after at most this many seconds, because the rate may have risen.
 LONGEST_NAP = 0.25
-#: Limits of a response. A page of 300 pools may have a few megabytes, everything else has some kilobytes.
+#: Limits of a response. A page of 300 pools may have a few megabytes; pages that exceed this are read in smaller ones.
 LARGEST_BODY = 10_000_000
 #: http.client's own limits, which cannot be changed; aiohttp gets the same. It counts the empty line as a header.
 LARGEST_HEADER = 65_536
