@@ -103,7 +103,8 @@ class Reader:
             followed = f"is a redirect to {shown(target)}, which is not followed"
             return self._invalid(answer, followed if target else "has an unexpected status")
         told = self._told(answer)
-        if answer.status in _SAID_BY_TOLOKA_ALONE and not told.get("code"):
+        is_anonymous = answer.status in _SAID_BY_TOLOKA_ALONE and not told.get("code")
+        if is_anonymous or (answer.status == HTTPStatus.UNAUTHORIZED and _is_html(answer.body)):
             return self._not_toloka(answer)
         error_class, meaning = _meaning(answer.status, told.get("code"))
         return error_class(
@@ -264,6 +265,10 @@ def _quota_interval(body: bytes) -> str:
     except (ValueError, RecursionError, KeyError, TypeError):
         return ""
     return str(interval)
+
+
+def _is_html(body: bytes) -> bool:
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _short(text: str) -> str:

@@ -352,10 +352,17 @@ def test_what_is_wrong_with_a_response_is_said(call: Any, told: Response, proble
     assert caught.value.status == told.status
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [401, 403, 404])
 def test_another_web_server_is_told_as_such(status: int) -> None:
     error = READER.error(answer(status, b"<h1>Nothing here</h1>"))
     assert error.summary == (
         f"Could not read project 1: no Toloka API answers at {SETTINGS.base_url}. Check the connection's host."
     )
     assert (error.status, error.message) == (status, "<h1>Nothing here</h1>")
+
+
+@pytest.mark.parametrize("body", [b"", b"Unauthorized", b'{"message": "<b>"}', b"{}"])
+def test_a_401_without_a_code_is_a_refusal_unless_it_is_html(body: bytes) -> None:
+    assert type(READER.error(answer(401, body))) is TolokaAuthenticationError
+    for page_start in (b"<!DOCTYPE html>", b"\xef\xbb\xbf\r\n<html>"):
+        assert type(READER.error(answer(401, page_start + body))) is TolokaInvalidAnswerError
