@@ -217,7 +217,13 @@ class PoolPoller:
             return
         self._heard()
         wait.times_unknown, wait.last = 0, pool
-        if wait.is_over(pool) and not wait.over.done():
+        try:
+            is_over = wait.is_over(pool)
+        except Exception as error:  # noqa: BLE001 - a caller's error ends only its own wait
+            if not wait.over.done():
+                wait.over.set_exception(error)
+            return
+        if is_over and not wait.over.done():
             wait.over.set_result(pool)
 
     def _note_refusal(self, error: Exception) -> None:

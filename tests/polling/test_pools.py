@@ -245,6 +245,18 @@ async def test_an_error_of_the_last_read_ends_the_wait(toloka: TolokaEmulator) -
             await wait(poller, "1000", interval=60, seconds=0.1)
 
 
+@pytest.mark.parametrize("count", [1, 5])
+async def test_an_error_of_a_caller_ends_its_own_wait(toloka: TolokaEmulator, count: int) -> None:
+    load(toloka, {"1000": "CLOSED"})
+    async with polling(toloka) as poller:
+        others = [asyncio.create_task(wait(poller, str(1000 + number))) for number in range(1, 1 + count)]
+        with pytest.raises(ZeroDivisionError):
+            await wait(poller, "1000", is_over=lambda _: 1 / 0)
+        assert not any(task.done() for task in others)
+        load(toloka, {str(1000 + number): "CLOSED" for number in range(1, 1 + count)})
+        assert all(await asyncio.gather(*others))
+
+
 async def test_after_a_refusal_the_next_wait_works(toloka: TolokaEmulator) -> None:
     load(toloka, {str(number): "CLOSED" for number in range(1000, 1005)})
     async with polling(toloka) as poller:
