@@ -1,7 +1,8 @@
 """Poll pools for all waits of a connection with one list of closed pools. Changes nothing at Toloka.
 
 API: ``GET /pools`` with ``status`` and ``last_started_gte``. The list contains the pools that were opened since the
-earliest awaited pool and are closed now. A pool in the list is read again by its id.
+earliest awaited pool and are closed now. A pool in the list is read again by its id. No wait depends on the list alone:
+pools are also read by id in a slow rotation, which is faster while the list fails.
 """
 
 from __future__ import annotations
@@ -14,12 +15,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
+from airflow_provider_toloka.client.api.calls import Calls
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
+from airflow_provider_toloka.client.resources import POOL
+from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
-from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
+from airflow_provider_toloka.exceptions import (
+    TolokaApiError,
+    TolokaAuthenticationError,
+    TolokaInvalidAnswerError,
+    TolokaNotFoundError,
+)
 from airflow_provider_toloka.polling.callers import Caller, Callers, Report
+
+ROTATION_SECONDS = 300.0
+#: How many pools are read in rotation after a list.
+ROTATION_SIZE = 20
+#: The same after a list that failed.
+QUICK_ROTATION_SIZE = 60
 
 
 @dataclass(eq=False)
@@ -29,6 +44,8 @@ class _Wait:
     :param since: the pool was opened at this time or later, in Toloka's time.
     :param is_over: decides from a pool whether the wait is over.
     :param due: when it is to be polled, by the event loop's clock.
+    :param read_at: when it was last read by id, or joined, by the event loop's clock.
+    :param is_listed: whether the list is certain to contain its pool once it is closed.
     """
 
     pool_id: str
@@ -37,6 +54,8 @@ class _Wait:
     is_over: Callable[[Pool], bool]
     due: float
     over: asyncio.Future[Pool]
+    read_at: float
+    is_listed: bool
     last: Pool | None = None
     times_unknown: int = field(default=0)
 
@@ -67,6 +86,10 @@ class PoolPoller:
         self._joined = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._lists = 0
+        #: Whether the last list failed.
+        self._is_list_out = False
+        #: Polling retries anyway.
+        self._calls = Calls(client.api.settings, RetryPolicy(retries=0, total_wait=0.0))
         self._observer = client.api.observer
         self._outage = Outage("Polling pools", observer=self._observer)
         #: When Toloka last refused the token, in the event loop's time; None: never.
@@ -108,9 +131,17 @@ class PoolPoller:
         :returns: the pool in its last known state; None: it was never seen.
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
-        loop = asyncio.get_running_loop()
-        since = last_started or self.client.api.calls.clock.now() - CLOCKS_APART
-        wait = _Wait(pool_id, since, interval, is_over, loop.time() + interval, loop.create_future())
+        loop, now = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        wait = _Wait(
+            pool_id,
+            last_started or self.client.api.calls.clock.now() - CLOCKS_APART,
+            interval,
+            is_over,
+            due=now + interval,
+            over=loop.create_future(),
+            read_at=now,
+            is_listed=last_started is not None,
+        )
         caller = Caller(on_outage=on_outage)
         self._callers.add(caller, self._outage.line(loop.time()))
         self._waits.setdefault(pool_id, set()).add(wait)
@@ -166,26 +197,44 @@ class PoolPoller:
     async def _poll(self, waits: list[_Wait], now: float) -> int:
         """Poll for the waits that are due; return the number of requests."""
         if len(self._waits) <= self._few:
+            self._is_list_out = False
             due = [wait for wait in waits if wait.due <= now]
             for wait in due:
                 await self._read(wait)
-                wait.due = now + wait.interval
+                wait.read_at, wait.due = now, now + wait.interval
             return len(due)
         requests, shown = await self._list(CLOSED, min(wait.since for wait in waits))
-        self._lists += 1
-        if self._lists % self._archived_every == 0:
+        self._lists += not self._is_list_out
+        if not self._is_list_out and self._lists % self._archived_every == 0:
             more, archived = await self._list(ARCHIVED, min(wait.since for wait in waits))
             requests, shown = requests + more, shown | archived
         for wait in waits:
             wait.due = now + wait.interval
             if wait.pool_id in shown and not wait.over.done():
                 await self._read(wait)
+                wait.read_at = now
                 requests += 1
+        return requests + await self._rotate(waits, now)
+
+    async def _rotate(self, waits: list[_Wait], now: float) -> int:
+        """Read the pools that were not read for long, a few per round; return the number of requests."""
+        late = sorted((wait for wait in waits if self._is_late(wait, now)), key=lambda wait: wait.read_at)
+        requests = 0
+        for wait in late[: QUICK_ROTATION_SIZE if self._is_list_out else ROTATION_SIZE]:
+            if not wait.over.done():
+                requests += 1
+                wait.read_at = now
+                if not await self._read(wait):
+                    break
         return requests
+
+    def _is_late(self, wait: _Wait, now: float) -> bool:
+        is_urgent = self._is_list_out or not wait.is_listed
+        return wait.read_at + (wait.interval if is_urgent else max(wait.interval, ROTATION_SECONDS)) <= now
 
     async def _list(self, status: str, since: datetime) -> tuple[int, set[str]]:
         """Read the list of pools with a status; return the number of requests, and the waits for its pools."""
-        listing = self.client.api.pools.listing(status=status, last_started_gte=since)
+        listing = self._calls.list_all(POOL, {"status": status, "last_started_gte": since})
         listing = replace(listing, keep=lambda json: json.get("id") in self._waits)
         requests, shown, last_id = 0, set[str](), None
         while True:
@@ -195,17 +244,20 @@ class PoolPoller:
             except TolokaApiError as error:
                 if ends_wait(error):
                     raise
+                self._is_list_out = True
                 self._note(error)
                 return requests, shown
-            self._heard()
             shown |= {pool.id for pool in page.items if pool.id in self._waits}
             last_id = page.last_id
             if last_id is None:
+                self._is_list_out = False
+                self._heard()
                 return requests, shown
 
-    async def _read(self, wait: _Wait) -> None:
+    async def _read(self, wait: _Wait) -> bool:
+        """Read a pool by id; return whether other reads are likely to succeed."""
         try:
-            pool = await self.client.run(self.client.api.pools.get(wait.pool_id))
+            pool: Pool = await self.client.run(self._calls.get_one(POOL, wait.pool_id, retry=False))
         except TolokaApiError as error:
             wait.times_unknown += isinstance(error, TolokaNotFoundError)
             if ends_wait(error, times_unknown=wait.times_unknown):
@@ -214,17 +266,20 @@ class PoolPoller:
                     wait.over.set_exception(error)
             else:
                 self._note(error)
-            return
-        self._heard()
-        wait.times_unknown, wait.last = 0, pool
+            return not (error.is_transient or isinstance(error, TolokaInvalidAnswerError))
+        if not self._is_list_out:
+            self._heard()
+        wait.times_unknown, wait.last, wait.is_listed = 0, pool, True
+        wait.since = min(wait.since, pool.last_started or wait.since)
         try:
             is_over = wait.is_over(pool)
         except Exception as error:  # noqa: BLE001 - a caller's error ends only its own wait
             if not wait.over.done():
                 wait.over.set_exception(error)
-            return
+            return True
         if is_over and not wait.over.done():
             wait.over.set_result(pool)
+        return True
 
     def _note_refusal(self, error: Exception) -> None:
         if isinstance(error, TolokaAuthenticationError):

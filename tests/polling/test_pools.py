@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from airflow_provider_toloka.client.models import Pool
 from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
+from airflow_provider_toloka.polling import pools as module
 from airflow_provider_toloka.polling.pools import PoolPoller
 
 STARTED = datetime.fromisoformat("2026-11-01T10:00:00+00:00")
@@ -142,6 +144,99 @@ async def test_two_waits_for_one_pool(toloka: TolokaEmulator) -> None:
         pool = await other
     assert pool is not None
     assert pool.status == "CLOSED"
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 429}, {"body": "<html>Log in</html>"}])
+async def test_while_the_list_fails_pools_are_read_by_id(toloka: TolokaEmulator, fault: dict[str, Any]) -> None:
+    toloka.fault("GET /pools", times=None, **fault)
+    lines: list[str] = []
+    async with polling(toloka) as poller:
+        waits = [
+            asyncio.create_task(wait(poller, str(number), on_outage=lambda _, line: lines.append(line)))
+            for number in range(1000, 1010)
+        ]
+        await until_asked(toloka, 40)
+        assert not any(task.done() for task in waits)
+        load(toloka, {"1009": "CLOSED"})
+        async with asyncio.timeout(10):
+            pool = await waits[9]
+        assert pool is not None
+        assert len(lines) == 10  # reads that work do not end the outage of the list
+        await stop(waits)
+    reads = Counter(request.path for request in toloka.requests)
+    assert len(reads) == 11
+    assert reads["/pools"] >= reads["/pools/1000"] - 1
+
+
+async def test_in_an_outage_a_round_is_one_list_and_one_read(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /**", times=None, status=503)
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1010)]
+        await until_asked(toloka, 8)
+        await stop(waits)
+    paths = [request.path for request in toloka.requests][:8]
+    assert paths[::2] == ["/pools"] * 4
+    assert len(set(paths[1::2])) == 4
+
+
+async def test_a_round_of_reads_is_bounded(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUICK_ROTATION_SIZE", 4)
+    toloka.fault("GET /pools", times=None, status=503)
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1010)]
+        await until_asked(toloka, 15)
+        await stop(waits)
+    paths = [request.path for request in toloka.requests][:15]
+    assert paths[::5] == ["/pools"] * 3
+    assert len(set(paths)) == 11  # all pools have had their turn
+
+
+async def test_a_pool_that_was_opened_at_an_unknown_time_is_read_until_it_is_seen(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /pools/1000", times=2, status=503)
+    async with polling(toloka) as poller:
+        waits = [
+            asyncio.create_task(wait(poller, str(number), last_started=STARTED if number > 1000 else None))
+            for number in range(1000, 1005)
+        ]
+        await until_asked(toloka, 10)
+        assert [request.path for request in toloka.requests].count("/pools/1000") == 3
+        assert {request.path for request in toloka.requests} == {"/pools", "/pools/1000"}
+        load(toloka, {"1000": "CLOSED"})
+        async with asyncio.timeout(10):
+            assert await waits[0]
+        await stop(waits)
+    lists = [request.query["last_started_gte"] for request in toloka.requests if request.path == "/pools"]
+    assert datetime.fromisoformat(lists[-1]).replace(tzinfo=UTC) == STARTED
+
+
+async def test_a_pool_that_the_list_lacks_is_read_in_rotation(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROTATION_SECONDS", 0.4)
+    monkeypatch.setattr(module, "ROTATION_SIZE", 2)
+    load(toloka, {"1000": "CLOSED"})
+    toloka.fault("GET /pools", times=None, body={"items": [], "has_more": False})
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    async with polling(toloka) as poller:
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1005)]
+        async with asyncio.timeout(10):
+            assert await waits[0]
+        assert clock() - began >= 0.4
+        await until_asked(toloka, 30)
+        assert not any(task.done() for task in waits[1:])
+        assert clock() - began >= 0.8
+        await stop(waits)
+    reads = Counter(request.path for request in toloka.requests)
+    assert len(reads) == 6
+    assert max(reads[f"/pools/{number}"] for number in range(1000, 1005)) <= (clock() - began) / 0.4
+
+
+async def test_the_read_after_the_deadline_is_not_retried(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /pools/1000", times=None, status=429, headers={"Retry-After": "20"})
+    async with polling(toloka) as poller, asyncio.timeout(5):
+        assert await wait(poller, "1000", interval=60, seconds=0.1) is None
+    assert len(toloka.requests) == 1
 
 
 async def stop(waits: list[asyncio.Task[Any]]) -> None:
@@ -308,7 +403,7 @@ class Outages(Observer):
 async def test_each_wait_hears_once_that_an_outage_begins_and_once_that_it_ends(
     toloka: TolokaEmulator, count: int, path: str
 ) -> None:
-    toloka.fault(path, times=8, status=503)  # four requests with a retry each
+    toloka.fault(path, times=4, status=503)
     observer = Outages()
     lines: list[list[tuple[int, str]]] = [[] for _ in range(count)]
 

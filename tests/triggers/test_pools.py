@@ -166,7 +166,7 @@ async def test_an_outage_is_two_lines_in_the_log_of_the_task(
     toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, path: str, subject: str
 ) -> None:
     load(toloka, closed("7", -60))
-    toloka.fault(path, times=4, status=503)  # two polls with a retry each
+    toloka.fault(path, times=4, status=503)  # two polls with a retry each, or four without
     lines: list[tuple[int, str]] = []
     monkeypatch.setattr(PoolTrigger, "log_outage", lambda _, *line: lines.append(line))
     trigger = PoolTrigger(
