@@ -19,37 +19,48 @@ class Cursor:
 
     :param finished: all operations that finished up to this time, in Toloka's time, have been reported.
     :param ids: the reported operations of the last moments.
+    :param latest: none of these operations finished after this time; default: ``finished``.
     """
 
-    def __init__(self, finished: datetime, ids: Iterable[str] = ()) -> None:
+    def __init__(self, finished: datetime, ids: Iterable[str] = (), latest: datetime | None = None) -> None:
         self._finished = finished
-        self._known = dict.fromkeys(ids, finished)
+        self._known = dict.fromkeys(ids, latest or finished)
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Create it from :meth:`to_json`'s value."""
-        return cls(datetime.fromisoformat(json["finished"]), json["ids"])
+        latest = json.get("latest")
+        return cls(
+            datetime.fromisoformat(json["finished"]),
+            json["ids"],
+            None if latest is None else datetime.fromisoformat(latest),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"finished": self._finished.isoformat(), "ids": list(self._known)}
+        state: dict[str, Any] = {"finished": self._finished.isoformat(), "ids": list(self._known)}
+        latest = max(self._known.values(), default=self._finished)
+        return state if latest <= self._finished else {**state, "latest": latest.isoformat()}
 
     @property
     def since(self) -> datetime:
         """The time from which the list has to be read."""
         return self._finished - OVERLAP
 
-    def is_new(self, operation: Operation) -> bool:
+    def is_new(self, operation: Operation, *, until: datetime | None = None) -> bool:
         """Return whether an operation is new, and record it.
 
         :param operation: a finished operation; they arrive in the order in which they finished.
+        :param until: an operation that finished after this time may be missing from the list, although a later one is
+            in it: the position does not advance beyond it; None: the list has no such gaps.
         """
         time = operation.finished
         if time is None or time < self.since or operation.id in self._known:
             return False
         self._known[operation.id] = time
-        if time > self._finished:
-            self._finished = time
+        position = time if until is None else min(time, until)
+        if position > self._finished:
+            self._finished = position
             self._known = {id_: known for id_, known in self._known.items() if known >= self.since}
         return True
 

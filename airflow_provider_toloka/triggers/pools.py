@@ -175,10 +175,12 @@ class PoolClosedTrigger(WatchingTrigger):
         async with shared_client(settings, self.toloka_conn_id) as client:
             if self._cursor is None:
                 self._cursor = await self.begin(client.now)
+            # The list is read page by page: a pool on an earlier page may close while a later page is read.
+            started = await client.now()
             closed = await self._closed(client, self._cursor.since)
         self.works()
         cursor = self._cursor
-        new = [pool for pool in closed if cursor.is_new(_as_operation(pool)) and self._is_wanted(pool)]
+        new = [pool for pool in closed if cursor.is_new(_as_operation(pool), until=started) and self._is_wanted(pool)]
         for pool in new:
             self.log.info("Pool %s was closed: %s", pool.id, pool.last_close_reason)
             yield TriggerEvent(_payload(pool))

@@ -58,6 +58,18 @@ def test_a_restored_position_reports_nothing_twice() -> None:
     assert not restored.is_new(finished("a", 2))
 
 
+def test_the_position_does_not_advance_into_an_incomplete_list() -> None:
+    cursor = Cursor(START)
+    assert cursor.is_new(finished("late", 9), until=START + timedelta(seconds=2))
+    assert cursor.since == START + timedelta(seconds=1)
+    for one in (cursor, Cursor.from_json(cursor.to_json())):
+        until = START + timedelta(seconds=60)
+        assert one.is_new(finished("missed", 8), until=until)
+        assert not one.is_new(finished("late", 9), until=until)
+        assert one.is_new(finished("next", 30), until=until)
+        assert one.to_json() == {"finished": (START + timedelta(seconds=30)).isoformat(), "ids": ["next"]}
+
+
 async def test_a_listener_receives_all_that_was_heard() -> None:
     listener = Listener(START)
     listener.hear([finished("a", 1)])

@@ -98,6 +98,25 @@ async def test_a_pool_that_closes_again_fires_again(toloka: TolokaEmulator) -> N
     assert heard[0]["closed"] < heard[1]["closed"]
 
 
+async def test_pools_that_close_while_the_list_is_read_are_reported_once(toloka: TolokaEmulator) -> None:
+    pools = {str(number): closed(str(number), -3600) for number in range(1000, 1400)}
+
+    def close(**seconds: float) -> None:
+        pools.update({id_[1:]: closed(id_[1:], later) for id_, later in seconds.items()})
+        load(toloka, *pools.values())
+
+    close()
+    first_page = toloka.fault("GET /pools", times=1, hold="after")
+    hearing = asyncio.create_task(events(PoolClosedTrigger(poll_interval=0.05, look_back=60), 3))
+    await asyncio.to_thread(first_page.wait)
+    close(_1001=1, _1399=3)
+    first_page.release()
+    while len([request for request in toloka.requests if request.path == "/pools"]) < 7:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    close(_1002=5)
+    assert [one["pool_id"] for one in await hearing] == ["1399", "1001", "1002"]
+
+
 async def test_an_outage_ends_nothing(toloka: TolokaEmulator) -> None:
     toloka.fault("GET /pools", times=5, status=503)
     load(toloka, closed("1", -20))
