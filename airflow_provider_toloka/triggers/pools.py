@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -26,6 +26,8 @@ from airflow_provider_toloka.triggers.task import TaskTrigger
 from airflow_provider_toloka.triggers.watching import WatchingTrigger
 
 UNCHECKED = ("ACTIVE", SUBMITTED)
+#: A pool may appear in the list of closed pools this long after it closed.
+LIST_LAG = timedelta(seconds=60)
 
 
 class PoolTrigger(TaskTrigger[PoolPoller]):
@@ -176,11 +178,11 @@ class PoolClosedTrigger(WatchingTrigger):
             if self._cursor is None:
                 self._cursor = await self.begin(client.now)
             # The list is read page by page: a pool on an earlier page may close while a later page is read.
-            started = await client.now()
+            complete = await client.now() - LIST_LAG
             closed = await self._closed(client, self._cursor.since)
         self.works()
         cursor = self._cursor
-        new = [pool for pool in closed if cursor.is_new(_as_operation(pool), until=started) and self._is_wanted(pool)]
+        new = [pool for pool in closed if cursor.is_new(_as_operation(pool), until=complete) and self._is_wanted(pool)]
         for pool in new:
             self.log.info("Pool %s was closed: %s", pool.id, pool.last_close_reason)
             yield TriggerEvent(_payload(pool))

@@ -117,6 +117,20 @@ async def test_pools_that_close_while_the_list_is_read_are_reported_once(toloka:
     assert [one["pool_id"] for one in await hearing] == ["1399", "1001", "1002"]
 
 
+async def test_a_pool_that_appears_late_in_the_list_is_reported_once(toloka: TolokaEmulator) -> None:
+    pools = [closed("1", -5), closed("2", -50), closed("3", -1)]
+    load(toloka, pools[0])
+    trigger = PoolClosedTrigger(poll_interval=0.05, look_back=60)
+    heard = []
+    async with asyncio.timeout(10):
+        async for event in trigger.run():
+            heard.append(event.payload["pool_id"])
+            if len(heard) == 3:
+                break
+            load(toloka, *pools[: len(heard) + 1])
+    assert heard == ["1", "2", "3"]
+
+
 async def test_an_outage_ends_nothing(toloka: TolokaEmulator) -> None:
     toloka.fault("GET /pools", times=5, status=503)
     load(toloka, closed("1", -20))
