@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_toloka import _record
-from airflow_provider_toloka._arguments import check_literals, read_count, require
+from airflow_provider_toloka._arguments import check_literals, note_given, read_count, read_optional, require
 from airflow_provider_toloka._durations import Duration, duration, seconds
 from airflow_provider_toloka._lineage import LineageMixin, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
@@ -73,6 +73,7 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         self.inactive_for = inactive_for
         self.only_ids = only_ids
         self.max_projects = max_projects
+        note_given(self, max_projects=max_projects)
         check_literals(self, inactive_for=partial(duration, "inactive_for"))
 
     def execute(self, context: Context) -> list[dict[str, Any]] | list[str]:
@@ -84,7 +85,8 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         """
         with failing_at_once():
             arguments = self._selection(context, ALL)
-            most = None if self.max_projects is None else read_count("max_projects", self.max_projects)
+            most = read_optional(self, "max_projects", "For no limit, leave it out.")
+            most = None if most is None else read_count("max_projects", most)
             found, report = self._in_loop(
                 lambda client: self._read(client, context, arguments, keep_others=bool(self.report_path))
             )

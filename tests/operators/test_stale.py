@@ -391,6 +391,18 @@ def test_an_argument_that_comes_to_nothing_changes_nothing(
     assert stale.requests == []
 
 
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("name", ["inactive_for", "name_pattern", "exclude_project_ids", "as_of", "max_projects"])
+def test_nothing_is_found_by_an_argument_that_comes_to_nothing(stale: TolokaEmulator, name: str, native: bool) -> None:
+    given: dict[str, Any] = {"inactive_for": HALF_A_YEAR, name: "{{ none }}"}
+    with new_dag(render_native=native) as dag:
+        TolokaFindStaleProjectsOperator(task_id="task", **given)
+    task = run(dag).tasks["task"]
+    assert task.state == "failed"
+    assert name in task.error
+    assert stale.requests == []
+
+
 @pytest.mark.parametrize("is_found_late", [False, True])
 def test_a_refused_token_fails_at_once(
     stale: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, is_found_late: bool
