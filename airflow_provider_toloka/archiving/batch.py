@@ -181,13 +181,14 @@ class Batch:
         known: Snapshot | None = snapshot
         seen = list(waited)
         self._note_archiving(project_id, seen)
+        locked: Sequence[str] = ()
         while True:
             done = await self._succeeded(seen)
             if last := next((one for one in done if one.type == ARCHIVE_PROJECT.operation_type), None):
                 return last, None
             if not time_left(self._deadline, time.time()):
                 # The deadline has passed: change nothing more.
-                raise TolokaTimeoutError(timeout_message({one.id: one for one in seen}, poller.trouble, self._limit))
+                raise self._timed_out(seen, poller, locked)
             async with self._turns:
                 progress = await self._client.run(
                     retire_project(api, project_id, self._pools, done, known, stale_before=self._stale_before)
@@ -200,14 +201,23 @@ class Batch:
                 return (seen[-1] if seen else None), None
             if not is_done or progress.locked:
                 if not time_left(self._deadline, time.time()):
-                    late = timeout_message({one.id: one for one in seen}, poller.trouble, self._limit)
-                    raise TolokaTimeoutError("; ".join((late, *progress.locked)))
+                    raise self._timed_out(seen, poller, progress.locked)
                 if self._patience is not None:
                     await self._succeeded(seen)
                     return None, [one for one in seen if not one.is_finished]
             if progress.locked:
                 await asyncio.sleep(min(self._poll_interval, time_left(self._deadline, time.time())))
-            known = progress.snapshot
+            known, locked = progress.snapshot, progress.locked
+
+    def _timed_out(self, seen: Sequence[Operation], poller: Poller, locked: Sequence[str]) -> TolokaTimeoutError:
+        """Return the error of a project whose deadline has passed."""
+        if seen:
+            late = timeout_message({one.id: one for one in seen}, poller.trouble, self._limit)
+            return TolokaTimeoutError("; ".join((late, *locked)))
+        reason = "; ".join(locked) or "the deadline passed before the next change"
+        return TolokaTimeoutError(
+            f"Timed out ({self._limit}): {reason}. Clear the task to resume, or increase {self._limit}."
+        )
 
     def _note_archiving(self, project_id: str, operations: Sequence[Operation]) -> None:
         for operation in operations:

@@ -277,6 +277,18 @@ def test_what_finished_after_the_end_of_a_try_is_archived_for_the_next_one(stale
 
 
 @both_ways
+def test_a_project_that_stays_locked_is_reported_with_the_lock(stale: TolokaEmulator, deferrable: bool) -> None:
+    stale.add_pool("985", status="LOCKED")
+    task = archive(project_ids=["985", "990"], timeout=3, deferrable=deferrable)
+    (failed,) = task.result["failed"]
+    assert failed["id"] == "985"
+    assert failed["reason"].startswith("Timed out (timeout): ")
+    assert "operations unfinished" not in failed["reason"]
+    assert deferrable or "is LOCKED" in failed["reason"]
+    assert ids(task.result["archived"]) == ["990"]
+
+
+@both_ways
 @pytest.mark.parametrize("what", ["the report cannot be written", "the account cannot be read at the end"])
 @pytest.mark.parametrize("stale", [3], indirect=True)
 def test_every_ending_pushes_the_result(stale: TolokaEmulator, tmp_path: Path, what: str, deferrable: bool) -> None:
