@@ -170,7 +170,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         """Find and archive the projects.
 
         :returns: ``{archived, already_archived, would_archive, skipped, in_use, postponed, failed}``, each a list of
-            ``{id, name, reason, ...}`` over all tries; it is also pushed as XCom when the task fails at the end.
+            ``{id, name, reason, ...}`` over all tries; it is pushed as XCom however the task ends.
         :raises AirflowFailException: an invalid argument, too many projects, or permanent errors only.
         :raises TolokaError: some projects could not be archived; the message says which, and why.
         """
