@@ -174,15 +174,17 @@ class Airflow:
     def kill(self, name: str) -> None:
         """Kill a part, but not the tasks that it has started.
 
-        Its processes have inherited its connections to the database: a transaction that it was in would stay open with
-        them, with all its locks, and the next scheduler skips what is locked. So the database ends them, as it does when
-        a machine is gone.
+        Its child processes have inherited its connections to the database. A transaction that was open would stay open
+        with its locks, and the next scheduler skips locked rows. The database ends these connections, as when a machine
+        is gone.
         """
         part = self._parts[name]
         ports = [connection.laddr.port for connection in psutil.Process(part.pid).net_connections()]
         part.kill()
         with self._database.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_port = ANY(%s)", [ports])
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_port = ANY(%s)", [ports]
+            )
 
     def kill_all(self, name: str) -> None:
         """Kill a part and all processes of it, as when its machine dies."""
