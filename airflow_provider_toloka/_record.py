@@ -6,7 +6,7 @@ an XCom, which lasts for one try: a later try sees at Toloka which projects are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,15 @@ def save(context: Context, entries: Iterable[ReportedProject]) -> None:
         context["ti"].xcom_push(key=_KEY, value=kept)
 
 
-def merge(earlier: Sequence[ReportedProject], now: Iterable[ReportedProject]) -> list[ReportedProject]:
-    """Merge newer entries into the record; a project that was archived stays archived.
+def keep(context: Context, entries: Iterable[ReportedProject]) -> list[ReportedProject]:
+    """Merge newer entries into the record, and store it; a project that was archived stays archived.
 
-    :param earlier: the stored entries.
-    :param now: the entries of this try.
+    :param context: the task's.
+    :param entries: the entries of this try.
+    :returns: all entries.
     """
     some_time = datetime(1970, 1, 1, tzinfo=UTC)
-    report = Report(environment="", as_of=some_time, created=some_time, projects=tuple(now))
-    return list(report.after(earlier).projects)
+    report = Report(environment="", as_of=some_time, created=some_time, projects=tuple(entries))
+    merged = list(report.after(load(context)).projects)
+    save(context, merged)
+    return merged

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 
@@ -16,7 +15,7 @@ from airflow_provider_toloka._arguments import check_literals, note_given, read_
 from airflow_provider_toloka._durations import Duration, duration, seconds
 from airflow_provider_toloka._lineage import LineageMixin, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
-from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger, operations_of
+from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger
 from airflow_provider_toloka.archiving.batch import Batch, Results
 from airflow_provider_toloka.archiving.plan import PoolsRule
 from airflow_provider_toloka.archiving.scan import search
@@ -27,6 +26,7 @@ from airflow_provider_toloka.client.models import ARCHIVED, SUCCESS, Operation
 from airflow_provider_toloka.client.parsing import check_truth
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
+from airflow_provider_toloka.operators._resuming import carry, finished_since, resume
 from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
 from airflow_provider_toloka.operators._selecting import ALL, ANY, Arguments, SelectingOperator, by_outcome, too_many
 from airflow_provider_toloka.operators._waiting import WaitOperator
@@ -202,44 +202,27 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         :raises AirflowFailException: as ``execute``.
         :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        carry = event["carry"]
-        results = Results(ended={entry.id: entry for entry in _record.load(context)}, transient={*carry["transient"]})
+        ended = {entry.id: entry for entry in _record.load(context)}
+        results = Results(ended=ended, transient={*event["carry"]["transient"]})
         with self._recorded(context, results):
             return self._resume(context, event, results)
 
     def _resume(self, context: Context, event: Mapping[str, Any], results: Results) -> dict[str, list[dict[str, Any]]]:
-        carry = event["carry"]
         with failing_at_once():
             arguments, _ = self._read_arguments(context)
-            before = carry["before"] and datetime.fromisoformat(carry["before"])
-            arguments = replace(arguments, as_of=datetime.fromisoformat(carry["as_of"]))
-            operations = operations_of(event)
             deadline = Deadline.from_event(event)
-            groups = {id_: {one: operations.get(one) for one in ids} for id_, ids in carry["waiting"].items()}
-            # A project continues as soon as its own operations have finished; at the deadline, all projects end.
-            ready = {
-                id_: [one for one in seen.values() if one]
-                for id_, seen in groups.items()
-                if not deadline.left()
-                or not seen
-                or not event["unfinished"]
-                or not {*seen} & {*event["unfinished"]}
-                or any(one and one.failed for one in seen.values())
-            }
-            results.waiting = {
-                id_: [one or Operation(id=one_id, type="UNKNOWN", status="PENDING") for one_id, one in seen.items()]
-                for id_, seen in groups.items()
-                if id_ not in ready
-            }
+            resumed = resume(event, deadline)
+            results.waiting = resumed.waiting
             # Already selected. This task's changes do not make a project less stale; changes by others do.
-            selection = Selection(project_ids=list(ready), before=before)
-            arguments = replace(arguments, selection=replace(arguments.selection, before=before))
+            selection = Selection(project_ids=list(resumed.ready), before=resumed.before)
+            carried = replace(arguments.selection, before=resumed.before)
+            arguments = replace(arguments, as_of=resumed.as_of, selection=carried)
             found = self._in_loop(lambda client: search(client, selection, with_operations=True))
         for project_id, reason in found.refused.items():
             results.add(ReportedProject(id=project_id, outcome=Outcome.IN_USE, reason=reason))
         for project_id, reason in found.missing.items():
             results.add(ReportedProject(id=project_id, outcome=Outcome.FAILED, reason=reason))
-        return self._archive(context, arguments, found, deadline, results, ready)
+        return self._archive(context, arguments, found, deadline, results, resumed.ready)
 
     def _read_arguments(self, context: Context) -> tuple[Arguments, Deadline]:
         """Check all arguments, before the first request."""
@@ -290,7 +273,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             self._defer(arguments, deadline, results)
         with failing_at_once():
             report = self._in_loop(lambda client: self._final_report(client, context, arguments))
-        record = self._keep(context, results)
+        record = _record.keep(context, results.ended.values())
         return self._end(context, arguments, report.updated(record), {entry.id for entry in record}, results)
 
     @contextmanager
@@ -299,27 +282,18 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         try:
             yield
         except BaseException:
-            self._push(context, self._keep(context, results))
+            self._push(context, _record.keep(context, results.ended.values()))
             raise
 
     def _forget_failures(self, context: Context, found: Search, results: Results) -> None:
         """Keep only what earlier tries archived, including what finished after their end."""
         earlier = _record.load(context)
         unfinished = [one for one in earlier if one.outcome is not Outcome.ARCHIVED]
-        if not unfinished:
-            return
-
-        async def look(client: AsyncTolokaClient) -> None:
-            for one in unfinished:
-                if one.operation_id and one.id not in found.candidates:
-                    with suppress(TolokaApiError):
-                        operation = await client.get_operation(one.operation_id)
-                        if operation.status == SUCCESS:
-                            finished = operation.finished
-                            results.add(replace(one, outcome=Outcome.ARCHIVED, reason="", remedy="", finished=finished))
-
-        self._in_loop(look)
-        _record.save(context, [one for one in earlier if one.outcome is Outcome.ARCHIVED])
+        if unfinished:
+            left = [one for one in unfinished if one.id not in found.candidates]
+            for entry in self._in_loop(lambda client: finished_since(client, left)):
+                results.add(entry)
+            _record.save(context, [one for one in earlier if one.outcome is Outcome.ARCHIVED])
 
     async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> Report:
         """Return the report on the account's current state; only a written report needs the whole account."""
@@ -332,28 +306,17 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             self.log.warning("The report omits the projects that were left alone, which could not be read: %s", error)
             return (await self._read(client, context, nothing))[1]
 
-    def _keep(self, context: Context, results: Results) -> list[ReportedProject]:
-        """Merge this try's record with earlier ones and store it; return all entries."""
-        merged = _record.merge(_record.load(context), results.ended.values())
-        _record.save(context, merged)
-        return merged
-
     def _defer(self, arguments: Arguments, deadline: Deadline, results: Results) -> NoReturn:
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
         self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
-        before = arguments.selection.before
+        carried = carry(arguments, results)
         trigger = operation_trigger(
             self.toloka_conn_id,
             operations,
-            groups={id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
+            groups=carried["waiting"],
             poll_interval=seconds("poll_interval", self.poll_interval),
             deadline=deadline,
-            carry={
-                "waiting": {id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
-                "transient": sorted(results.transient),
-                "as_of": arguments.as_of.isoformat(),
-                "before": before and before.isoformat(),
-            },
+            carry=carried,
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 
