@@ -82,9 +82,8 @@ def new_dag(*, render_native: bool = False, **default_args: Any) -> DAG:
 
 
 def errors_of(dag: DAG) -> _Errors:
-    callback: Any = dag.default_args["on_failure_callback"]
-    noted: _Errors = callback.__self__
-    return noted
+    callback: Any = dag.default_args.get("on_failure_callback")
+    return callback.__self__ if callback else _Errors()
 
 
 def store(dag: DAG) -> None:

@@ -78,6 +78,8 @@ class Batch:
         use again is left alone; None: activity does not matter.
     :param entry: returns the fields of a project's report entry, to which its outcome is added.
     :param results: collects the outcomes.
+    :param progress_seconds: seconds between two lines of progress in the log.
+    :param on_progress: called after a line of progress if outcomes were recorded since the last call.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Batch:
         stale_before: datetime | None = None,
         entry: Callable[[Candidate], Mapping[str, object]] = lambda _: {},
         progress_seconds: float = PROGRESS_SECONDS,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._pools = pools
@@ -103,6 +106,7 @@ class Batch:
         self._stale_before = stale_before
         self._entry = entry
         self._progress_seconds = progress_seconds
+        self._on_progress = on_progress
         self.results = results
         #: By project, the latest operation that archives it.
         self._archiving: dict[str, Operation] = {}
@@ -247,6 +251,7 @@ class Batch:
 
     async def _log_progress(self, total: int) -> None:
         started, before = time.monotonic(), len(self.results.of(Outcome.ARCHIVED))
+        recorded = len(self.results.ended)
         while True:
             await asyncio.sleep(self._progress_seconds)
             done = len(self.results.of(Outcome.ARCHIVED, Outcome.ALREADY_ARCHIVED))
@@ -254,6 +259,9 @@ class Batch:
             gained = done - before
             left = (time.monotonic() - started) / gained * (total - done - failed) if gained > 0 else None
             log.info(progress_line(done=done, total=total, failed=failed, seconds_left=left))
+            if len(self.results.ended) > recorded:
+                recorded = len(self.results.ended)
+                self._on_progress()
 
 
 def _of_operation(operation: Operation | None) -> dict[str, object]:

@@ -264,6 +264,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
                 stale_before=arguments.selection.before,
                 entry=entry,
                 results=results,
+                on_progress=lambda: self._keep_so_far(context, results),
             )
             await batch.run(found, waited)
 
@@ -284,6 +285,13 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         except BaseException:
             self._push(context, _record.keep(context, results.ended.values()))
             raise
+
+    def _keep_so_far(self, context: Context, results: Results) -> None:
+        """Store the record while the batch runs, in case the task is killed."""
+        try:
+            _record.keep(context, results.ended.values())
+        except Exception as error:  # noqa: BLE001 - whatever Airflow raises, the batch continues
+            self.log.warning("Could not store the record of archived projects; trying again: %s", error)
 
     def _forget_failures(self, context: Context, found: Search, results: Results) -> None:
         """Keep only what earlier tries archived, including what finished after their end."""

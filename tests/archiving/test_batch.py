@@ -50,10 +50,11 @@ async def archive(
     stale_before: datetime | None = None,
     waited: Mapping[str, Sequence[Operation]] | None = None,
     observer: Observer | None = None,
+    results: Results | None = None,
     **options: Any,
 ) -> Results:
     """Select and archive, as one try of a task does."""
-    results = Results()
+    results = results or Results()
     async with TolokaHook(retry_policy=RetryPolicy(retries=1, jitter=lambda _: 0.0)).async_client() as client:
         client.api.observer = observer or client.api.observer
         found = await search(client, Selection(project_ids=project_ids, before=stale_before), with_operations=True)
@@ -257,6 +258,21 @@ async def test_the_progress_is_logged_with_an_estimate(
     assert re.fullmatch("Archived 0 of 3 projects(; 1 failed)?", lines[0])
     # One project in the time since the start, so the last one will take as long.
     assert re.fullmatch("Archived 1 of 3 projects; 1 failed; about [1-7] s left", lines[-1])
+
+
+@pytest.mark.parametrize("toloka", [0.2], indirect=True)
+async def test_what_ended_is_handed_on_while_the_batch_runs(toloka: TolokaEmulator) -> None:
+    done, slow = (toloka.add_project()["id"] for _ in range(2))
+    toloka.add_operation("PROJECT.ARCHIVE", status="RUNNING", parameters={"project_id": slow})
+    results, calls = Results(), list[list[str]]()
+    await archive(
+        [done, slow],
+        seconds=3,
+        results=results,
+        on_progress=lambda: calls.append([*results.ended]),
+        progress_seconds=0.2,
+    )
+    assert calls == [[done]]
 
 
 async def test_what_was_archived_during_a_wait_is_told_with_its_operation(toloka: TolokaEmulator) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import re
+import sys
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,8 +17,11 @@ from typing import Any
 
 import pendulum
 import pytest
+from airflow.models import DagRun
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
+from airflow.utils.session import create_session
+from sqlalchemy import text
 
 from airflow_provider_toloka.archiving.scan import FEW_PROJECTS
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -25,6 +30,9 @@ from airflow_provider_toloka.operators.stale import (
     TolokaArchiveStaleProjectsOperator,
     TolokaFindStaleProjectsOperator,
 )
+from tests.conftest import ROOT
+from tests.operators.killed import cleanup
+from tests.processes import Program, until
 from tests.running import Ended, Run, ended_tasks, new_dag, posts, run, run_logged, run_task, run_try, store
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
@@ -274,6 +282,38 @@ def test_what_finished_after_the_end_of_a_try_is_archived_for_the_next_one(stale
         (archived,) = task.result["archived"]
         assert (archived["id"], archived["operation_id"]) == ("985", operation_id)
     assert posts(stale) == ["/projects/985/archive"]
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the record of former tries is kept from Airflow 3.3 on")
+@pytest.mark.parametrize("stale", [600], indirect=True)
+def test_a_killed_try_leaves_the_record_of_what_it_archived(stale: TolokaEmulator, tmp_path: Path) -> None:
+    dag_id = f"test-{uuid.uuid4()}"
+    command = [sys.executable, "-m", "tests.operators.killed", dag_id]
+    program = Program(command, dict(os.environ) | {"PYTHONPATH": str(ROOT)}, tmp_path / "log")
+    try:
+        until("both are submitted", lambda: len(stale.operations) == 2)
+        (archived,) = [one["id"] for one in stale.operations.values() if one["parameters"]["project_id"] == "985"]
+        stale.finish(archived)
+        until("985 is recorded", lambda: "985" in recorded(dag_id), 60)
+    finally:
+        program.kill_all()
+    (unfinished,) = {*stale.operations} - {archived}
+    stale.finish(unfinished)
+    dag = cleanup(dag_id)
+    with create_session() as session:
+        dag_run = session.query(DagRun).filter_by(dag_id=dag_id).one()
+    run_try(dag, dag_run)
+    task = ended_tasks(dag, dag_run)["task"]
+    assert (task.state, ids(task.result["already_archived"])) == ("success", ["990"])
+    (entry,) = task.result["archived"]
+    assert (entry["id"], entry["operation_id"], entry["try_number"]) == ("985", archived, 1)
+
+
+def recorded(dag_id: str) -> str:
+    """Return what Airflow has stored for the tasks of a DAG."""
+    with create_session() as session:
+        rows = session.execute(text("SELECT value FROM task_state_store WHERE dag_id = :dag_id"), {"dag_id": dag_id})
+        return " ".join(str(row.value) for row in rows)
 
 
 @both_ways
