@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
@@ -78,6 +79,16 @@ class NoAnswer:
 T = TypeVar("T")
 Answer: TypeAlias = Response | NoAnswer
 Flow: TypeAlias = Generator[Request | Sleep, Any, T]
+
+
+def may_be_done(answer: Answer) -> bool:
+    """Return whether a failed request may still have been executed.
+
+    :param answer: its result.
+    """
+    if isinstance(answer, NoAnswer):
+        return answer.kind not in ("unreachable", "tls")
+    return answer.status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def drive(flow: Flow[T], send: Callable[[Request], Answer], sleep: Callable[[float], float]) -> T:

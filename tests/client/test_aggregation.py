@@ -11,6 +11,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaInvalidAnswerError,
     TolokaRateLimitError,
     TolokaRequestError,
+    TolokaUnavailableError,
 )
 from tests.driving import NOW, Driver, answer, api, error, lost, ok, page
 
@@ -25,9 +26,10 @@ def operation(status: str = "RUNNING", id_: str = "op1", **parameters: Any) -> d
     return {"id": id_, "type": "SOLUTION.AGGREGATE", "status": status, "parameters": given}
 
 
-def start(answers: Any, *, since: datetime | None = SINCE, **how: Any) -> tuple[Operation, Driver]:
+def start(answers: Any, *, since: datetime | None = SINCE, retries: int = 3, **how: Any) -> tuple[Operation, Driver]:
     driver = Driver(answers)
-    return driver.run(api(list_lag=1).aggregation.start("7", since=since, **(how or DAWID))), driver
+    calls = api(list_lag=1, retries=retries)
+    return driver.run(calls.aggregation.start("7", since=since, **(how or DAWID))), driver
 
 
 def sent(driver: Driver) -> list[Any]:
@@ -91,6 +93,15 @@ def test_without_a_time_only_one_that_is_under_way_is_found() -> None:
 def test_a_lost_answer_is_found_out_by_looking() -> None:
     found, driver = start([ok(POOL), page(), page(), page(), lost(), page(operation(id_="op2"))])
     assert (found.id, len(sent(driver))) == ("op2", 1)
+
+
+@pytest.mark.parametrize("failure", [lost("timeout"), error(503)])
+def test_after_the_last_lost_answer_it_is_searched_for_too(failure: Any) -> None:
+    nothing = [page(), page(), page()]
+    found, driver = start([ok(POOL), *nothing, failure, *nothing, page(operation())], retries=0)
+    assert (found.id, len(sent(driver)), driver.sleeps) == ("op1", 1, [1])
+    with pytest.raises(TolokaUnavailableError, match=r"^Could not aggregate the answers of pool 7"):
+        start([ok(POOL), *nothing, lost("unreachable")], retries=0)
 
 
 @pytest.mark.parametrize(

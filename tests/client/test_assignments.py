@@ -73,6 +73,14 @@ def test_a_conflict_is_no_failure_if_it_is_done() -> None:
         decide([ok(assignment("SUBMITTED")), error(409), ok(assignment(ACCEPTED))], REJECTED)
 
 
+def test_after_the_last_lost_answer_it_is_read_too() -> None:
+    driver = Driver([ok(assignment("SUBMITTED")), lost(), ok(assignment(ACCEPTED))])
+    assert driver.run(api(retries=0).assignments.decide("a1", ACCEPTED)).status == ACCEPTED
+    driver = Driver([ok(assignment("SUBMITTED")), lost("unreachable")])
+    with pytest.raises(TolokaUnavailableError, match=r"^Could not set assignment a1 to ACCEPTED"):
+        driver.run(api(retries=0).assignments.decide("a1", ACCEPTED))
+
+
 def test_it_gives_up_in_the_end() -> None:
     driver = Driver(lambda request: ok(assignment("SUBMITTED")) if request.method == "GET" else lost())
     with pytest.raises(TolokaUnavailableError):

@@ -280,7 +280,23 @@ def test_a_change_is_never_posted_twice_in_a_row() -> None:
     driver = Driver(serve)
     with pytest.raises(TolokaUnavailableError, match=r"^Could not archive project 1 at Toloka"):
         driver.run(api(retries=4).projects.archive("1"))
-    assert driver.calls == [*LOOK, POST] * 5
+    assert driver.calls == [*[*LOOK, POST] * 5, *LOOK]
+
+
+@pytest.mark.parametrize("failure", [lost("timeout"), lost("broken"), error(503)])
+@pytest.mark.parametrize("found", [[page(operation(status="PENDING"))], [*DONE, page(operation(status="SUCCESS"))]])
+def test_after_the_last_lost_answer_it_is_looked_for_too(failure: Answer, found: list[Answer]) -> None:
+    driver = Driver([*IDLE, ok(project()), failure, *found])
+    assert getattr(driver.run(api(retries=0).projects.archive("1")), "id", None) == "op1"
+    assert driver.changes == ["/projects/1/archive"]
+
+
+@pytest.mark.parametrize("refusal", [lost("unreachable"), lost("tls")])
+def test_what_was_certainly_not_done_is_not_looked_for_in_the_end(refusal: Answer) -> None:
+    driver = Driver([*IDLE, ok(project()), refusal])
+    with pytest.raises(TolokaUnavailableError, match=r"^Could not archive project 1"):
+        driver.run(api(retries=0).projects.archive("1"))
+    assert driver.calls == [*LOOK, POST]
 
 
 @pytest.mark.parametrize("look_first", [True, False])
@@ -294,7 +310,8 @@ def test_a_caller_who_has_looked_may_post_at_once_but_not_again(look_first: bool
     ("found", "result"),
     [
         pytest.param([RUNNING], "op1", id="another's operation"),
-        pytest.param([*IDLE, ok(project(status="ARCHIVED"))], None, id="done meanwhile"),
+        pytest.param([*DONE, page(operation(status="SUCCESS"))], "op1", id="done meanwhile"),
+        pytest.param([*DONE, page()], None, id="done, without an operation"),
     ],
 )
 def test_a_conflict_is_no_error_when_somebody_was_faster(found: list[Answer], result: str | None) -> None:
@@ -333,10 +350,10 @@ def test_requests_go_below_the_base_url() -> None:
 
 
 @pytest.mark.parametrize("spoilt", [answer(202, b"<html>"), answer(200, b"[]"), answer(202), answer(307, location="/")])
-@pytest.mark.parametrize("looks", [[RUNNING], [*IDLE, ok(project("1", "ARCHIVED"))]], ids=["runs", "done"])
+@pytest.mark.parametrize("looks", [[RUNNING], [*DONE, page(operation(status="SUCCESS"))]], ids=["runs", "done"])
 def test_a_change_whose_answer_cannot_be_read_is_settled_by_looking(spoilt: Answer, looks: list[Answer]) -> None:
     driver = Driver([*IDLE, ok(project()), spoilt, *looks])
-    driver.run(api().projects.archive("1"))
+    assert getattr(driver.run(api().projects.archive("1")), "id", None) == "op1"
     assert driver.calls.count(POST) == 1
     assert driver.sleeps == []
 

@@ -18,7 +18,7 @@ from airflow_provider_toloka.exceptions import (
     TolokaPermissionError,
     TolokaUnavailableError,
 )
-from tests.driving import NOW, Driver, answer, api, error, lost, ok, operation, page, pool, project
+from tests.driving import NOW, Answer, Driver, answer, api, error, lost, ok, operation, page, pool, project
 
 ID = "77"
 OPENED = datetime.fromtimestamp(NOW, UTC)
@@ -348,6 +348,15 @@ def test_tasks_that_are_never_seen_are_told_of() -> None:
     driver = Driver([error(409, "OPERATION_ALREADY_EXISTS"), *[error(404)] * 3])
     with pytest.raises(TolokaError, match=r"^Could not read operation 77 at Toloka"):
         driver.run(api(list_lag=2).tasks.add([], operation_id=ID))
+
+
+def test_after_the_last_lost_answer_the_operation_of_tasks_is_read_too() -> None:
+    driver = Driver([lost("timeout"), ok(operation("TASK.BATCH_CREATE", id_=ID))])
+    assert driver.run(api(retries=0).tasks.add([], operation_id=ID)).id == ID
+    failures: list[list[Answer]] = [[lost("timeout"), *[error(404)] * 3], [lost("unreachable")]]
+    for failed in failures:
+        with pytest.raises(TolokaUnavailableError, match=r"^Could not add tasks at Toloka"):
+            Driver(failed).run(api(retries=0, list_lag=2).tasks.add([], operation_id=ID))
 
 
 @pytest.mark.parametrize("status", [403, 404])

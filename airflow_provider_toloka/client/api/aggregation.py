@@ -15,12 +15,13 @@ from airflow_provider_toloka.client.models import CLOSED, PENDING, RUNNING, SUCC
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import OPERATION, POOL
 from airflow_provider_toloka.client.retry import Patience
-from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep, may_be_done
 from airflow_provider_toloka.client.work import AggregatedSolution
 from airflow_provider_toloka.exceptions import (
     TolokaConflictError,
     TolokaInvalidAnswerError,
     TolokaRequestError,
+    TolokaUnavailableError,
 )
 
 Method: TypeAlias = Literal["DAWID_SKENE", "WEIGHTED_DYNAMIC_OVERLAP"]
@@ -88,8 +89,10 @@ class Aggregation:
                 if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
                     return reader.model(answer, Operation.from_json)
                 yield from self._calls.pause(reader, answer, patience)
-            except TolokaInvalidAnswerError as error:
-                # It may have been started, and only the response been damaged.
+            except (TolokaInvalidAnswerError, TolokaUnavailableError) as error:
+                if not may_be_done(answer):
+                    raise
+                # It may have been started, and only the response been damaged, or lost with no retry left.
                 operation = yield from self._keep_looking(form, start)
                 if operation is None:
                     raise error from None

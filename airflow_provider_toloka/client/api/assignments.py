@@ -10,9 +10,9 @@ from airflow_provider_toloka.client.api.calls import Calls, Listing
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import ASSIGNMENT
 from airflow_provider_toloka.client.retry import Patience
-from airflow_provider_toloka.client.sansio import Flow, Request, Response
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, may_be_done
 from airflow_provider_toloka.client.work import ACCEPTED, REJECTED, SUBMITTED, Assignment
-from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError, TolokaUnavailableError
 
 #: API: "To accept or reject": the states in which this is possible.
 _FROM = {ACCEPTED: (SUBMITTED, REJECTED), REJECTED: (SUBMITTED,)}
@@ -72,7 +72,9 @@ class Assignments:
                 if isinstance(answer, Response) and answer.status == 200:
                     return reader.model(answer, Assignment.from_json)
                 yield from self._calls.pause(reader, answer, patience)
-            except (TolokaConflictError, TolokaInvalidAnswerError):
+            except (TolokaConflictError, TolokaInvalidAnswerError, TolokaUnavailableError):
+                if not may_be_done(answer):
+                    raise
                 found = yield from self.get(assignment_id)
                 if found.status != status:
                     raise

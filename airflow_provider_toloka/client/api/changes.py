@@ -14,8 +14,8 @@ from airflow_provider_toloka.client.models import PENDING, RUNNING, Operation
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import OPERATION, Change
 from airflow_provider_toloka.client.retry import Patience
-from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
-from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep, may_be_done
+from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError, TolokaUnavailableError
 
 
 class Changes:
@@ -51,12 +51,7 @@ class Changes:
         sent: float | None = None
         while True:
             if look_first:
-                is_done, operation = yield from self._look(change, object_id, done_when)
-                if is_done and sent is not None:
-                    # The response was lost, and the operation has finished since.
-                    since = datetime.fromtimestamp(self._calls.clock.at(sent), UTC) - CLOCKS_APART
-                    filters: dict[str, str | datetime] = {"type": change.operation_type, "submitted_gte": since}
-                    operation = yield from self.find(change, object_id, filters)
+                is_done, operation = yield from self._look(change, object_id, done_when, sent)
                 if is_done or operation:
                     return operation
             if sent is None:
@@ -68,10 +63,12 @@ class Changes:
                 if isinstance(answer, Response) and answer.status == HTTPStatus.NO_CONTENT:
                     return None
                 yield from self._calls.pause(reader, answer, patience)
-            except (TolokaConflictError, TolokaInvalidAnswerError):
-                # Somebody else may have made the change, or it was made and only the response was damaged:
-                # in both cases, it is done.
-                is_done, operation = yield from self._look(change, object_id, done_when)
+            except (TolokaConflictError, TolokaInvalidAnswerError, TolokaUnavailableError):
+                if not may_be_done(answer):
+                    raise
+                # Somebody else may have made the change; or it was made, and only the response was damaged, or lost
+                # with no retry left: in each case, it is done.
+                is_done, operation = yield from self._look(change, object_id, done_when, sent)
                 if is_done or operation:
                     return operation
                 raise
@@ -79,7 +76,7 @@ class Changes:
             look_first = not (isinstance(answer, Response) and answer.status == HTTPStatus.TOO_MANY_REQUESTS)
 
     def _look(
-        self, change: Change, object_id: str, done_when: Callable[[Any], bool] | None
+        self, change: Change, object_id: str, done_when: Callable[[Any], bool] | None, sent: float | None
     ) -> Flow[tuple[bool, Operation | None]]:
         """Check whether a change is done, or in progress.
 
@@ -91,7 +88,13 @@ class Changes:
             if operation:
                 return False, operation
         found = yield from self._calls.get_one(change.resource, object_id)
-        return (done_when(found) if done_when else found.status in change.wanted), None
+        is_done = done_when(found) if done_when else found.status in change.wanted
+        operation = None
+        if is_done and sent is not None:
+            # The operation has finished since the request was sent.
+            since = datetime.fromtimestamp(self._calls.clock.at(sent), UTC) - CLOCKS_APART
+            operation = yield from self.find(change, object_id, {"type": change.operation_type, "submitted_gte": since})
+        return is_done, operation
 
     def find(self, change: Change, object_id: str, filters: Mapping[str, str | datetime]) -> Flow[Operation | None]:
         """Return the latest operation that makes, or has made, a change."""

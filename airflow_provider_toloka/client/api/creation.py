@@ -18,7 +18,7 @@ from airflow_provider_toloka.client.models import ARCHIVED
 from airflow_provider_toloka.client.parsing import read_id
 from airflow_provider_toloka.client.resources import Resource
 from airflow_provider_toloka.client.retry import Patience
-from airflow_provider_toloka.client.sansio import Answer, Flow, NoAnswer, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import Answer, Flow, Request, Response, Sleep, may_be_done
 from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError, TolokaUnavailableError
 
 log = logging.getLogger(__name__)
@@ -83,14 +83,14 @@ class Creation:
                     return created
                 yield from self._calls.pause(reader, answer, patience)
             except (TolokaInvalidAnswerError, TolokaUnavailableError) as error:
-                if not _may_be_done(answer):
+                if not may_be_done(answer):
                     raise
                 # It may have been created, and only the response been damaged, or lost with no retry left.
                 found = yield from self._keep_looking(resource, is_wanted, filters)
                 if found is None:
                     raise error from None
                 return found
-            if _may_be_done(answer):
+            if may_be_done(answer):
                 found = yield from self._keep_looking(resource, is_wanted, filters)
                 if found is not None:
                     return found
@@ -161,10 +161,3 @@ def pauses(seconds: float) -> Iterator[float]:
 def _by_id(found: Any) -> tuple[int, str]:
     """Return a key that sorts numeric ids by value."""
     return len(found.id), found.id
-
-
-def _may_be_done(answer: Answer) -> bool:
-    """Return whether a failed request may still have been executed."""
-    if isinstance(answer, NoAnswer):
-        return answer.kind not in ("unreachable", "tls")
-    return answer.status != HTTPStatus.TOO_MANY_REQUESTS

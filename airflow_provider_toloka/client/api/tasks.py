@@ -15,9 +15,14 @@ from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.resources import TASK
 from airflow_provider_toloka.client.retry import Patience
-from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep
+from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep, may_be_done
 from airflow_provider_toloka.client.work import Task
-from airflow_provider_toloka.exceptions import TolokaConflictError, TolokaInvalidAnswerError, TolokaNotFoundError
+from airflow_provider_toloka.exceptions import (
+    TolokaConflictError,
+    TolokaInvalidAnswerError,
+    TolokaNotFoundError,
+    TolokaUnavailableError,
+)
 
 _ALREADY_EXISTS = "OPERATION_ALREADY_EXISTS"
 
@@ -72,7 +77,9 @@ class Tasks:
                     return reader.model(answer, Operation.from_json)
                 # The operation id makes the request idempotent.
                 yield from self._calls.pause(reader, answer, patience)
-            except TolokaInvalidAnswerError as error:
+            except (TolokaInvalidAnswerError, TolokaUnavailableError) as error:
+                if not may_be_done(answer):
+                    raise
                 try:
                     return (yield from self._known(operation_id))
                 except TolokaNotFoundError:
