@@ -231,6 +231,73 @@ def test_a_rate_that_is_not_used_up_does_not_fall_to_what_is_used() -> None:
     assert process.rate.rate >= before / 4
 
 
+def small_share() -> Process:
+    """Return a process whose start is over, and which sends 20 requests per second: large shares fall further."""
+    process = Process(RateController(highest=20, draw=lambda: 0.5))
+    for _ in range(4):
+        process.work(0.5)
+        refuse_next(process)
+    process.work(20)
+    assert process.rate.rate == pytest.approx(20)
+    return process
+
+
+def fall(process: Process) -> float:
+    """Let Toloka refuse a request; return the part of the rate that is left."""
+    process.seconds_until_next()
+    before = process.rate.rate
+    process.rate.refused(sent=process.now, now=process.now + 0.01)
+    process.now += 0.01
+    return process.rate.rate / before
+
+
+def test_one_refusal_of_thirty_takes_a_seventh_and_what_was_refused() -> None:
+    process = small_share()
+    refuse_next(process)
+    process.work(1.6)
+    assert 0.82 <= fall(process) <= 0.845
+
+
+def test_one_refusal_of_four_takes_a_fifth_and_an_eighth() -> None:
+    process = small_share()
+    refuse_next(process)
+    process.work(10)
+    refuse_next(process)
+    process.now += 2  # what the second before was used for is forgotten
+    send_slowly(process, 3)
+    assert 0.69 <= fall(process) <= 0.72
+
+
+def test_what_toloka_accepted_in_the_last_second_may_be_sent_again() -> None:
+    process = small_share()
+    refuse_next(process)
+    process.seconds_until_next()
+    process.rate.accepted(sent=process.now, now=process.now + 0.02)
+    process.now += 0.03
+    assert 0.8 <= fall(process) <= 0.89
+
+
+def test_a_rate_falls_to_what_is_answered_if_the_rest_is_still_under_way() -> None:
+    process = small_share()
+    refuse_next(process)
+    process.work(2)
+    for number in range(20):
+        process.seconds_until_next()
+        if number % 2:
+            process.rate.accepted(sent=process.now, now=process.now)
+    assert 0.4 <= fall(process) <= 0.5
+
+
+def test_a_start_that_was_far_off_ends_at_a_cautious_rate() -> None:
+    process = Process(RateController(draw=lambda: 0.5))
+    process.work(1.3)
+    refuse_next(process)
+    send_slowly(process, 2)
+    refuse_next(process)
+    process.work(1)
+    assert 30 <= process.rate.rate <= 70
+
+
 def test_after_a_long_quiet_time_it_begins_anew_also_if_it_was_slow() -> None:
     process = settled(seconds=0)
     process.work(20, lambda _: False)
