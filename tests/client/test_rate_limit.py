@@ -268,6 +268,29 @@ def test_one_refusal_of_four_takes_a_fifth_and_an_eighth() -> None:
     assert 0.69 <= fall(process) <= 0.72
 
 
+def test_what_was_under_way_when_the_rate_fell_says_nothing_about_the_lower_rate() -> None:
+    process = refused_once()
+    for _ in range(30):
+        process.rate.accepted(sent=process.now - 0.03, now=process.now + 0.02)
+    process.now += 0.02
+    refuse_next(process)
+    assert 0.17 <= process.seconds_until_next() <= 0.35
+
+
+def test_a_rate_does_not_recover_while_nothing_is_sent() -> None:
+    process = settled(seconds=20)
+    refuse_next(process)
+    process.work(0.5)
+    refuse_next(process)
+    fallen = process.rate.rate
+    process.now += 30
+    process.seconds_until_next()
+    idle = process.rate.rate
+    process.work(5)
+    assert 1.3 * idle < process.rate.rate
+    assert idle <= 1.5 * fallen
+
+
 def test_what_toloka_accepted_in_the_last_second_may_be_sent_again() -> None:
     process = small_share()
     refuse_next(process)
