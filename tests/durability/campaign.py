@@ -229,7 +229,7 @@ class Campaign:
         if case.is_labelling:
             assert task.run_state == "success"
             made = labelling.check(seen.toloka, case.project_name, self._folder, case.name)
-            return f"{task.state}; {made}"
+            return f"{task.run_state}; {made}"
         if event.state == "success":
             assert counts == case.wanted_operations
             assert statuses == dict.fromkeys(case.objects, "ARCHIVED")
@@ -237,7 +237,7 @@ class Campaign:
         else:
             assert not counts - case.wanted_operations
         count = 0 if case.variant in SENSORS else counts.total()
-        return f"{task.state}; {count} operation{'s' * (count != 1)}"
+        return f"{task.run_state}; {count} operation{'s' * (count != 1)}"
 
     def _log(self, case: Case) -> str:
         return self._airflow.log(case.dag_id, case.name, case.task_id)
