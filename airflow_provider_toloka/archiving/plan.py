@@ -112,17 +112,22 @@ class Plan:
         return not (self.steps or self.operations or self.locked or self.blocked)
 
 
-def in_use(item: Pool | Training, before: datetime) -> str:
-    """Return why a pool or training counts as in use; empty: it does not.
+def is_in_use(item: Pool | Training, before: datetime) -> bool:
+    """Return whether a pool or training counts as in use.
 
     :param before: a project without any activity since then is not in use.
     """
     latest = item.last_activity
+    return item.status == OPEN or (latest is not None and latest >= before)
+
+
+def in_use(item: Pool | Training, before: datetime) -> str:
+    """Return why a pool or training counts as in use, see :func:`is_in_use`; empty: it does not."""
+    if not is_in_use(item, before):
+        return ""
     if item.status == OPEN:
         return f"{describe(item)} is open"
-    if latest is not None and latest >= before:
-        return f"{describe(item)} was in use at {told_time(latest)}, not before {told_time(before)}"
-    return ""
+    return f"{describe(item)} was in use at {told_time(item.last_activity)}, not before {told_time(before)}"
 
 
 def project_in_use(snapshot: Snapshot, before: datetime) -> str:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_provider_toloka._text import shown
-from airflow_provider_toloka.archiving.plan import Snapshot, in_use, told_time
+from airflow_provider_toloka.archiving.plan import Snapshot, in_use, is_in_use, told_time
 from airflow_provider_toloka.client.models import ACTIVE, ARCHIVED, Operation, Pool, Project, Training
 
 _A_DAY = 86_400
@@ -57,7 +57,7 @@ class Selection:
 
     def allows(self, item: Pool | Training) -> bool:
         """Return whether a project with this pool or training may be selected."""
-        return self.before is None or not in_use(item, self.before)
+        return self.before is None or not is_in_use(item, self.before)
 
     def reason_against(self, item: Pool | Training) -> str:
         """Return why a project with this pool or training is not selected; empty: it may be."""
@@ -224,9 +224,13 @@ class Search:
 
     def _leave_alone(self, candidate: Candidate, item: Pool | Training) -> None:
         """Note that this pool or training prevents its project from being selected."""
-        project_id, reason = item.project_id, self._selection.reason_against(item)
+        project_id = item.project_id
         del self.candidates[project_id]
-        if self._selection.project_ids is not None:
+        is_requested = self._selection.project_ids is not None
+        if not is_requested and not self._keeps_others:
+            return  # nobody asks for the reason, and a large account has many
+        reason = self._selection.reason_against(item)
+        if is_requested:
             self.refused[project_id] = reason
         if self._keeps_others:
             other = LeftAlone(
