@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_toloka import exceptions
 from airflow_provider_toloka.provider_info import get_provider_info
 from tests.conftest import ROOT
+from tests.durability.cases import all_cases
 from tests.pages import PAGES, anchors, prose, table
 
 HOSTS = {
@@ -70,3 +71,23 @@ def test_links_lead_somewhere(page: str, target: str) -> None:
 def test_pages_are_all_in_the_navigation() -> None:
     shown = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
     assert shown == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_figures_in_the_text_are_those_of_the_last_runs() -> None:
+    readme, performance = (" ".join(PAGES[page].split()) for page in ("README.md", "docs/performance.md"))
+    load = {row[0]: row[1:] for row in rows("benchmarks/LOAD.md")}
+    requests, cpu, ratio = float(load["requests per second"][0]), *map(float, load["CPU, % of a core"][::2])
+    assert f"take {requests:.0f} requests per second and {cpu:.1f}% of a CPU core, {ratio} times as much CPU" in readme
+    assert f"is {load['memory, MB'][2]} times that of Airflow's own waits, the CPU time {ratio} times" in performance
+    clean_ups = next(row[1] for row in rows("docs/distributed.md") if row[0].startswith("14 clean-ups"))
+    times = re.search(r": ([\d.]+) ×", clean_ups)
+    assert times
+    assert f"14 clean-ups at once on one account took {times[1]} times the ideal time" in readme
+    assert f"tests {len(all_cases())} cases on Airflow 3.3 and 2.11 each" in readme
+
+
+def rows(page: str) -> Iterator[list[str]]:
+    """Yield the rows of all tables of a page."""
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        if line.startswith("| "):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
