@@ -17,7 +17,7 @@ from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.waiting import time_left
-from airflow_provider_toloka.exceptions import TolokaError, error_from_json
+from airflow_provider_toloka.exceptions import TolokaError, TolokaTimeoutError, error_from_json
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -64,10 +64,12 @@ class Deadline:
 
     :param at: in seconds since the epoch; None: never.
     :param limit: the argument that set the deadline.
+    :param paused_for: why the task paused before it was resumed; None: it did not pause.
     """
 
     at: float | None
     limit: str = "timeout"
+    paused_for: str | None = None
 
     @classmethod
     def of_try(
@@ -98,11 +100,22 @@ class Deadline:
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Deadline:
         """Return the deadline that a trigger's event carries."""
-        return cls(event.get("deadline"), event.get("limit") or "timeout")
+        paused_for = (event.get("carry") or {}).get("paused_for")
+        return cls(event.get("deadline"), event.get("limit") or "timeout", paused_for)
 
     def left(self) -> float:
         """Return the seconds that are left; 0: the deadline has passed."""
         return time_left(self.at, time.time())
+
+    def error(self, reason: str) -> TolokaTimeoutError:
+        """Return the error for a task that has waited too long.
+
+        :param reason: what the task waited for.
+        """
+        return TolokaTimeoutError(
+            f"Timed out ({self.limit}): {reason.rstrip('.')}. Clear the task to resume waiting, or increase "
+            f"{self.limit}."
+        )
 
     @property
     def for_deferral(self) -> timedelta | None:

@@ -106,9 +106,7 @@ class TolokaChangeOperator(PollingOperator):
         """
         with self._counting_failures():
             operations = operations_of(event)
-        # A task that was deferred without operations has paused because an object was locked.
-        reason = None if operations else locked_before(self.change, self.object_id)
-        return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"), reason)
+        return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
 
     def _proceed(
         self,
@@ -116,9 +114,9 @@ class TolokaChangeOperator(PollingOperator):
         deadline: Deadline,
         waited: Mapping[str, Operation | None],
         trouble: str | None = None,
-        reason: str | None = None,
     ) -> str:
         started = time.monotonic()
+        reason = deadline.paused_for
         with self._counting_failures() as hook:
             while True:
                 finished = self._finished(hook, waited)
@@ -205,20 +203,11 @@ def in_time(flow: Flow[T], deadline: Deadline, reason: str | None) -> Flow[T]:
         step = next(flow)
         while True:
             if reason and isinstance(step, Request) and step.method != "GET" and not deadline.left():
-                raise TolokaTimeoutError(
-                    f"Timed out ({deadline.limit}): {reason.rstrip('.')}. Clear the task to resume waiting, or "
-                    f"increase {deadline.limit}."
-                )
+                raise deadline.error(reason)
             step = flow.send((yield step))
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-def locked_before(change: Change, object_id: str) -> str:
-    """Return why a task paused that was resumed since: the event does not have the reason."""
-    kind = change.resource.kind
-    return f"Could not {change.action} {kind} {object_id} in time: another operation held a lock"
 
 
 def _told(operation: Operation) -> str:

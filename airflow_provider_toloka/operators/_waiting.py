@@ -102,17 +102,23 @@ class PollingOperator(LineageMixin, WaitOperator):
                 raise
         return self.defer_for(operations, deadline)
 
-    def defer_for(self, operations: Sequence[Operation], deadline: Deadline) -> NoReturn:
+    def defer_for(self, operations: Sequence[Operation], deadline: Deadline, paused_for: str | None = None) -> NoReturn:
         """Wait for operations on the triggerer.
 
         :param operations: the operations; none: pause for one interval.
         :param deadline: when to stop waiting.
+        :param paused_for: the reason for a pause, for the deadline of the resumed task.
         """
-        interval = seconds("poll_interval", self.poll_interval)
-        trigger = operation_trigger(self.toloka_conn_id, operations, poll_interval=interval, deadline=deadline)
+        trigger = operation_trigger(
+            self.toloka_conn_id,
+            operations,
+            poll_interval=seconds("poll_interval", self.poll_interval),
+            deadline=deadline,
+            carry={"paused_for": paused_for} if paused_for else None,
+        )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 
-    def pause(self, reason: object, deadline: Deadline) -> None:
+    def pause(self, reason: str, deadline: Deadline) -> None:
         """Pause for one interval; a deferrable task is deferred.
 
         :param reason: the reason, for messages.
@@ -120,11 +126,8 @@ class PollingOperator(LineageMixin, WaitOperator):
         :raises TolokaTimeoutError: the deadline has passed.
         """
         if not deadline.left():
-            raise TolokaTimeoutError(
-                f"Timed out ({deadline.limit}): {str(reason).rstrip('.')}. Clear the task to resume waiting, or "
-                f"increase {deadline.limit}."
-            )
+            raise deadline.error(reason)
         self.log.info("Waiting: %s", reason)
         if self.deferrable:
-            self.defer_for([], deadline)
+            self.defer_for([], deadline, reason)
         time.sleep(min(seconds("poll_interval", self.poll_interval), deadline.left()))

@@ -13,7 +13,7 @@ from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS, push_links
-from airflow_provider_toloka.operators._changing import in_time, locked_before
+from airflow_provider_toloka.operators._changing import in_time
 from airflow_provider_toloka.operators._labelling import WaitingOperator, waited_for
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ class _OpenOperator(WaitingOperator):
         push_links(context, hook, resource, object_id)
         operation = waited_for(waited)
         if operation is None:
-            reason = None if waited is None else locked_before(self.change, object_id)
-            operation = self._open(context, hook, deadline, object_id, reason)
+            operation = self._open(context, hook, deadline, object_id)
         if operation is None:
             self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
             describe_outlets(self, context, [], ALREADY_DONE)
@@ -61,18 +60,17 @@ class _OpenOperator(WaitingOperator):
         self.log.info("Toloka's %s", operation.summary)
         return operation.id
 
-    def _open(
-        self, context: Context, hook: TolokaHook, deadline: Deadline, object_id: str, reason: str | None
-    ) -> Operation | None:
+    def _open(self, context: Context, hook: TolokaHook, deadline: Deadline, object_id: str) -> Operation | None:
         """Submit the operation; wait while the object is locked."""
         started = context["dag_run"].start_date
+        reason = deadline.paused_for
         while True:
             try:
                 opening = open_it(hook.api.calls, hook.api.changes, self.change, object_id, started)
                 return hook.run(in_time(opening, deadline, reason))
             except TolokaLockedError as error:
-                self.pause(error, deadline)
                 reason = str(error)
+                self.pause(reason, deadline)
 
 
 class TolokaOpenPoolOperator(_OpenOperator):
