@@ -1,10 +1,14 @@
-"""The rules of all waits: deadlines, errors that end a wait, pauses during outages. Pure: no clock."""
+"""The rules of all waits: deadlines, errors that end a wait, pauses during outages. No I/O."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from airflow_provider_toloka.client.observer import Observer
+from airflow_provider_toloka.client.sansio import Flow, Request
 from airflow_provider_toloka.exceptions import (
     TolokaApiError,
     TolokaAuthenticationError,
@@ -20,6 +24,9 @@ LONGEST_PAUSE = 60.0
 NEWS_INTERVAL = 60.0
 
 
+T = TypeVar("T")
+
+
 def time_left(deadline: float | None, now: float) -> float:
     """Return the seconds until a deadline; never below 0.
 
@@ -27,6 +34,35 @@ def time_left(deadline: float | None, now: float) -> float:
     :param now: the current time, in seconds since the epoch.
     """
     return math.inf if deadline is None else max(0.0, deadline - now)
+
+
+def in_time(
+    flow: Flow[T],
+    deadline: float | None,
+    late: Callable[[], Exception],
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Flow[T]:
+    """Run a flow, but change nothing after a deadline, however long its retries and its other steps take.
+
+    The flow may still read, and may find that nothing is missing.
+
+    :param flow: the flow.
+    :param deadline: in seconds since the epoch; None: there is none.
+    :param late: returns the error to raise instead of a change that would come too late.
+    :param clock: returns the current time, in seconds since the epoch.
+    :returns: the flow's result.
+    """
+    try:
+        step = next(flow)
+        while True:
+            if isinstance(step, Request) and step.method != "GET" and not time_left(deadline, clock()):
+                flow.close()
+                raise late()
+            step = flow.send((yield step))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 def ends_wait(error: TolokaApiError, *, times_unknown: int = 0, is_first: bool = False) -> bool:
