@@ -149,7 +149,7 @@ def test_a_wait_that_toloka_asks_for_is_kept_for_a_minute_at_most(asked: str, ke
 )
 def test_the_wait_ends_at_its_deadline_with_a_last_look(serve: Any, told: str) -> None:
     driver = Driver(serve)
-    with pytest.raises(TolokaTimeoutError, match=r"They keep running at Toloka. Clear the task") as caught:
+    with pytest.raises(TolokaTimeoutError, match=r"It keeps running at Toloka. Clear the task") as caught:
         driver.run(api().waits.wait_for("op1", poll_interval=7, timeout=60))
     assert told in str(caught.value)
     assert driver.now == NOW + 60
@@ -269,6 +269,22 @@ def test_a_timeout_says_everything_once() -> None:
     assert timeout_message(known) == told
     assert timeout_message(known, "no route") == f"{told} The last poll failed: no route"
     assert timeout_message(known, limit="execution_timeout") == told.replace("timeout", "execution_timeout")
+
+
+def test_one_operation_is_told_in_the_singular() -> None:
+    done = {"op0": Operation.from_json(operation(id_="op0", status="SUCCESS"))}
+    told = timeout_message({"op1": None})
+    assert told.startswith("Timed out (timeout): 1 of 1 operation unfinished: operation op1 was never seen. It keeps ")
+    told = timeout_message({**done, "op1": None})
+    assert told.startswith("Timed out (timeout): 1 of 2 operations unfinished: operation op1 was never seen. It keeps ")
+
+
+def test_a_deadline_that_leaves_nothing_unfinished_is_told_as_such() -> None:
+    done = {id_: Operation.from_json(operation(id_=id_, status="SUCCESS")) for id_ in ("op1", "op2")}
+    assert timeout_message(done, limit="execution_timeout") == (
+        "Timed out (execution_timeout): the deadline passed before the next change. Clear the task to resume, or "
+        "increase execution_timeout."
+    )
 
 
 @pytest.mark.parametrize(("count", "more"), [(20, False), (21, True)])

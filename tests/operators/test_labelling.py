@@ -386,7 +386,7 @@ def test_wrong_arguments_fail_at_once(
 def test_what_does_not_finish_in_time_times_out(toloka: TolokaEmulator, pool_id: str, deferrable: bool) -> None:
     task, _ = add(pool_id, timeout="PT1S", deferrable=deferrable)
     assert isinstance(task.errors[-1], TolokaTimeoutError)
-    assert "Timed out (timeout): 1 of 1 operations unfinished" in task.error
+    assert "Timed out (timeout): 1 of 1 operation unfinished" in task.error
     assert posts(toloka) == ["/tasks"]
 
 

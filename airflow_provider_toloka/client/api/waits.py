@@ -200,10 +200,16 @@ def timeout_message(operations: Mapping[str, Operation | None], trouble: object 
         for operation_id, operation in operations.items()
         if not (operation and operation.is_finished)
     ]
+    if not late:
+        return (
+            f"Timed out ({limit}): the deadline passed before the next change. "
+            f"Clear the task to resume, or increase {limit}."
+        )
     more = f" and {len(late) - _SHOWN} more" if len(late) > _SHOWN else ""
+    noun, keep = "operation" if len(operations) == 1 else "operations", "It keeps" if len(late) == 1 else "They keep"
     return (
-        f"Timed out ({limit}): {len(late)} of {len(operations)} operations unfinished: "
-        f"{'; '.join(late[:_SHOWN])}{more}. They keep running at Toloka. "
+        f"Timed out ({limit}): {len(late)} of {len(operations)} {noun} unfinished: "
+        f"{'; '.join(late[:_SHOWN])}{more}. {keep} running at Toloka. "
         f"Clear the task to resume waiting, or increase {limit}."
         + (f" The last poll failed: {trouble}" if trouble else "")
     )
