@@ -103,8 +103,7 @@ class Reader:
             followed = f"is a redirect to {shown(target)}, which is not followed"
             return self._invalid(answer, followed if target else "has an unexpected status")
         told = self._told(answer)
-        is_anonymous = answer.status in _SAID_BY_TOLOKA_ALONE and not told.get("code")
-        if is_anonymous or (answer.status == HTTPStatus.UNAUTHORIZED and _is_html(answer.body)):
+        if self._is_of_another_server(answer):
             return self._not_toloka(answer)
         error_class, meaning = _meaning(answer.status, told.get("code"))
         return error_class(
@@ -113,6 +112,14 @@ class Reader:
             retry_after=asked_wait(answer),
             **told,
         )
+
+    def _is_of_another_server(self, answer: Response) -> bool:
+        """Return whether an error was not sent by Toloka's API, but by a gateway or another web server."""
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            return _is_html(answer.body)
+        if answer.status == HTTPStatus.NOT_FOUND and self.subject == _WITHOUT_ID:
+            return True
+        return answer.status in _SAID_BY_TOLOKA_ALONE and not _has_form_of_toloka(answer.body)
 
     def _told(self, answer: Response) -> dict[str, Any]:
         """Parse Toloka's error; a gateway may return anything."""
@@ -189,6 +196,8 @@ _NO_ANSWER = {
 
 #: Gateways and other web servers return 404 too: only Toloka's own JSON means that the object does not exist.
 _SAID_BY_TOLOKA_ALONE = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+#: The subject of ``GET /requester``, which exists wherever Toloka's API does.
+_WITHOUT_ID = "read the account"
 #: Conflicts with their own class.
 _BY_CODE: dict[str | None, tuple[type[TolokaApiError], str]] = {
     "POOL_LOCKED_BY_ANOTHER_OPERATION": (TolokaLockedError, "another operation is running on it"),
@@ -269,6 +278,17 @@ def _quota_interval(body: bytes) -> str:
 
 def _is_html(body: bytes) -> bool:
     return body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _has_form_of_toloka(body: bytes) -> bool:
+    """Return whether an error's body has what the API promises for each: a request id, and a code as text."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and all(
+        told.get(key) and isinstance(told[key], str) for key in ("request_id", "code")
+    )
 
 
 def _short(text: str) -> str:

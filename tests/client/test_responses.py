@@ -361,6 +361,40 @@ def test_another_web_server_is_told_as_such(status: int) -> None:
     assert (error.status, error.message) == (status, "<h1>Nothing here</h1>")
 
 
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": status_code, "message": "Not Found"}
+        for status_code in (404, "NOT_FOUND", "404", "DOES_NOT_EXIST", None, "", ["DOES_NOT_EXIST"])
+    ]
+    + [{"code": 404, "request_id": "r-1"}, {"code": "", "request_id": "r-1"}, {"code": "NOT_FOUND", "request_id": ""}]
+    + [{"code": "NOT_FOUND", "request_id": 7}, {"request_id": "r-1"}, {}, [], "Not Found", 404, None],
+    ids=str,
+)
+def test_another_web_server_may_write_json(status: int, body: Any) -> None:
+    error = READER.error(answer(status, body))
+    assert (type(error), error.status) == (TolokaInvalidAnswerError, status)
+    assert f"no Toloka API answers at {SETTINGS.base_url}" in error.summary
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, TolokaPermissionError), (404, TolokaNotFoundError)])
+@pytest.mark.parametrize("code", ["DOES_NOT_EXIST", "ACCESS_DENIED", "A_CODE_OF_TOMORROW"])
+def test_an_error_in_tolokas_form_is_tolokas(status: int, kind: type, code: str) -> None:
+    assert type(READER.error(answer(status, {"request_id": "r-1", "code": code}))) is kind
+
+
+def test_a_404_for_the_account_is_another_web_servers() -> None:
+    # The request has no id. Another path of Toloka's own server answers in Toloka's form.
+    with pytest.raises(TolokaInvalidAnswerError) as caught:
+        Driver([answer(404, sample("error"))]).run(api().get_requester())
+    assert str(caught.value).startswith(
+        f"Could not read the account: no Toloka API answers at {SETTINGS.base_url}. Check the connection's host."
+    )
+    with pytest.raises(TolokaPermissionError):
+        Driver([answer(403, sample("error"))]).run(api().get_requester())
+
+
 @pytest.mark.parametrize("body", [b"", b"Unauthorized", b'{"message": "<b>"}', b"{}"])
 def test_a_401_without_a_code_is_a_refusal_unless_it_is_html(body: bytes) -> None:
     assert type(READER.error(answer(401, body))) is TolokaAuthenticationError

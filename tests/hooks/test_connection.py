@@ -40,7 +40,6 @@ def test_the_test_button_names_an_account_without_a_name(emulator: TolokaEmulato
     [
         ({"status": 401}, "Toloka refuses the token. Check the connection's API token; sandbox and production have"),
         ({"status": 403}, "the token may not do this. Check the rights of the token's account"),
-        ({"status": 404}, "not found. Check the id"),
         ({"status": 503}, "Toloka is not available. Try again later"),
         ({"status": 429}, "too many requests"),
         ({"body": "<html>Welcome"}, "the response is not JSON. Check that the connection's host is Toloka's API"),
@@ -123,8 +122,17 @@ def test_a_wrong_connection_is_named(connect: Connect, fields: dict[str, Any], t
         assert str(caught.value) == f"Connection 'mine': {text}"
 
 
-def test_the_test_button_says_that_it_is_another_web_server(connect: Connect) -> None:
-    with serving(lambda handler: reply(handler, b"<h1>Not here</h1>", 404)) as url:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<h1>Not here</h1>",
+        b'{"code": 404, "message": "Not Found"}',
+        b'{"code": "NOT_FOUND"}',
+        b'{"request_id": "r-1", "code": "DOES_NOT_EXIST", "message": "Another path of the same server"}',
+    ],
+)
+def test_the_test_button_says_that_it_is_another_web_server(connect: Connect, body: bytes) -> None:
+    with serving(lambda handler: reply(handler, body, 404)) as url:
         is_good, text = connect({"host": url}).test_connection()
     assert not is_good
     assert f"no Toloka API answers at {url}/api/v1. Check the connection's host" in text

@@ -19,7 +19,7 @@ from airflow_provider_toloka.emulator.account import Account
 from airflow_provider_toloka.emulator.errors import ApiError
 from airflow_provider_toloka.emulator.listing import LISTINGS, read_query, select
 from airflow_provider_toloka.polling.poller import FEW, Poller
-from tests.driving import SETTINGS, Answer, answer, longest, ok, page
+from tests.driving import SETTINGS, Answer, answer, error, longest, ok, page
 
 T = TypeVar("T")
 
@@ -86,9 +86,7 @@ class Toloka:
                 return page(*rows, has_more=more)
             row = table.get(path.rpartition("/")[2])
             return (
-                ok(self.account.operations.present(row, START + self.clock()))
-                if row
-                else answer(404, {"code": "DOES_NOT_EXIST"})
+                ok(self.account.operations.present(row, START + self.clock())) if row else error(404, "DOES_NOT_EXIST")
             )
         except ApiError as refusal:
             return answer(refusal.status, refusal.body())
