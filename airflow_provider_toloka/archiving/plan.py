@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias, TypeVar
 
 from airflow_provider_toloka._text import shown
@@ -148,8 +148,8 @@ def project_in_use(snapshot: Snapshot, before: datetime) -> str:
 
 
 def told_time(time: datetime | None) -> str:
-    """Return a time as text."""
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "an unknown time"
+    """Return a time as text, in UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if time else "an unknown time"
 
 
 def step_of(operation: Operation) -> Step | None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -212,6 +212,12 @@ def test_a_project_without_activity_is_not_in_use() -> None:
 
 def test_an_unknown_time_is_called_so() -> None:
     assert told_time(None) == "an unknown time"
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 9])
+def test_a_time_with_a_zone_is_converted(hours: int) -> None:
+    time = datetime(2026, 1, 31, 20, 30, tzinfo=UTC).astimezone(timezone(timedelta(hours=hours)))
+    assert told_time(time) == "2026-01-31 20:30:00 UTC"
 
 
 @pytest.mark.parametrize(
