@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from airflow_provider_toloka.client.api.waits import is_outage
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.waiting import ends_wait, time_away
-from airflow_provider_toloka.exceptions import (
-    TolokaApiError,
-    TolokaAuthenticationError,
-    TolokaInvalidAnswerError,
-    TolokaNotFoundError,
-)
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
 from airflow_provider_toloka.polling.contact import Contact
 from airflow_provider_toloka.polling.rotation import Rotation
 from airflow_provider_toloka.polling.wait import Wait
@@ -79,7 +75,7 @@ class Looks:
             operation = await self._client.run(self._client.api.operations.get(wait.operation_id, retry=False))
         except TolokaApiError as error:
             self._contact.trouble = error
-            self._is_out = error.is_transient or isinstance(error, TolokaInvalidAnswerError)
+            self._is_out = is_outage(error)
             self._take_trouble(wait, error)
         else:
             self._is_out = False

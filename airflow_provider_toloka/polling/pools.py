@@ -16,18 +16,14 @@ from datetime import datetime
 from typing import Self
 
 from airflow_provider_toloka.client.api.calls import Calls
+from airflow_provider_toloka.client.api.waits import is_outage
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.clock import CLOCKS_APART
 from airflow_provider_toloka.client.models import ARCHIVED, CLOSED, Pool
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
-from airflow_provider_toloka.exceptions import (
-    TolokaApiError,
-    TolokaAuthenticationError,
-    TolokaInvalidAnswerError,
-    TolokaNotFoundError,
-)
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
 from airflow_provider_toloka.polling.callers import Caller, Callers, Report
 
 ROTATION_SECONDS = 300.0
@@ -266,7 +262,7 @@ class PoolPoller:
                     wait.over.set_exception(error)
             else:
                 self._note(error)
-            return not (error.is_transient or isinstance(error, TolokaInvalidAnswerError))
+            return not is_outage(error)
         if not self._is_list_out:
             self._heard()
         wait.times_unknown, wait.last, wait.is_listed = 0, pool, True

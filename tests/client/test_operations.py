@@ -237,6 +237,38 @@ def test_an_outage_is_met_once_for_all() -> None:
     assert set(down.calls) == {"GET /operations/a"}
 
 
+def serve_some(**statuses: Answer) -> Any:
+    return lambda request: statuses[request.path.rpartition("/")[2]]
+
+
+def test_an_operation_that_may_not_be_read_hides_no_other() -> None:
+    driver = Driver(serve_some(a=error(403), b=standing("FAIL", id_="b")))
+    assert [one.id for one in poll(driver, ["a", "b"]).values() if one.failed] == ["b"]
+    assert driver.now == NOW
+
+
+def test_an_operation_that_may_never_be_read_is_waited_for_and_the_message_says_why() -> None:
+    driver = Driver(serve_some(a=error(403), b=standing("SUCCESS", id_="b")))
+    told = "1 of 2 operations unfinished: operation a was never seen.*The last poll failed: .*HTTP status 403"
+    with pytest.raises(TolokaTimeoutError, match=told):
+        poll(driver, ["a", "b"])
+    assert driver.calls.count("GET /operations/b") == 1
+
+
+def test_an_unknown_id_is_found_beside_one_that_may_not_be_read() -> None:
+    driver = Driver(serve_some(a=error(404, "DOES_NOT_EXIST"), b=error(403)))
+    with pytest.raises(TolokaNotFoundError):
+        driver.run(api().waits.look(api().waits.watch(["a", "b"])))
+    assert driver.sleeps == [2, 2]
+
+
+@pytest.mark.parametrize("fault", [error(503), error(429), lost("broken"), answer(200, "<html>")], ids=str)
+def test_an_outage_ends_a_look(fault: Answer) -> None:
+    driver = Driver(serve_some(a=fault, b=standing("SUCCESS", id_="b")))
+    driver.run(api().waits.look(api().waits.watch(["a", "b"])))
+    assert driver.calls == ["GET /operations/a"]
+
+
 def test_no_operations_are_no_wait() -> None:
     assert poll(Driver(), []) == {}
 

@@ -17,7 +17,12 @@ from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.client.parsing import check_id
 from airflow_provider_toloka.client.sansio import Flow, Sleep
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away, time_left
-from airflow_provider_toloka.exceptions import TolokaApiError, TolokaNotFoundError, TolokaTimeoutError
+from airflow_provider_toloka.exceptions import (
+    TolokaApiError,
+    TolokaInvalidAnswerError,
+    TolokaNotFoundError,
+    TolokaTimeoutError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +34,11 @@ _UNKNOWN_PAUSE = 2.0
 def log_change(operation: Operation) -> None:
     """Log the state of an operation."""
     log.info("Toloka's %s", operation.summary)
+
+
+def is_outage(error: TolokaApiError) -> bool:
+    """Return whether the error of one read means that other reads are likely to fail, too."""
+    return error.is_transient or isinstance(error, TolokaInvalidAnswerError)
 
 
 class Watch:
@@ -57,6 +67,8 @@ class Watch:
         self._outage = Outage("Polling Toloka's operations", observer=self._observer)
         #: Why the last poll failed; None: it did not.
         self.trouble: TolokaApiError | None = None
+        #: Whether an id was unknown in the last poll.
+        self.has_unknown = False
 
     @property
     def is_over(self) -> bool:
@@ -80,7 +92,7 @@ class Watch:
             log.info("%s", line)
 
     def _poll(self) -> Flow[None]:
-        self.trouble = None
+        self.trouble, self.has_unknown = None, False
         for operation_id, before in self.seen.items():
             if before and before.is_finished:
                 continue
@@ -88,14 +100,15 @@ class Watch:
                 operation = yield from self._operations.get(operation_id, retry=False)
             except TolokaApiError as error:
                 if isinstance(error, TolokaNotFoundError):
+                    self.has_unknown = True
                     self._count_unknown(operation_id, (yield Sleep(0)))
                 is_first = not any(self.seen.values())
                 if ends_wait(error, times_unknown=self._times_unknown[operation_id], is_first=is_first):
                     raise
                 self.trouble = error
-                if isinstance(error, TolokaNotFoundError):
-                    continue
-                return
+                if is_outage(error):
+                    return
+                continue
             self._times_unknown[operation_id] = 0
             self.seen[operation_id] = operation
             if before is None or (before.status, before.progress) != (operation.status, operation.progress):
@@ -132,7 +145,7 @@ class Waits:
         :raises TolokaApiError: an error that ends every wait: see ``client/waiting.py``.
         """
         yield from watch.poll()
-        while isinstance(watch.trouble, TolokaNotFoundError):
+        while watch.has_unknown:
             yield Sleep(_UNKNOWN_PAUSE)
             yield from watch.poll()
 
