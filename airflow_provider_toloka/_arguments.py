@@ -7,19 +7,21 @@ An upstream task that returned nothing, was skipped, or failed under ``all_done`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pendulum
 
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.parsing import check_id
-from airflow_provider_toloka.client.resources import Resource
+from airflow_provider_toloka.client.resources import PROJECT, Resource
 
 #: Matching time grows with the lengths of the pattern and the name.
 _LONGEST_PATTERN = 500
+#: A web address, with or without its scheme, and its path.
+_ADDRESS = re.compile(r"(?:https?://)?(?!\w+:/)[^/?#\s]+/([^?#]*)", re.IGNORECASE)
 _REMEDY = "If it comes from a template or an XCom, check that the upstream task ran and returned a value."
 
 
@@ -65,7 +67,7 @@ def read_optional(operator: Any, name: str, instead: str = "") -> Any:
 
 
 def read_ids(name: str, value: Any, instead: str = "") -> list[str]:
-    """Return a list of ids.
+    """Return a list of ids of projects; accept blanks and addresses in it, as :func:`read_id` does.
 
     :param name: the parameter that holds it, for the error.
     :param value: a list or tuple of ids, which may be empty.
@@ -75,7 +77,7 @@ def read_ids(name: str, value: Any, instead: str = "") -> list[str]:
     require(name, value, instead)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ValueError(f"{name} should be a list of ids, but is {shown(value)}. {instead}".strip())
-    return [check_id(name, id_) for id_ in value]
+    return [_read_id(PROJECT, id_, name) for id_ in value]
 
 
 def read_id(resource: Resource, value: Any) -> str:
@@ -85,12 +87,16 @@ def read_id(resource: Resource, value: Any) -> str:
     :param value: the id, or the address.
     :raises ValueError: it is neither.
     """
+    return _read_id(resource, value, resource.id_param)
+
+
+def _read_id(resource: Resource, value: Any, name: str) -> str:
     text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, str) and text.startswith(("https://", "http://")):
-        parts = urlsplit(text).path.strip("/").split("/")
+    if isinstance(text, str) and (address := _ADDRESS.match(text)):
+        parts = address[1].strip("/").split("/")
         if resource.kind in parts[:-1]:
             text = parts[parts.index(resource.kind) + 1]
-    return check_id(resource.id_param, text)
+    return check_id(name, text)
 
 
 def read_pattern(name: str, value: Any) -> str:
