@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
@@ -20,9 +23,10 @@ from airflow_provider_toloka.client.config import (
     unknown_keys,
 )
 from airflow_provider_toloka.client.methods import ClientMethods
+from airflow_provider_toloka.client.redaction import redact
 from airflow_provider_toloka.client.retry import RetryPolicy
-from airflow_provider_toloka.client.sansio import Flow
-from airflow_provider_toloka.exceptions import TolokaApiError
+from airflow_provider_toloka.client.sansio import Answer, Flow, NoAnswer, Request, Response, drive
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError
 from airflow_provider_toloka.provider_info import get_provider_info
 
 if TYPE_CHECKING:
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CONNECTION_TYPE = get_provider_info()["connection-types"][0]
+#: Of threads whose requests are refused together, one reads the connection again. A hook with a lock of its own could
+#: not be pickled.
+_reading_again = threading.Lock()
 
 
 class TolokaHook(ClientMethods, BaseHook):
@@ -39,6 +46,10 @@ class TolokaHook(ClientMethods, BaseHook):
 
     The hook has the methods of ``TolokaClient``; ``async with hook.async_client() as client`` has the same ones for an
     event loop. As a context manager, the hook closes its HTTP connections at the end.
+
+    When Toloka refuses the token, the hook reads the connection again. If it has changed, such as after a rotation of
+    the token, the request is sent once more with the new settings; if it now leads to another host or account, the call
+    fails.
 
     :param toloka_conn_id: the id of a connection of type ``toloka``; default ``toloka_default``.
     :param retry_policy: the retry policy; default: as in the connection.
@@ -62,6 +73,9 @@ class TolokaHook(ClientMethods, BaseHook):
         self.toloka_conn_id = toloka_conn_id
         self.retry_policy = retry_policy
         self._client: TolokaClient | None = None
+        self._requests_sent = 0
+        #: Whether the connection has changed since the first use, so that flows may have begun with another token.
+        self._has_changed = False
 
     @property
     def client(self) -> TolokaClient:
@@ -70,11 +84,7 @@ class TolokaHook(ClientMethods, BaseHook):
         :raises ValueError: the connection cannot be used; the message names the field and the remedy.
         """
         if self._client is None:
-            connection = self.get_connection(self.toloka_conn_id)
-            settings = self._named_settings(connection)
-            _ = connection.extra_dejson  # masks the secrets in it
-            observer = observer_for(settings, self.toloka_conn_id)
-            self._client = TolokaClient(settings, retry=self.retry_policy, observer=observer)
+            self._client = self._client_of(self._read_settings())
         return self._client
 
     @property
@@ -88,7 +98,12 @@ class TolokaHook(ClientMethods, BaseHook):
         :param flow: a call of :attr:`api`.
         :returns: the flow's result.
         """
-        return self.client.run(flow)
+        return drive(flow, self._send, self.client.transport.sleep)
+
+    @property
+    def requests_sent(self) -> int:
+        """The number of requests that the hook's methods have sent, including retries."""
+        return self._requests_sent
 
     def async_client(self) -> AsyncTolokaClient:
         """Return a client for an event loop, reading the connection now.
@@ -174,6 +189,57 @@ class TolokaHook(ClientMethods, BaseHook):
             )
         return widgets
 
+    def _send(self, request: Request) -> Answer:
+        client = self.client
+        answer = self._send_by(client, request)
+        if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
+            # A refused request was not executed.
+            renewed = self._renewed(client)
+            if renewed is not None:
+                answer = self._send_by(renewed, request)
+        return _without(self.client.api.settings.token, answer) if self._has_changed else answer
+
+    def _send_by(self, client: TolokaClient, request: Request) -> Answer:
+        answer = client.transport.send(request)
+        self._requests_sent += 1
+        return answer
+
+    def _renewed(self, refused: TolokaClient) -> TolokaClient | None:
+        """Read the connection again; return a client with the changed settings.
+
+        :param refused: the client whose token Toloka refuses.
+        :returns: None: the connection has not changed.
+        :raises TolokaAuthenticationError: the connection now leads to another host or account.
+        """
+        with _reading_again:
+            if self._client is not refused:
+                return self.client
+            before, settings = refused.api.settings, self._read_settings()
+            if settings == before:
+                return None
+            # A token is for its own host, and a flow continues with what it has read from one account.
+            if (settings.base_url, settings.act_under_account_id) != (before.base_url, before.act_under_account_id):
+                raise TolokaAuthenticationError(
+                    f"Toloka refuses the token, and connection {self.toloka_conn_id!r} now leads to "
+                    f"{_destination(settings)}, not to {_destination(before)}. Clear the task to start again there.",
+                    status=HTTPStatus.UNAUTHORIZED,
+                )
+            self.log.warning("Toloka refused the token; connection %r has changed since", self.toloka_conn_id)
+            self._has_changed = True
+            self._client = self._client_of(settings)
+            refused.close()
+            return self._client
+
+    def _read_settings(self) -> Settings:
+        connection = self.get_connection(self.toloka_conn_id)
+        settings = self._named_settings(connection)
+        _ = connection.extra_dejson  # masks the secrets in it
+        return settings
+
+    def _client_of(self, settings: Settings) -> TolokaClient:
+        observer = observer_for(settings, self.toloka_conn_id)
+        return TolokaClient(settings, retry=self.retry_policy, observer=observer)
+
     def _settings(self, connection: Connection) -> Settings:
         extra = read_extra(connection.extra)
         if self.max_requests_per_second is not None:
@@ -207,3 +273,18 @@ class TolokaHook(ClientMethods, BaseHook):
                 ", ".join(unknown),
             )
         return settings
+
+
+def _destination(settings: Settings) -> str:
+    """Return the host and the account that the settings lead to, for messages."""
+    account = settings.act_under_account_id
+    return settings.where + (f", account {account}" if account else "")
+
+
+def _without(token: str, answer: Answer) -> Answer:
+    """Redact a token in an answer. A flow redacts only the token that the connection had when the flow was made."""
+    if isinstance(answer, NoAnswer):
+        return replace(answer, reason=redact(token, answer.reason))
+    # This encoding keeps every byte as it is.
+    body = redact(token, answer.body.decode("latin-1")).encode("latin-1")
+    return replace(answer, body=body, headers={name: redact(token, text) for name, text in answer.headers.items()})
