@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
@@ -25,6 +26,7 @@ from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.waiting import Outage, ends_wait, time_away
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
 from airflow_provider_toloka.polling.callers import Caller, Callers, Report
+from airflow_provider_toloka.polling.looks import UNKNOWN_PAUSE
 
 ROTATION_SECONDS = 300.0
 #: How many pools are read in rotation after a list.
@@ -53,7 +55,16 @@ class _Wait:
     read_at: float
     is_listed: bool
     last: Pool | None = None
-    times_unknown: int = field(default=0)
+    times_unknown: int = 0
+    #: When an unknown id was last counted.
+    unknown_at: float = -math.inf
+
+    def count_unknown(self, now: float) -> None:
+        """Count that the id was unknown, at most once in ``UNKNOWN_PAUSE``; read it again after an interval."""
+        self.is_listed = False
+        if now >= self.unknown_at + UNKNOWN_PAUSE:
+            self.times_unknown += 1
+            self.unknown_at = now
 
 
 class PoolPoller:
@@ -84,6 +95,8 @@ class PoolPoller:
         self._lists = 0
         #: Whether the last list failed.
         self._is_list_out = False
+        #: Whether any response was received.
+        self._has_heard = False
         #: Polling retries anyway.
         self._calls = Calls(client.api.settings, RetryPolicy(retries=0, total_wait=0.0))
         self._observer = client.api.observer
@@ -238,11 +251,12 @@ class PoolPoller:
             try:
                 page = await self.client.run(listing.page(last_id))
             except TolokaApiError as error:
-                if ends_wait(error):
+                if ends_wait(error, is_first=not self._has_heard):
                     raise
                 self._is_list_out = True
                 self._note(error)
                 return requests, shown
+            self._has_heard = True
             shown |= {pool.id for pool in page.items if pool.id in self._waits}
             last_id = page.last_id
             if last_id is None:
@@ -255,14 +269,16 @@ class PoolPoller:
         try:
             pool: Pool = await self.client.run(self._calls.get_one(POOL, wait.pool_id, retry=False))
         except TolokaApiError as error:
-            wait.times_unknown += isinstance(error, TolokaNotFoundError)
-            if ends_wait(error, times_unknown=wait.times_unknown):
+            if isinstance(error, TolokaNotFoundError):
+                wait.count_unknown(asyncio.get_running_loop().time())
+            if ends_wait(error, times_unknown=wait.times_unknown, is_first=not self._has_heard):
                 self._note_refusal(error)
                 if not wait.over.done():
                     wait.over.set_exception(error)
             else:
                 self._note(error)
             return not is_outage(error)
+        self._has_heard = True
         if not self._is_list_out:
             self._heard()
         wait.times_unknown, wait.last, wait.is_listed = 0, pool, True

@@ -16,9 +16,11 @@ from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import Pool
 from airflow_provider_toloka.client.observer import Observer
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError
+from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, TolokaTlsError
 from airflow_provider_toloka.polling import pools as module
+from airflow_provider_toloka.polling.looks import UNKNOWN_PAUSE
 from airflow_provider_toloka.polling.pools import PoolPoller
+from tests.driving import lost
 
 STARTED = datetime.fromisoformat("2026-11-01T10:00:00+00:00")
 MANY = 400
@@ -455,6 +457,43 @@ async def test_a_wait_that_joins_in_an_outage_hears_of_it(toloka: TolokaEmulator
         await asyncio.sleep(0)
         assert len(lines) == 1
         await stop(waits)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+async def test_a_tls_failure_ends_the_wait_only_before_anything_was_received(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    ids = [str(number) for number in range(1000, 1000 + count)]
+    async with polling(toloka) as poller:
+        transport: Any = poller.client.transport
+        send = transport.send
+
+        async def fail(_: Any) -> Any:
+            return lost("tls")
+
+        monkeypatch.setattr(transport, "send", fail)
+        errors = await asyncio.gather(*(wait(poller, id_) for id_ in ids), return_exceptions=True)
+        assert {type(error) for error in errors} == {TolokaTlsError}
+
+        monkeypatch.setattr(transport, "send", send)
+        waits = [asyncio.create_task(wait(poller, id_)) for id_ in ids]
+        await until_asked(toloka, 1)
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(transport, "send", fail)
+        await asyncio.sleep(0.3)
+        assert isinstance(poller.trouble, TolokaTlsError)
+        monkeypatch.setattr(transport, "send", send)
+        load(toloka, dict.fromkeys(ids, "CLOSED"))
+        assert all(await asyncio.gather(*waits))
+
+
+async def test_quick_polls_do_not_make_an_id_unknown(toloka: TolokaEmulator) -> None:
+    clock = asyncio.get_running_loop().time
+    async with polling(toloka) as poller:
+        began = clock()
+        with pytest.raises(TolokaNotFoundError):
+            await wait(poller, "5", interval=0.1)
+        assert clock() - began >= 2 * UNKNOWN_PAUSE
 
 
 @pytest.mark.parametrize("count", [1, 10])
