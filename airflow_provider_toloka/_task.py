@@ -41,21 +41,27 @@ _LONGEST_MARGIN = 30.0
 class failing_at_once:  # noqa: N801 - used like a function
     """Fail the task immediately, without retries, for invalid arguments and permanent errors.
 
-    The message of a ``TolokaError`` says what to do. Its traceback would push the message off the screen, so it is
-    logged at DEBUG only.
+    The message says what to do. The traceback, and the errors that led to this one, would push the message off the
+    screen, so they are logged at DEBUG only. A generator with ``contextlib.contextmanager`` must not enclose this:
+    it restores the traceback.
+
+    :param permanent: classes of errors that are permanent for this task, besides those with ``is_permanent``.
     """
+
+    def __init__(self, *permanent: type[TolokaError]) -> None:
+        self._permanent = permanent
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, TolokaError):
-            log.debug("The traceback of the error", exc_info=error)
+        if not isinstance(error, (TolokaError, ValueError)):
+            return
+        log.debug("The traceback of the error", exc_info=error)
+        if isinstance(error, TolokaError) and not (error.is_permanent or isinstance(error, self._permanent)):
             error.__traceback__ = None
-            if not error.is_permanent:
-                raise error
-        if isinstance(error, (TolokaError, ValueError)):
-            raise AirflowFailException(str(error)) from error
+            raise error from None
+        raise AirflowFailException(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)

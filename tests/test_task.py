@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -47,7 +48,12 @@ API_ERRORS = [one for one in vars(exceptions).values() if isinstance(one, type) 
 def test_permanent_errors_fail_at_once(error: type[Exception]) -> None:
     with pytest.raises(AirflowFailException, match="the reason") as raised, failing_at_once():
         raise error("the reason")
-    assert isinstance(raised.value.__cause__, error)
+    assert isinstance(raised.value.__context__, error)
+
+
+def test_a_task_may_name_further_permanent_errors() -> None:
+    with pytest.raises(AirflowFailException, match="the reason"), failing_at_once(TolokaConflictError):
+        raise TolokaNotArchivableError("the reason")
 
 
 @pytest.mark.parametrize(
@@ -116,10 +122,24 @@ def test_airflow_ends_a_deferral_somewhat_after_the_deadline() -> None:
     assert timedelta(seconds=60) < one.for_deferral < timedelta(seconds=300)
 
 
-def test_an_error_that_says_what_to_do_comes_without_the_frames_that_would_hide_it() -> None:
-    def deep() -> None:
-        raise TolokaConflictError("Close the pool first.")
+@pytest.mark.parametrize("error", [TolokaConflictError, TolokaNotFoundError, ValueError])
+def test_a_failure_is_logged_once_and_its_origin_at_debug(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    remedy = "Close the pool first."
 
-    with pytest.raises(TolokaConflictError) as caught, failing_at_once():
+    def deep() -> None:
+        try:
+            {}["what led to it"]
+        except KeyError:
+            raise error(remedy)  # noqa: B904 - its context is tested
+
+    caplog.set_level(logging.DEBUG, "airflow_provider_toloka._task")
+    with pytest.raises(Exception, match=remedy) as caught, failing_at_once():
         deep()
+    told = "".join(traceback.format_exception(caught.value))
+    assert told.count("Traceback") == told.count(remedy) == 1
     assert "deep" not in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert "in deep" in caplog.text

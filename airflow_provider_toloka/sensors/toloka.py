@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
     AirflowSensorTimeout,
     PokeReturnValue,
 )
@@ -141,11 +140,8 @@ class OperationSensor(TolokaSensor):
     def _have_succeeded(self, seen: Mapping[str, Operation | None]) -> bool:
         failed = [operation for operation in seen.values() if operation and operation.failed]
         if failed:
-            with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-                try:
-                    hook.run(hook.api.operations.require_success(failed))
-                except TolokaOperationFailedError as error:
-                    raise AirflowFailException(str(error)) from error
+            with failing_at_once(TolokaOperationFailedError), TolokaHook(self.toloka_conn_id) as hook:
+                hook.run(hook.api.operations.require_success(failed))
         return all(operation and operation.is_finished for operation in seen.values())
 
     def _result(self, context: Context, seen: Mapping[str, Operation | None]) -> Any:

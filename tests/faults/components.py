@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.retry import RetryPolicy
 from airflow_provider_toloka.client.sansio import Flow, Sleep
@@ -241,8 +243,8 @@ def _ended(accounts: list[Account], tasks: dict[Any, Ended]) -> dict[str, Outcom
 
 
 def _meaning(error: BaseException) -> str:
-    """Return the class of the error, or of the cause of Airflow's own error."""
-    name = type(error.__cause__ or error).__name__
+    """Return the class of the error, or of the error that Airflow's own one stands for."""
+    name = type((isinstance(error, AirflowFailException) and error.__context__) or error).__name__
     return TIMED_OUT if name in ("TolokaTimeoutError", "AirflowSensorTimeout") else name
 
 

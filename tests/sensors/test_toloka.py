@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -113,6 +114,7 @@ def test_a_failed_operation_fails_the_task_at_once(
     told = (operation, "PROJECT.ARCHIVE", "'project_id': '1001'", "MOON")
     assert [text for text in told if text not in task.error] == []
     assert "'B'" not in task.error
+    assert "".join(traceback.format_exception(task.errors[0])).count("Traceback") == 1
 
 
 @each_mode
