@@ -85,16 +85,17 @@ class TolokaChangeOperator(PollingOperator):
         :raises TolokaTimeoutError: the operations did not finish in time.
         :raises TolokaApiError: a request failed; see the other subclasses.
         """
-        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            needs_no_request = self.change.resource is PROJECT
-            if needs_no_request:
-                push_links(context, hook, self.change.resource, self.object_id)
-            self.check()
-            deadline = Deadline.of_try(self, context, self.timeout)
-            if not needs_no_request:
-                push_links(context, hook, self.change.resource, self.object_id)
-            name_map_index(context, self.object_id)
-        return self._proceed(context, deadline, {})
+        with failing_at_once():
+            with TolokaHook(self.toloka_conn_id) as hook:
+                needs_no_request = self.change.resource is PROJECT
+                if needs_no_request:
+                    push_links(context, hook, self.change.resource, self.object_id)
+                self.check()
+                deadline = Deadline.of_try(self, context, self.timeout)
+                if not needs_no_request:
+                    push_links(context, hook, self.change.resource, self.object_id)
+                name_map_index(context, self.object_id)
+            return self._proceed(context, deadline, {})
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> str:
         """Continue after the wait on the triggerer.
@@ -104,9 +105,10 @@ class TolokaChangeOperator(PollingOperator):
         :raises AirflowFailException: as ``execute``.
         :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        with self._counting_failures():
-            operations = operations_of(event)
-        return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
+        with failing_at_once():
+            with self._counting_failures():
+                operations = operations_of(event)
+            return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
 
     def _proceed(
         self,
@@ -140,7 +142,7 @@ class TolokaChangeOperator(PollingOperator):
     @contextmanager
     def _counting_failures(self) -> Iterator[TolokaHook]:
         """Yield a hook; report a project that cannot be archived to its observer."""
-        with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
+        with TolokaHook(self.toloka_conn_id) as hook:
             try:
                 yield hook
             except TolokaError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import traceback
 from datetime import timedelta
 from typing import Any
 
@@ -21,12 +22,16 @@ from airflow_provider_toloka.exceptions import (
     TolokaTimeoutError,
     TolokaUnavailableError,
 )
+from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator
 from airflow_provider_toloka.operators.toloka import (
     TolokaArchivePoolOperator,
+    TolokaArchiveProjectOperator,
     TolokaArchiveTrainingOperator,
 )
 from tests.operators.test_toloka import archive, both_ways, endless
 from tests.running import posts, run_task
+
+PACKAGE = "/airflow_provider_toloka/"
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -211,6 +216,43 @@ def test_an_outage_in_the_wait_is_no_failure(toloka: TolokaEmulator, deferrable:
     toloka.fault("GET /operations/*", times=1, disconnect="before")
     task = archive(deferrable=deferrable)
     assert (task.state, task.tries) == ("success", 1)
+
+
+@pytest.mark.usefixtures("toloka")
+@both_ways
+@pytest.mark.parametrize(
+    ("operator", "arguments", "told"),
+    [
+        (TolokaArchiveProjectOperator, {"project_id": "404"}, "Could not read project 404"),
+        (TolokaArchiveProjectOperator, {"project_id": "1005"}, "Could not archive project 1005"),
+        (TolokaArchiveProjectOperator, {"project_id": "{{ none }}"}, "project_id should be an id"),
+        (TolokaArchivePoolOperator, {"pool_id": "2007"}, "POOL_INAPPROPRIATE_STATUS"),
+        (TolokaOpenPoolOperator, {"pool_id": "404"}, "Could not read pool 404"),
+    ],
+)
+def test_a_failure_is_told_once_without_the_frames_that_would_hide_it(
+    operator: type[BaseOperator], arguments: dict[str, str], told: str, deferrable: bool
+) -> None:
+    task = run_task(operator, **arguments, deferrable=deferrable)
+    check_is_told_once(task.errors[0], told)
+
+
+@both_ways
+@pytest.mark.parametrize("operator", [TolokaArchivePoolOperator, TolokaOpenPoolOperator])
+def test_a_failure_in_the_wait_is_told_once(toloka: TolokaEmulator, operator: Any, deferrable: bool) -> None:
+    toloka.add_tasks("2004", [{"image": "https://example.com/1.jpg"}])
+    for type_ in ("POOL.ARCHIVE", "POOL.OPEN"):
+        toloka.fail_next(type_, details={"reason": "the moon"})
+    task = run_task(operator, pool_id="2004", deferrable=deferrable, poll_interval=0.1)
+    check_is_told_once(task.errors[0], "the moon")
+
+
+def check_is_told_once(error: BaseException, told: str) -> None:
+    """Check what Airflow logs of the error: few of its frames are this package's, and none is of another error."""
+    text = "".join(traceback.format_exception(error))
+    assert text.count(told) == text.count("Traceback") == 1, text
+    frames = {frame.name for frame in traceback.extract_tb(error.__traceback__) if PACKAGE in frame.filename}
+    assert frames <= {"execute", "execute_complete", "__exit__"}
 
 
 @pytest.mark.usefixtures("toloka")
