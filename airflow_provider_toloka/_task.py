@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
@@ -16,14 +16,16 @@ from airflow_provider_toloka._durations import optional_seconds
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.client.waiting import time_left
+from airflow_provider_toloka.client.waiting import in_time, time_left
 from airflow_provider_toloka.exceptions import TolokaError, TolokaTimeoutError, error_from_json
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+    from airflow_provider_toloka.client.sansio import Flow
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: What an operator returns when the object was already in the wanted state, so that there is no operation to wait for.
@@ -122,6 +124,16 @@ class Deadline:
             f"Timed out ({self.limit}): {reason.rstrip('.')}. Clear the task to resume waiting, or increase "
             f"{self.limit}."
         )
+
+    def bounds(self, flow: Flow[T], reason: str | None) -> Flow[T]:
+        """Run a flow, but change nothing after the deadline.
+
+        :param flow: the flow.
+        :param reason: why the task has paused, for the message; None: it did not pause.
+        :returns: the flow's result.
+        :raises TolokaTimeoutError: a change is missing, and the deadline has passed.
+        """
+        return in_time(flow, self.at, lambda: self.error(reason or "the deadline passed before the next change"))
 
     @property
     def for_deferral(self) -> timedelta | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
@@ -19,7 +19,6 @@ from airflow_provider_toloka.archiving.project import Progress, change_one
 from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT, Change
-from airflow_provider_toloka.client.sansio import Request
 from airflow_provider_toloka.exceptions import TolokaError, TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka.client.api import TolokaApi
     from airflow_provider_toloka.client.sansio import Flow
-
-T = TypeVar("T")
 
 
 class TolokaChangeOperator(PollingOperator):
@@ -127,7 +124,7 @@ class TolokaChangeOperator(PollingOperator):
                     if waited and not deadline.left():
                         # The deadline has passed: change nothing more.
                         raise TolokaTimeoutError(timeout_message(waited, trouble, deadline.limit))
-                    progress = hook.run(in_time(self.advance(hook.api, finished), deadline, reason))
+                    progress = hook.run(deadline.bounds(self.advance(hook.api, finished), reason))
                     if progress.is_last and not progress.operations:
                         self.log.info("%s %s: already done", self.change.resource.kind.capitalize(), self.object_id)
                         describe_outlets(self, context, [], ALREADY_DONE)
@@ -190,26 +187,6 @@ class TolokaChangeOperator(PollingOperator):
         else:
             self.log.info("Submitted: %s", _told(operation))
         return operation.id
-
-
-def in_time(flow: Flow[T], deadline: Deadline, reason: str | None) -> Flow[T]:
-    """Run a flow that follows a pause, but submit no change after the deadline. The flow may still find all done.
-
-    :param flow: the flow.
-    :param deadline: when to stop waiting.
-    :param reason: why the task paused, for the message; None: it did not pause.
-    :returns: the flow's result.
-    :raises TolokaTimeoutError: a change is missing, and the deadline has passed.
-    """
-    try:
-        step = next(flow)
-        while True:
-            if reason and isinstance(step, Request) and step.method != "GET" and not deadline.left():
-                raise deadline.error(reason)
-            step = flow.send((yield step))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
 
 
 def _told(operation: Operation) -> str:

@@ -13,7 +13,6 @@ from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS, push_links
-from airflow_provider_toloka.operators._changing import in_time
 from airflow_provider_toloka.operators._labelling import WaitingOperator, waited_for
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class _OpenOperator(WaitingOperator):
         while True:
             try:
                 opening = open_it(hook.api.calls, hook.api.changes, self.change, object_id, started)
-                return hook.run(in_time(opening, deadline, reason))
+                return hook.run(deadline.bounds(opening, reason))
             except TolokaLockedError as error:
                 reason = str(error)
                 self.pause(reason, deadline)

@@ -293,6 +293,24 @@ def test_after_a_pause_for_a_lock_nothing_is_changed_after_the_deadline(
     assert posts(toloka) == []
 
 
+@pytest.mark.parametrize(
+    ("operator", "ids"),
+    [
+        (TolokaOpenPoolOperator, {"pool_id": "2005"}),
+        (TolokaClosePoolOperator, {"pool_id": "2007"}),
+        (TolokaArchiveProjectOperator, {"project_id": "1001"}),
+    ],
+)
+def test_when_reading_takes_longer_than_the_timeout_nothing_is_changed(
+    toloka: TolokaEmulator, operator: Any, ids: dict[str, str]
+) -> None:
+    toloka.add_tasks("2005", [{"image": "https://example.com/1.jpg"}])
+    task = run_task(operator, **ids, timeout=0.001)
+    assert isinstance(task.errors[0], TolokaTimeoutError), task.errors
+    assert "Timed out (timeout): the deadline passed before the next change. Clear the" in task.error
+    assert posts(toloka) == []
+
+
 def test_what_others_have_done_during_a_pause_is_a_success_after_the_deadline(toloka: TolokaEmulator) -> None:
     task = TolokaArchiveProjectOperator(task_id="task", project_id="1006")
     assert task.execute_complete({"ti": MagicMock()}, event_of_a_pause(seconds_late=60)) == "already done"
