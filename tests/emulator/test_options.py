@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -136,6 +137,29 @@ def test_pages_that_links_lead_to(toloka: TolokaEmulator, client: Client) -> Non
         assert requests.get(path, timeout=60).status_code == 404
     assert requests.post(page, timeout=60).status_code == 404
     assert toloka.requests == []
+
+
+def test_the_page_of_the_account_leads_to_its_projects(toloka: TolokaEmulator, client: Client) -> None:
+    toloka.add_project("<b>Cats</b> & dogs")
+    toloka.add_project("Old", status="ARCHIVED")
+    answer = requests.get(f"{client.root}/requester", timeout=60)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "&lt;b&gt;Cats&lt;/b&gt; &amp; dogs" in answer.text
+    assert "<b>" not in answer.text
+    assert "ARCHIVED" in answer.text
+    assert "emulator" in answer.text
+    paths = re.findall(r'href="([^"]+)"', answer.text)
+    assert paths == [f"/requester/project/{project}" for project in toloka.projects]
+    for path in paths:
+        assert requests.get(client.root + path, timeout=60).status_code == 200
+    assert requests.get(f"{client.root}/requester/", timeout=60).text == answer.text
+    assert requests.post(f"{client.root}/requester", timeout=60).status_code == 404
+    assert toloka.requests == []
+
+
+def test_the_page_of_an_empty_account(client: Client) -> None:
+    answer = requests.get(f"{client.root}/requester", timeout=60)
+    assert (answer.status_code, "Projects: 0" in answer.text) == (200, True)
 
 
 def test_times_have_as_many_digits_as_they_need(clock: Clock) -> None:

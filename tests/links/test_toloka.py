@@ -9,12 +9,15 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+import requests
 from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.providers.common.compat.sdk import BaseOperator, XCom
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_toloka.client.resources import WITH_A_PAGE
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.links.toloka import LINKS
+from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, TolokaReportLink, push_account_link, push_links
 from airflow_provider_toloka.operators.toloka import (
     TolokaArchivePoolOperator,
     TolokaArchiveProjectOperator,
@@ -218,3 +221,25 @@ def test_a_link_never_raises(link: Any) -> None:
     with new_dag():
         task = TolokaArchiveProjectOperator(task_id="task", project_id="1001")
     assert link.get_link(task, ti_key=TaskInstanceKey("no such", "task", "run")) == ""
+
+
+class Pushed(dict[str, str]):
+    """The XComs that a task pushes."""
+
+    def xcom_push(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def test_each_link_leads_to_a_page_of_the_emulator(toloka: TolokaEmulator) -> None:
+    toloka.add_pool("1001", id="21")
+    toloka.add_training("1001", id="31")
+    pushed, hook = Pushed(), TolokaHook()
+    context: Any = {"ti": pushed}
+    push_account_link(context, hook.api.settings.site)
+    for resource, id_ in zip(WITH_A_PAGE.values(), ("1001", "21", "31"), strict=True):
+        push_links(context, hook, resource, id_)
+    # A report is a file, and not on Toloka's site.
+    assert pushed.keys() == {link().xcom_key for link in TolokaLink.__subclasses__() if link is not TolokaReportLink}
+    for url in pushed.values():
+        assert url.startswith(f"{toloka.url}/requester")
+        assert requests.get(url, timeout=60).status_code == 200, url
