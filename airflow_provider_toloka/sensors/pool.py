@@ -82,7 +82,7 @@ class TolokaPoolSensor(TolokaSensor):
             pool_id, reasons = read_id(POOL, self.pool_id), check_reasons(self.reasons)
             try:
                 pool = hook.get_pool(pool_id)
-                link_to(context, hook, POOL, pool.project_id, pool.id)
+                self._link(context, hook, pool)
                 if self._is_over(pool, reasons) and not (self.answers_checked and self._are_unchecked(hook, pool_id)):
                     return PokeReturnValue(is_done=True, xcom_value=_result(pool))
             except TolokaApiError as error:
@@ -117,7 +117,7 @@ class TolokaPoolSensor(TolokaSensor):
         pool = Pool.from_json(event["pool"]) if event["pool"] else None
         if pool is not None:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-                link_to(context, hook, POOL, pool.project_id, pool.id)
+                self._link(context, hook, pool)
                 if self._is_over(pool, check_reasons(self.reasons)) and not (
                     self.answers_checked and self._are_unchecked(hook, pool.id)
                 ):
@@ -132,6 +132,11 @@ class TolokaPoolSensor(TolokaSensor):
             f"Clear the task to resume waiting, or increase {limit}."
             + (f" The last poll failed: {trouble}" if trouble else "")
         )
+
+    @staticmethod
+    def _link(context: Context, hook: TolokaHook, pool: Pool) -> None:
+        if "ti" in context:
+            link_to(context, hook, POOL, pool.project_id, pool.id)
 
     def _is_over(self, pool: Pool, reasons: Sequence[str]) -> bool:
         judged = outcome(pool, reasons)

@@ -164,6 +164,14 @@ def test_it_waits_until_all_answers_are_checked(toloka: TolokaEmulator, how: Any
     assert asked[0] == {"pool_id": "7", "status": "ACTIVE,SUBMITTED", "limit": "1"}
 
 
+def test_poke_and_execute_may_be_called_directly(toloka: TolokaEmulator) -> None:
+    change(toloka, "CLOSED", "COMPLETED")
+    result = {"pool_id": "7", "status": "CLOSED", "last_close_reason": "COMPLETED"}
+    poked: Any = TolokaPoolSensor(task_id="a", pool_id="7").poke({})
+    assert poked.xcom_value == result
+    assert TolokaPoolSensor(task_id="b", pool_id="7").execute({}) == result
+
+
 def test_an_error_of_the_wait_comes_as_its_own_class_and_leaves_the_retries() -> None:
     sensor = TolokaPoolSensor(task_id="wait", pool_id="1")
     with pytest.raises(TolokaUnavailableError, match="gone"):
