@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -14,6 +15,7 @@ from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import CLOSED, Operation
 from airflow_provider_toloka.client.resources import POOL
+from airflow_provider_toloka.client.waiting import in_time
 from airflow_provider_toloka.client.work import ASSIGNMENT_STATUSES
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.ahead import one_ahead
@@ -163,13 +165,15 @@ class TolokaAggregateOperator(WaitingOperator):
         pool = find_pool(context, hook, self.pool_id)
         operation = waited_for(waited)
         if operation is None:
-            operation = hook.aggregate_pool(
+            aggregation = hook.api.aggregation.start(
                 pool.id,
                 fields=self.fields,
                 method=self.method,
                 skill_id=self.skill_id,  # type: ignore[arg-type]
                 since=context["dag_run"].start_date,
             )
+            late = partial(deadline.error, f"the answers of pool {pool.id} are not aggregated")
+            operation = hook.run(in_time(aggregation, deadline.at, late))
         source = source_of(hook.api.settings)
         place = toloka_place(source, POOL, pool.id)
         self._add_lineage(inputs=[place], operation_ids=[operation.id], source=source)

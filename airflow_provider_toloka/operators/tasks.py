@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_toloka._arguments import is_nothing, note_given, read_optional
@@ -11,7 +11,8 @@ from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import Operation, Pool
 from airflow_provider_toloka.client.resources import POOL, TRAINING
-from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError
+from airflow_provider_toloka.client.waiting import in_time
+from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError, TolokaTimeoutError
 from airflow_provider_toloka.labelling.ahead import one_ahead
 from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
 from airflow_provider_toloka.labelling.reading import read_tasks
@@ -92,7 +93,9 @@ class TolokaAddTasksOperator(WaitingOperator):
             skip_invalid=self.skip_invalid,
         )
         sent: dict[str, Operation] = {}
-        for chunk in one_ahead(chunks_of(self._forms(hook, pool.project_id), pool.id)):
+        chunks = chunks_of(self._forms(hook, pool.project_id), pool.id)
+        # A resumed task has sent all chunks; it only counts what was added, also after the deadline.
+        for chunk in one_ahead(_until(deadline, chunks) if waited is None else chunks):
             operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=waited is None)
             sent[operation.id] = operation
             self._add_lineage(operation_ids=list(sent), source=source_of(hook.api.settings))
@@ -137,7 +140,8 @@ class TolokaAddTasksOperator(WaitingOperator):
             if len(pending) >= _PENDING:
                 self._wait_for(hook, pending[0], sent, deadline)
             try:
-                return hook.run(upload.send(hook.api, chunk, may_repeat=may_repeat))
+                sending = upload.send(hook.api, chunk, may_repeat=may_repeat)
+                return hook.run(in_time(sending, deadline.at, lambda: _late(deadline, chunk.number)))
             except TolokaLockedError:
                 # Toloka may process one chunk at a time, or an operation of another user may be running.
                 if not pending:
@@ -174,3 +178,18 @@ class TolokaAddTasksOperator(WaitingOperator):
         if not isinstance(tasks, Sequence):
             raise ValueError(f"tasks should be a list of dicts, or the path of a file, but is {shown(tasks)}.")
         return tasks
+
+
+def _until(deadline: Deadline, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks; after the deadline, read no further ones.
+
+    :raises TolokaTimeoutError: the deadline has passed before all chunks were read.
+    """
+    for chunk in chunks:
+        yield chunk
+        if not deadline.left():
+            raise _late(deadline, chunk.number + 1)
+
+
+def _late(deadline: Deadline, number: int) -> TolokaTimeoutError:
+    return deadline.error(f"the tasks from chunk {number} on are not uploaded")

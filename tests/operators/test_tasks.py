@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from airflow_provider_toloka._task import Deadline
 from airflow_provider_toloka.client import TolokaClient
 from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.exceptions import TolokaTimeoutError
+from airflow_provider_toloka.labelling.chunks import Chunk, Limits, chunks_of
+from airflow_provider_toloka.operators._labelling import WaitingOperator
 from airflow_provider_toloka.operators.tasks import TolokaAddTasksOperator
 from tests.labelling.forms import POOL, PROJECT
 from tests.running import posts, run_logged
@@ -45,6 +50,72 @@ def pool_id(toloka: TolokaEmulator) -> str:
 
 def add(pool_id: str, tasks: Any = TASKS, **more: Any) -> Any:
     return run_logged(TolokaAddTasksOperator, **{"pool_id": pool_id, "tasks": tasks, "poll_interval": 0.1} | more)
+
+
+ONCE = {task["input_values"]["image"]: 1 for task in TASKS}
+
+
+def inputs(toloka: TolokaEmulator) -> Counter[str]:
+    return Counter(row["input_values"]["image"] for row in toloka.tasks.values())
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Put each task into a chunk of its own; return the numbers of the chunks that were read."""
+    numbers: list[int] = []
+
+    def single(tasks: Any, pool_id: str) -> Iterator[Chunk]:
+        for chunk in chunks_of(tasks, pool_id, Limits(items=1)):
+            numbers.append(chunk.number)
+            yield chunk
+
+    monkeypatch.setattr("airflow_provider_toloka.operators.tasks.chunks_of", single)
+    return numbers
+
+
+def test_nothing_is_read_or_sent_after_the_deadline(toloka: TolokaEmulator, pool_id: str, read: list[int]) -> None:
+    toloka.fault("POST /tasks", times=None, delay=0.7)
+    task, _ = add(pool_id, timeout=1)
+    assert isinstance(task.errors[-1], TolokaTimeoutError)
+    assert task.error == (
+        "Timed out (timeout): the tasks from chunk 2 on are not uploaded. Clear the task to resume waiting, or "
+        "increase timeout."
+    )
+    assert (posts(toloka), read) == (["/tasks"] * 2, [0, 1, 2])
+
+
+@pytest.mark.usefixtures("read")
+def test_a_later_try_uploads_the_rest(toloka: TolokaEmulator, pool_id: str) -> None:
+    toloka.fault("POST /tasks", times=2, delay=2)
+    task, _ = add(pool_id, timeout=4, retries=1)
+    assert (task.state, task.tries, inputs(toloka)) == ("success", 2, ONCE)
+    assert posts(toloka) == ["/tasks"] * 7
+
+
+@pytest.mark.parametrize("carry_out", [False, True], ids=["lost", "carried out"])
+def test_a_request_is_not_repeated_after_the_deadline(toloka: TolokaEmulator, pool_id: str, carry_out: bool) -> None:
+    toloka.fault("POST /tasks", status=503, headers={"Retry-After": "2"}, carry_out=carry_out)
+    task, _ = add(pool_id, timeout=1)
+    assert "Timed out (timeout): the tasks from chunk 0 on are not uploaded" in task.error
+    assert posts(toloka) == ["/tasks"]
+
+
+@pytest.mark.parametrize("carry_out", [False, True], ids=["lost", "carried out"])
+def test_a_later_try_finds_what_was_sent_before_the_deadline(
+    toloka: TolokaEmulator, pool_id: str, carry_out: bool
+) -> None:
+    toloka.fault("POST /tasks", status=503, headers={"Retry-After": "2"}, carry_out=carry_out)
+    task, _ = add(pool_id, timeout=1, retries=1)
+    assert (task.state, task.tries, inputs(toloka)) == ("success", 2, ONCE)
+    assert len(posts(toloka)) == 2 - carry_out
+
+
+@pytest.mark.usefixtures("read")
+def test_a_resumed_task_may_find_all_done_after_the_deadline(pool_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WaitingOperator, "before_deferring", 0.0)
+    monkeypatch.setattr(Deadline, "from_event", lambda _: Deadline(1.0))
+    task, ran = add(pool_id, deferrable=True)
+    assert (task.state, task.result["created"], ran.deferrals) == ("success", 7, 1), task.errors
 
 
 def test_a_token_that_is_replaced_during_the_task_costs_no_try(

@@ -1,0 +1,70 @@
+"""The operators for answers, as tasks of real DAG runs against the emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_toloka.client import TolokaClient
+from airflow_provider_toloka.emulator import TolokaEmulator
+from airflow_provider_toloka.emulator.options import Tolokers
+from airflow_provider_toloka.exceptions import TolokaTimeoutError
+from airflow_provider_toloka.operators.answers import TolokaAggregateOperator
+from tests.labelling.forms import POOL, PROJECT
+from tests.running import posts, run_logged
+
+pytestmark = pytest.mark.usefixtures("airflow_database")
+
+AGGREGATE = "/aggregated-solutions/aggregate-by-pool"
+OPERATION_ID = "5c04458e-63c1-46c1-ba0d-6f0756a5358b"
+
+
+@pytest.fixture
+def toloka(monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
+    with TolokaEmulator(operation_seconds=0.1, tolokers=Tolokers(count=4), quotas=False) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(emulator.connection | {"extra": {"retries": 1}}))
+        yield emulator
+
+
+@pytest.fixture
+def pool_id(toloka: TolokaEmulator) -> str:
+    """A closed pool whose tasks all have answers."""
+    tasks = [{"input_values": {"image": f"https://example.com/{number}.jpg"}} for number in range(7)]
+    with TolokaClient.from_token(toloka.token, url=toloka.url, allow_http=True) as client:
+        project = client.create_project(PROJECT, key="p")
+        pool = client.create_pool({**POOL, "project_id": project.id}, key="pool")
+        added = client.add_tasks([{**task, "pool_id": pool.id} for task in tasks], operation_id=OPERATION_ID)
+        client.wait_for_operation(added.id, poll_interval=0.1)
+        opening = client.open_pool(pool.id)
+        assert opening
+        client.wait_for_operation(opening.id, poll_interval=0.1)
+    assert toloka.pools[pool.id]["status"] == "CLOSED"
+    toloka.clear_requests()
+    return pool.id
+
+
+def aggregate(pool_id: str, **more: Any) -> Any:
+    arguments = {"pool_id": pool_id, "fields": ["result"], "method": "DAWID_SKENE", "poll_interval": 0.1}
+    return run_logged(TolokaAggregateOperator, **arguments | more)
+
+
+@pytest.mark.parametrize("carry_out", [False, True], ids=["lost", "carried out"])
+def test_nothing_is_aggregated_after_the_deadline(toloka: TolokaEmulator, pool_id: str, carry_out: bool) -> None:
+    toloka.fault(f"POST {AGGREGATE}", status=503, headers={"Retry-After": "2"}, carry_out=carry_out)
+    task, _ = aggregate(pool_id, timeout=1, retries=1)
+    # An aggregation that was started is found, and only one that is missing is too late.
+    assert [type(error) for error in task.errors] == ([] if carry_out else [TolokaTimeoutError])
+    assert (task.state, task.tries, len(posts(toloka))) == ("success", 2 - carry_out, 2 - carry_out)
+
+
+def test_a_late_aggregation_is_named(toloka: TolokaEmulator, pool_id: str) -> None:
+    toloka.fault(f"GET /pools/{pool_id}", times=None, delay=1)
+    task, _ = aggregate(pool_id, timeout=1)
+    assert task.error == (
+        f"Timed out (timeout): the answers of pool {pool_id} are not aggregated. Clear the task to resume waiting, or "
+        "increase timeout."
+    )
+    assert posts(toloka) == []
