@@ -169,6 +169,12 @@ def check_literals(operator: Any, **checks: Callable[[Any], Any]) -> None:
     """
     for name, check in checks.items():
         value = getattr(operator, name)
-        is_template = isinstance(value, str) and ("{{" in value or "{%" in value)
-        if not is_template and not hasattr(value, "resolve"):
+        if not _is_template(value):
             check(value)
+
+
+def _is_template(value: Any) -> bool:
+    """Return whether a value is rendered before the task runs, as a whole or in part."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    return hasattr(value, "resolve") or (isinstance(value, (list, tuple)) and any(map(_is_template, value)))

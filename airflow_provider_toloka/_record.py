@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _KEY = "toloka_record"
 
 
+def lasts(context: Context) -> bool:
+    """Return whether the record survives a try.
+
+    :param context: the task's.
+    """
+    return context.get("task_state_store") is not None
+
+
 def load(context: Context) -> list[ReportedProject]:
     """Return the stored entries.
 

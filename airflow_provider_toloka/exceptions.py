@@ -28,7 +28,9 @@ Invalid arguments and connection settings raise a ``ValueError``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_toloka._text import shown
@@ -38,15 +40,25 @@ if TYPE_CHECKING:
 
 
 class TolokaError(Exception):
-    """Base of all errors of this package, except for invalid arguments."""
+    """Base of all errors of this package, except for invalid arguments.
+
+    :param message: what failed, why, and what to do.
+    :param reason: the cause in a few words, for a table; default: empty.
+    :param remedy: what to do, for a table; default: empty.
+    """
 
     is_transient: ClassVar[bool] = False
     is_lock: ClassVar[bool] = False
     is_permanent: ClassVar[bool] = False
 
+    def __init__(self, *message: object, reason: str = "", remedy: str = "") -> None:
+        super().__init__(*message)
+        self.reason = reason
+        self.remedy = remedy
+
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON values, for a trigger's event; :func:`error_from_json` reads them."""
-        return {"class": type(self).__name__, "message": str(self)}
+        return {"class": type(self).__name__, "message": str(self), "reason": self.reason, "remedy": self.remedy}
 
 
 class TolokaApiError(TolokaError):
@@ -59,6 +71,8 @@ class TolokaApiError(TolokaError):
     :param request_id: the request's id, for Toloka's support.
     :param payload: Toloka's further information, unchanged.
     :param retry_after: how long Toloka asks to wait, in seconds; None: not specified.
+    :param reason: the cause in a few words, for a table; default: empty.
+    :param remedy: what to do, for a table; default: empty.
     """
 
     def __init__(
@@ -71,8 +85,10 @@ class TolokaApiError(TolokaError):
         request_id: str | None = None,
         payload: Any = None,
         retry_after: float | None = None,
+        reason: str = "",
+        remedy: str = "",
     ) -> None:
-        super().__init__(summary)
+        super().__init__(summary, reason=reason, remedy=remedy)
         self.summary = summary
         self.status = status
         self.code = code
@@ -97,7 +113,8 @@ class TolokaApiError(TolokaError):
         return {"class": type(self).__name__, **{name: getattr(self, name) for name in _API_FIELDS}}
 
 
-_API_FIELDS = ("summary", "status", "code", "message", "request_id", "payload", "retry_after")
+_API_FIELDS = ("summary", "status", "code", "message", "request_id", "payload", "retry_after", "reason", "remedy")
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?")
 
 
 class TolokaAuthenticationError(TolokaApiError):
@@ -143,6 +160,12 @@ class TolokaPostponedError(TolokaNotArchivableError):
 
     is_permanent = True
 
+    @property
+    def until(self) -> datetime | None:
+        """The latest time that Toloka's messages name, in UTC; None: they name none."""
+        times = [datetime.fromisoformat(text) for text in _TIME.findall(f"{self.summary} {self.message}")]
+        return max((one.replace(tzinfo=one.tzinfo or UTC).astimezone(UTC) for one in times), default=None)
+
 
 class TolokaRateLimitError(TolokaApiError):
     """A limit of Toloka was exceeded for longer than the retry policy allows to wait (429)."""
@@ -178,7 +201,8 @@ class TolokaOperationFailedError(TolokaError):
     """
 
     def __init__(self, operation: Operation, log: Sequence[Mapping[str, Any]] = ()) -> None:
-        super().__init__(operation, log)
+        details = f": {shown(dict(operation.details))}" if operation.details else ""
+        super().__init__(operation, log, reason=f"{operation.type} ended as FAIL{details}")
         self.operation = operation
         self.log = log
 
@@ -227,7 +251,9 @@ def error_from_json(json: Mapping[str, Any]) -> TolokaError:
     :param json: its JSON values. A class that this version does not know becomes a plain ``TolokaError``.
     """
     cls = globals().get(str(json.get("class")))
+    words = {name: str(json.get(name) or "") for name in ("reason", "remedy")}
     if isinstance(cls, type) and issubclass(cls, TolokaApiError):
-        return cls(str(json.get("summary")), **{name: json.get(name) for name in _API_FIELDS[1:]})
-    message = str(json.get("message"))
-    return TolokaTimeoutError(message) if cls is TolokaTimeoutError else TolokaError(message)
+        facts: dict[str, Any] = {name: json.get(name) for name in _API_FIELDS[1:]}
+        return cls(str(json.get("summary")), **facts | words)
+    kept = TolokaTimeoutError if cls is TolokaTimeoutError else TolokaError
+    return kept(str(json.get("message")), **words)

@@ -19,6 +19,8 @@ FACTS: dict[str, Any] = {
     "request_id": "r-1",
     "payload": {"field": ["OPEN"]},
     "retry_after": 3.0,
+    "reason": "it is open",
+    "remedy": "Close it.",
 }
 KINDS = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, TolokaError)]
 API_KINDS = [kind for kind in KINDS if issubclass(kind, TolokaApiError)]

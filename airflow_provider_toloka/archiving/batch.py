@@ -9,19 +9,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from airflow_provider_toloka.archiving.openings import Openings
 from airflow_provider_toloka.archiving.plan import APPEAL, PoolsRule, Snapshot, step_of
 from airflow_provider_toloka.archiving.project import retire_project
 from airflow_provider_toloka.archiving.scan import together
 from airflow_provider_toloka.archiving.selection import Candidate, Search
+from airflow_provider_toloka.archiving.survey import why
 from airflow_provider_toloka.client.api.waits import timeout_message
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import ARCHIVED, Operation
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT
-from airflow_provider_toloka.client.waiting import time_left
+from airflow_provider_toloka.client.waiting import in_time, time_left
 from airflow_provider_toloka.exceptions import (
     TolokaAuthenticationError,
     TolokaError,
@@ -39,6 +43,10 @@ PROJECTS_AT_ONCE = 40
 PROGRESS_SECONDS = 5.0
 #: Lists of finished operations take at most this share of the requests.
 LIST_SHARE = 0.05
+#: A search also sees what was opened this long before it.
+_MARGIN = timedelta(minutes=1)
+#: The outcomes of selected projects that were not archived.
+_NOT_ARCHIVED = (Outcome.FAILED, Outcome.POSTPONED, Outcome.IN_USE)
 
 
 @dataclass
@@ -46,18 +54,31 @@ class Results:
     """The outcomes of the projects of a batch, over all deferrals of a try.
 
     :param ended: by id, the projects whose outcome is known.
+    :param submitted: by id, the other projects whose archiving was submitted.
     :param waiting: by id, the operations that the unfinished projects wait for.
     :param transient: the ids of the projects whose failure may be transient.
     """
 
     ended: dict[str, ReportedProject] = field(default_factory=dict)
+    submitted: dict[str, ReportedProject] = field(default_factory=dict)
     waiting: dict[str, list[Operation]] = field(default_factory=dict)
     transient: set[str] = field(default_factory=set)
 
     def add(self, entry: ReportedProject) -> None:
-        """Record an outcome."""
-        self.ended[entry.id] = entry
+        """Record an outcome; a project that this task has archived stays archived."""
+        if entry.outcome is Outcome.SUBMITTED:
+            self.submitted[entry.id] = entry
+            return
+        known = self.ended.get(entry.id)
+        if known is None or known.outcome is not Outcome.ARCHIVED:
+            self.ended[entry.id] = entry
+        self.submitted.pop(entry.id, None)
         self.waiting.pop(entry.id, None)
+
+    @property
+    def entries(self) -> list[ReportedProject]:
+        """All entries, for the record."""
+        return [*self.ended.values(), *self.submitted.values()]
 
     def of(self, *outcomes: Outcome) -> list[ReportedProject]:
         """Return the projects with any of these outcomes."""
@@ -108,6 +129,8 @@ class Batch:
         self._progress_seconds = progress_seconds
         self._on_progress = on_progress
         self.results = results
+        #: With ``stale_before``: what was opened since the search.
+        self._openings: Openings | None = None
         #: By project, the latest operation that archives it.
         self._archiving: dict[str, Operation] = {}
         #: A project takes several calls; projects that have started get their calls before others start.
@@ -121,12 +144,16 @@ class Batch:
         :raises TolokaAuthenticationError: Toloka refuses the token.
         """
         candidates = found.found()
-        for _ in found.missing:
+        for _ in found.unreadable:
             self._client.api.observer.project_ended("failed")
-        total = len(candidates) + len(self.results.waiting) + len(self.results.of(Outcome.ARCHIVED, Outcome.FAILED))
+        active = sum(candidate.project.status != ARCHIVED for candidate in candidates)
+        total = active + len(self.results.waiting) + len(self.results.of(Outcome.ARCHIVED, *_NOT_ARCHIVED))
         ticker = asyncio.create_task(self._log_progress(total))
         try:
-            async with Poller(self._client, list_gap=self._list_gap) as poller:
+            async with Poller(self._client, list_gap=self._list_gap) as poller, AsyncExitStack() as stack:
+                if candidates and self._stale_before is not None and found.began is not None:
+                    openings = Openings(self._client, found.began - _MARGIN)
+                    self._openings = await stack.enter_async_context(openings)
                 await together(
                     self._retire(poller, candidate, found.snapshot(candidate), (waited or {}).get(candidate.project.id))
                     for candidate in candidates
@@ -142,10 +169,9 @@ class Batch:
     ) -> None:
         """Advance a project as far as possible, and record its outcome."""
         project = snapshot.project
-        fields: dict[str, object] = {"id": project.id, "name": project.public_name, **self._entry(candidate)}
 
         def note(outcome: Outcome, **more: object) -> None:
-            self.results.add(ReportedProject.from_json({**fields, "outcome": outcome, **more}))
+            self._note(candidate, outcome, **more)
             if outcome in (Outcome.ARCHIVED, Outcome.FAILED):
                 self._client.api.observer.project_ended("archived" if outcome is Outcome.ARCHIVED else "failed")
 
@@ -155,27 +181,33 @@ class Batch:
             note(Outcome.ARCHIVED if waited else Outcome.ALREADY_ARCHIVED, **_of_operation(own))
             return
         try:
-            last, waiting = await self._advance(poller, snapshot, waited or ())
+            last, waiting = await self._advance(poller, candidate, snapshot, waited or ())
         except TolokaAuthenticationError:
             raise
         except TolokaInUseError as error:
-            note(Outcome.IN_USE, reason=error.summary)
+            note(Outcome.IN_USE, reason=error.reason)
         except TolokaPostponedError as error:
-            until = datetime.now(UTC) + APPEAL
-            note(Outcome.POSTPONED, reason=error.summary, postponed_until=until.isoformat())
+            until = error.until or datetime.now(UTC) + APPEAL
+            note(Outcome.POSTPONED, postponed_until=until.isoformat(), **why(error, project.id))
         except TolokaError as error:
             if not error.is_permanent:
                 self.results.transient.add(project.id)
             operation = self._archiving.get(project.id)
-            note(Outcome.FAILED, reason=str(error), operation_id=operation and operation.id)
+            note(Outcome.FAILED, operation_id=operation and operation.id, **why(error, project.id))
+            log.debug("Project %s: %s", project.id, error)
         else:
             if waiting is None:
                 note(Outcome.ARCHIVED, **_of_operation(last))
             else:
                 self.results.waiting[project.id] = waiting
 
+    def _note(self, candidate: Candidate, outcome: Outcome, **more: object) -> None:
+        project = candidate.project
+        fields = {"id": project.id, "name": project.public_name, **self._entry(candidate)}
+        self.results.add(ReportedProject.from_json({**fields, "outcome": outcome, **more}))
+
     async def _advance(
-        self, poller: Poller, snapshot: Snapshot, waited: Sequence[Operation]
+        self, poller: Poller, candidate: Candidate, snapshot: Snapshot, waited: Sequence[Operation]
     ) -> tuple[Operation | None, list[Operation] | None]:
         """Advance a project as far as possible.
 
@@ -184,20 +216,27 @@ class Batch:
         api, project_id = self._client.api, snapshot.project.id
         known: Snapshot | None = snapshot
         seen = list(waited)
-        self._note_archiving(project_id, seen)
+        self._note_archiving(candidate, seen)
         locked: Sequence[str] = ()
         while True:
             done = await self._succeeded(seen)
             if last := next((one for one in done if one.type == ARCHIVE_PROJECT.operation_type), None):
                 return last, None
             if not time_left(self._deadline, time.time()):
-                # The deadline has passed: change nothing more.
                 raise self._timed_out(seen, poller, locked)
+            late = partial(self._timed_out, seen, poller, locked)
             async with self._turns:
-                progress = await self._client.run(
-                    retire_project(api, project_id, self._pools, done, known, stale_before=self._stale_before)
+                step = retire_project(
+                    api,
+                    project_id,
+                    self._pools,
+                    done,
+                    known,
+                    stale_before=self._stale_before,
+                    with_news=self._openings.added_to if self._openings else None,
                 )
-            self._note_archiving(project_id, progress.operations)
+                progress = await self._client.run(in_time(step, self._deadline, late))
+            self._note_archiving(candidate, progress.operations)
             seen = await self._wait(poller, progress.operations)
             is_done = all(one.is_finished for one in seen)
             if is_done and progress.is_last:
@@ -215,18 +254,20 @@ class Batch:
 
     def _timed_out(self, seen: Sequence[Operation], poller: Poller, locked: Sequence[str]) -> TolokaTimeoutError:
         """Return the error of a project whose deadline has passed."""
-        if seen:
+        remedy = f"Clear the task to resume, or increase {self._limit}."
+        if any(not one.is_finished for one in seen):
             late = timeout_message({one.id: one for one in seen}, poller.trouble, self._limit)
-            return TolokaTimeoutError("; ".join((late, *locked)))
-        reason = "; ".join(locked) or "the deadline passed before the next change"
-        return TolokaTimeoutError(
-            f"Timed out ({self._limit}): {reason}. Clear the task to resume, or increase {self._limit}."
-        )
+            under_way = [str(step_of(one) or one.type) for one in seen if not one.is_finished]
+            reason = "; ".join((f"timed out ({self._limit}): {', '.join(under_way)} not finished", *locked))
+            return TolokaTimeoutError("; ".join((late, *locked)), reason=reason, remedy=remedy)
+        reason = f"({self._limit}): {'; '.join(locked) or 'the deadline passed before the next change'}"
+        return TolokaTimeoutError(f"Timed out {reason}. {remedy}", reason=f"timed out {reason}", remedy=remedy)
 
-    def _note_archiving(self, project_id: str, operations: Sequence[Operation]) -> None:
+    def _note_archiving(self, candidate: Candidate, operations: Sequence[Operation]) -> None:
         for operation in operations:
             if operation.type == ARCHIVE_PROJECT.operation_type:
-                self._archiving[project_id] = operation
+                self._archiving[candidate.project.id] = operation
+                self._note(candidate, Outcome.SUBMITTED, operation_id=operation.id)
 
     async def _wait(self, poller: Poller, operations: Sequence[Operation]) -> list[Operation]:
         """Wait for the unfinished operations; return all in their latest state."""
@@ -251,16 +292,16 @@ class Batch:
 
     async def _log_progress(self, total: int) -> None:
         started, before = time.monotonic(), len(self.results.of(Outcome.ARCHIVED))
-        recorded = len(self.results.ended)
+        recorded: list[ReportedProject] = []
         while True:
             await asyncio.sleep(self._progress_seconds)
-            done = len(self.results.of(Outcome.ARCHIVED, Outcome.ALREADY_ARCHIVED))
+            done, not_archived = len(self.results.of(Outcome.ARCHIVED)), len(self.results.of(*_NOT_ARCHIVED))
             failed = len(self.results.of(Outcome.FAILED))
             gained = done - before
-            left = (time.monotonic() - started) / gained * (total - done - failed) if gained > 0 else None
+            left = (time.monotonic() - started) / gained * (total - done - not_archived) if gained > 0 else None
             log.info(progress_line(done=done, total=total, failed=failed, seconds_left=left))
-            if len(self.results.ended) > recorded:
-                recorded = len(self.results.ended)
+            if (entries := self.results.entries) != recorded:
+                recorded = entries
                 self._on_progress()
 
 

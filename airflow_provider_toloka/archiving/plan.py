@@ -32,10 +32,30 @@ PoolsRule: TypeAlias = Literal["require_archived", "archive_closed", "close_and_
 
 #: API: "Archive pool": a pool can be archived this long after the last rejection.
 APPEAL = timedelta(days=9)
-#: Toloka's codes for objects that cannot be archived yet, with the reasons.
+#: Toloka's codes for objects that cannot be archived yet, with reasons for the object, and remedies.
 REASONS = {
-    "THERE_IS_ACTIVE_ASSIGNMENT": "Tolokers are still working on it: it can be archived when they have finished",
-    "TRAINING_ARCHIVE_CONFLICT": "a pool that requires it is not archived; the pool may belong to another project",
+    "THERE_IS_ACTIVE_ASSIGNMENT": (
+        "active assignments in {item}",
+        "Wait until the Tolokers have finished, then clear the task.",
+    ),
+    "THERE_IS_REJECTED_ASSIGNMENT": (
+        "rejected answers in {item}",
+        "It can be archived 9 days after the last rejection: clear the task then.",
+    ),
+    "TRAINING_ARCHIVE_CONFLICT": (
+        "a pool that requires {item} is not archived",
+        "Archive that pool first; it may belong to another project.",
+    ),
+}
+#: What to do about pools and trainings that prevent archiving, by the rule for them.
+REMEDIES = {
+    "require_archived": (
+        "Archive them first, or let this task do it:\n"
+        "  pools='archive_closed' archives those that are closed,\n"
+        "  pools='close_and_archive' also closes the open ones, which stops paid work."
+    ),
+    "archive_closed": "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work.",
+    "close_and_archive": "Nothing more was submitted for this project. Clear the task when the cause is fixed.",
 }
 
 _SHOWN = 20
@@ -142,8 +162,9 @@ def project_in_use(snapshot: Snapshot, before: datetime) -> str:
     for item in items:
         resource = POOL if isinstance(item, Pool) else TRAINING
         opens = resource.operation_type("open")
-        if any(one.type == opens and resource.id_in(one) == item.id for one in snapshot.operations):
-            return f"{describe(item)} is being opened"
+        for one in snapshot.operations:
+            if one.type == opens and resource.id_in(one) == item.id and not one.failed:
+                return f"{describe(item)} {'was' if one.is_finished else 'is being'} opened"
     return ""
 
 
@@ -193,18 +214,9 @@ def explain(blocked: Sequence[str], pools: PoolsRule) -> str:
     :param blocked: descriptions of the objects that prevent archiving.
     :param pools: the rule for its pools and trainings.
     """
-    remedies = {
-        "require_archived": (
-            "Archive them first, or let this task do it:\n"
-            "  pools='archive_closed' archives those that are closed,\n"
-            "  pools='close_and_archive' also closes the open ones, which stops paid work."
-        ),
-        "archive_closed": "Close them, or let this task do it:\n  pools='close_and_archive' stops paid work.",
-        "close_and_archive": "Nothing more was submitted for this project. Clear the task when the cause is fixed.",
-    }
     lines = [f"  {reason}" for reason in blocked[:_SHOWN]]
     more = [f"  and {len(blocked) - _SHOWN} more"] if len(blocked) > _SHOWN else []
-    return "\n".join([*lines, *more, remedies[pools]])
+    return "\n".join([*lines, *more, REMEDIES[pools]])
 
 
 def describe(item: Pool | Training) -> str:

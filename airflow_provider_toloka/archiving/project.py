@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from airflow_provider_toloka.archiving.plan import (
     REASONS,
+    REMEDIES,
     Plan,
     PoolsRule,
     Snapshot,
@@ -66,7 +67,7 @@ def change_one(api: TolokaApi, change: Change, object_id: str) -> Flow[Progress]
     except TolokaConflictError as error:
         if error.is_lock:
             return Progress(locked=(str(error),))
-        raise _explained(error) from None
+        raise _explained(error, Step(change, object_id)) from None
     return Progress(is_last=True, operations=(operation,) if operation else ())
 
 
@@ -78,6 +79,7 @@ def retire_project(
     snapshot: Snapshot | None = None,
     *,
     stale_before: datetime | None = None,
+    with_news: Callable[[Snapshot], Snapshot] | None = None,
 ) -> Flow[Progress]:
     """Submit everything that can be done now to archive a project.
 
@@ -88,6 +90,7 @@ def retire_project(
     :param snapshot: the state of the project; None: read it.
     :param stale_before: the project was selected because it had no activity since this time. If it has been used
         since, it is left alone, and nothing in it is closed, whatever ``pools`` says; None: activity does not matter.
+    :param with_news: returns a state with what has been opened since it was read; None: nothing.
     :returns: the progress.
     :raises TolokaInUseError: the project is in use again.
     :raises TolokaPostponedError: a pool can be archived only in a few days.
@@ -102,6 +105,8 @@ def retire_project(
         is_fresh = snapshot is None
         if snapshot is None:
             snapshot = yield from look_at_project(api, project_id)
+        if with_news:
+            snapshot = with_news(snapshot)
         plan = _plan(snapshot, pools, steps_done, stale_before)
         if plan.is_empty:
             return Progress(is_last=True)
@@ -134,10 +139,14 @@ def _plan(snapshot: Snapshot, pools: PoolsRule, done: Collection[Step], stale_be
     """Return the next steps; raise if a person has to do something first, or the project is in use again."""
     project_id = snapshot.project.id
     if stale_before is not None and (reason := project_in_use(snapshot, stale_before)):
-        raise TolokaInUseError(f"Left project {project_id} alone: {reason}.")
+        raise TolokaInUseError(f"Left project {project_id} alone: {reason}.", reason=reason)
     plan = next_steps(snapshot, pools, done)
     if plan.blocked:
-        raise TolokaNotArchivableError(f"Could not archive project {project_id}:\n{explain(plan.blocked, pools)}")
+        raise TolokaNotArchivableError(
+            f"Could not archive project {project_id}:\n{explain(plan.blocked, pools)}",
+            reason="; ".join(plan.blocked),
+            remedy=REMEDIES[pools],
+        )
     return plan
 
 
@@ -161,14 +170,19 @@ def look_at_project(api: TolokaApi, project_id: str) -> Flow[Snapshot]:
 class _Round:
     operations: list[Operation] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    is_postponed: bool = True
+    refused: list[TolokaConflictError] = field(default_factory=list)
     done: set[Step] = field(default_factory=set)
 
     def refusal(self, project_id: str) -> TolokaNotArchivableError:
         """Return the error for what was refused."""
-        error_class = TolokaPostponedError if self.is_postponed else TolokaNotArchivableError
-        return error_class(f"Could not archive project {project_id}:\n{explain(self.refused, 'close_and_archive')}")
+        is_postponed = all(isinstance(error, TolokaPostponedError) for error in self.refused)
+        error_class = TolokaPostponedError if is_postponed else TolokaNotArchivableError
+        told = explain([str(error) for error in self.refused], "close_and_archive")
+        return error_class(
+            f"Could not archive project {project_id}:\n{told}",
+            reason="; ".join(dict.fromkeys(error.reason for error in self.refused)),
+            remedy=" ".join(dict.fromkeys(error.remedy for error in self.refused if error.remedy)),
+        )
 
 
 def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
@@ -181,8 +195,7 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
             if error.is_lock:
                 round_.locked.append(f"{step.change.resource.kind} {step.object_id} is locked by another operation")
             else:
-                round_.refused.append(str(_explained(error)))
-                round_.is_postponed = round_.is_postponed and isinstance(error, TolokaPostponedError)
+                round_.refused.append(_explained(error, step))
             continue
         if operation is None or (operation.is_finished and not operation.failed):
             # Independent of the operation's type, because Toloka may add types.
@@ -193,8 +206,11 @@ def _carry_out(api: TolokaApi, steps: Collection[Step]) -> Flow[_Round]:
     return round_
 
 
-def _explained(error: TolokaConflictError) -> TolokaConflictError:
-    reason = REASONS.get(error.code or "")
-    if reason:
-        error.summary = f"{error.summary.rstrip('.')}: {reason}."
+def _explained(error: TolokaConflictError, step: Step) -> TolokaConflictError:
+    """Return an error with the reason and the remedy, if its code is a known one."""
+    if known := REASONS.get(error.code or ""):
+        reason, error.remedy = known
+        error.reason = reason.format(item=f"{step.change.resource.kind} {step.object_id}")
+        if not isinstance(error, TolokaPostponedError):  # its own summary says it all
+            error.summary = f"{error.summary.rstrip('.')}: {error.reason}. {error.remedy}"
     return error

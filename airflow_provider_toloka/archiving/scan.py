@@ -11,7 +11,7 @@ from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.client.api.calls import Listing
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import ACTIVE, PENDING, RUNNING
-from airflow_provider_toloka.exceptions import TolokaNotFoundError
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaAuthenticationError, TolokaNotFoundError
 
 #: Up to this many projects are read one by one; beyond that, reading the account's lists takes fewer requests.
 FEW_PROJECTS = 50
@@ -38,6 +38,8 @@ async def search(
     :raises TolokaApiError: the request failed; see the subclasses.
     """
     found = Search(selection, keep_others=keep_others)
+    if with_operations:
+        found.began = await client.now()
     await _Reader(client, selection, found, on_page or (lambda _: None)).read(with_operations=with_operations)
     return found
 
@@ -86,7 +88,12 @@ class _Reader:
                 self._found.see_project(project)
             self._on_page(self._found)
         for project_id in (self._wanted or set()) - self._found.candidates.keys() - self._found.refused.keys():
-            self._found.missing[project_id] = f"there is no project {project_id} on this account"
+            remedy = "Check the id, and that it belongs to this account and environment."
+            self._found.unreadable[project_id] = TolokaNotFoundError(
+                f"Could not find project {project_id}: it is not on this account. {remedy}",
+                reason="not found",
+                remedy=remedy,
+            )
         self._found.see_no_more_projects()
         self._projects_are_known.set()
 
@@ -104,11 +111,14 @@ class _Reader:
     async def _read_one(self, project_id: str) -> None:
         try:
             self._found.see_project(await self._client.get_project(project_id))
-        except TolokaNotFoundError as error:
-            self._found.missing[project_id] = str(error)
-            return
-        await self._read(self._api.pools.listing(project_id=project_id))
-        await self._read(self._api.trainings.listing(project_id=project_id))
+            await self._read(self._api.pools.listing(project_id=project_id))
+            await self._read(self._api.trainings.listing(project_id=project_id))
+        except TolokaApiError as error:
+            if isinstance(error, TolokaAuthenticationError) or error.is_transient:
+                raise
+            # The others can be archived.
+            self._found.candidates.pop(project_id, None)
+            self._found.unreadable[project_id] = error
 
 
 async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.archiving.plan import Snapshot, in_use, is_in_use, told_time
 from airflow_provider_toloka.client.models import ACTIVE, ARCHIVED, Operation, Pool, Project, Training
+from airflow_provider_toloka.exceptions import TolokaApiError
+from airflow_provider_toloka.reporting.words import holdings
 
 _A_DAY = 86_400
 _SHOWN = 50
@@ -80,14 +82,14 @@ class Candidate:
         """
         days = (as_of - self.last_activity).total_seconds() / _A_DAY if self.last_activity else None
         age = "no activity is known" if days is None else f"no activity for {days:.0f} days"
-        left = len(self.pools) + len(self.trainings)
+        held = holdings(len(self.pools), len(self.trainings))
         return {
             "id": self.project.id,
             "name": self.project.public_name,
             "last_activity": self.last_activity.isoformat() if self.last_activity else None,
             "pools": len(self.pools),
             "trainings": len(self.trainings),
-            "reason": f"{age}; {left} pools and trainings to archive first" if left else age,
+            "reason": f"{age}; {held} to archive first" if held else age,
         }
 
 
@@ -138,9 +140,11 @@ class Search:
         #: The excluded ids that belong to active projects.
         self.excluded: set[str] = set()
         self.candidates: dict[str, Candidate] = {}
-        #: For requested ids: why a project is not selected, and which projects do not exist.
+        #: When the reading began, by Toloka's clock; None: unknown.
+        self.began: datetime | None = None
+        #: For requested ids: why a project is not selected, and why others could not be read.
         self.refused: dict[str, str] = {}
-        self.missing: dict[str, str] = {}
+        self.unreadable: dict[str, TolokaApiError] = {}
         #: The account's pending and running operations, if they were read.
         self.operations: dict[tuple[str, str], list[Operation]] = {}
         self._early: list[Pool | Training] | None = []

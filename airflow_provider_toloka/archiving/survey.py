@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from airflow_provider_toloka.archiving.selection import Candidate, LeftAlone, Search
 from airflow_provider_toloka.client.models import ARCHIVED, Project
+from airflow_provider_toloka.exceptions import TolokaError
 from airflow_provider_toloka.reporting.report import Outcome, ReportedProject
 
 
@@ -34,9 +36,9 @@ def survey(
             try_number=try_number,
         )
 
-    def bare(project_id: str, outcome: Outcome, reason: str) -> ReportedProject:
+    def bare(project_id: str, outcome: Outcome, **why: str) -> ReportedProject:
         url = web_page(project_id) if web_page else None
-        return ReportedProject(id=project_id, outcome=outcome, reason=reason, url=url, try_number=try_number)
+        return ReportedProject(id=project_id, outcome=outcome, url=url, try_number=try_number, **why)  # type: ignore[arg-type]
 
     return (
         *(
@@ -47,6 +49,20 @@ def survey(
             entry(one, Outcome.SKIPPED if one.is_left_out or id_ in found.refused else Outcome.IN_USE, one.reason)
             for id_, one in found.left_alone.items()
         ),
-        *(bare(id_, Outcome.SKIPPED, reason) for id_, reason in found.refused.items() if id_ not in found.left_alone),
-        *(bare(id_, Outcome.FAILED, reason) for id_, reason in found.missing.items()),
+        *(
+            bare(id_, Outcome.SKIPPED, reason=reason)
+            for id_, reason in found.refused.items()
+            if id_ not in found.left_alone
+        ),
+        *(bare(id_, Outcome.FAILED, **why(error, id_)) for id_, error in found.unreadable.items()),
     )
+
+
+def why(error: TolokaError, project_id: str) -> dict[str, str]:
+    """Return the reason, the remedy and the whole message of a project's error, for its entry.
+
+    :param error: the error.
+    :param project_id: the project's id, which the reason does not repeat.
+    """
+    reason = re.sub(rf"^(?:read|archive) project {re.escape(project_id)}: ", "", error.reason)
+    return {"reason": reason or str(error), "remedy": error.remedy, "error": str(error)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,9 @@ UNAVAILABLE = (408, 500, 502, 503, 504)
 SHOWN_CHARACTERS = 200
 
 T = TypeVar("T")
+E = TypeVar("E", bound=TolokaApiError)
+#: Between a reason and its remedy.
+_STOP = re.compile(r"\. (?=[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Reader:
         if isinstance(answer, NoAnswer):
             reason = one_line(self._hide(answer.reason))
             no_answer = TolokaTlsError if answer.kind == "tls" else TolokaUnavailableError
-            return no_answer(self._summary(_NO_ANSWER[answer.kind].format(reason=reason)))
+            return self._failure(no_answer, _NO_ANSWER[answer.kind].format(reason=reason))
         if answer.status < HTTPStatus.BAD_REQUEST:
             target = self._hide(answer.headers.get("location", ""))
             followed = f"is a redirect to {shown(target)}, which is not followed"
@@ -106,12 +110,8 @@ class Reader:
         if self._is_of_another_server(answer):
             return self._not_toloka(answer)
         error_class, meaning = _meaning(answer.status, told.get("code"))
-        return error_class(
-            self._summary(meaning + _come_back(answer)),
-            status=answer.status,
-            retry_after=asked_wait(answer),
-            **told,
-        )
+        come_back = meaning + _come_back(answer)
+        return self._failure(error_class, come_back, status=answer.status, retry_after=asked_wait(answer), **told)
 
     def _is_of_another_server(self, answer: Response) -> bool:
         """Return whether an error was not sent by Toloka's API, but by a gateway or another web server."""
@@ -151,22 +151,27 @@ class Reader:
         raise self._invalid(answer, f"does not match the expected schema: {wrong}")
 
     def _invalid(self, answer: Response, told: str) -> TolokaInvalidAnswerError:
-        return TolokaInvalidAnswerError(
-            self._summary(f"the response {told}. Check that the connection's host is Toloka's API"),
-            status=answer.status,
-            message=self._excerpt(answer),
-        )
+        meaning = f"the response {told}. Check that the connection's host is Toloka's API"
+        return self._failure(TolokaInvalidAnswerError, meaning, status=answer.status, message=self._excerpt(answer))
 
     def _not_toloka(self, answer: Response) -> TolokaInvalidAnswerError:
+        reason, remedy = f"no Toloka API answers at {self.settings.base_url}", "Check the connection's host."
         return TolokaInvalidAnswerError(
-            f"Could not {self.subject}: no Toloka API answers at {self.settings.base_url}. "
-            "Check the connection's host.",
+            f"Could not {self.subject}: {reason}. {remedy}",
             status=answer.status,
             message=self._excerpt(answer),
+            reason=reason,
+            remedy=remedy,
         )
 
-    def _summary(self, meaning: str) -> str:
-        return f"Could not {self.subject} at Toloka ({self.settings.where}): {meaning}."
+    def _failure(self, error_class: type[E], meaning: str, **facts: Any) -> E:
+        """Return an error.
+
+        :param meaning: the reason; after a full stop, the remedy.
+        """
+        reason, remedy = (*_STOP.split(meaning, maxsplit=1), "")[:2]
+        summary = f"Could not {self.subject} at Toloka ({self.settings.where}): {meaning}."
+        return error_class(summary, reason=f"{self.subject}: {reason}", remedy=remedy and f"{remedy}.", **facts)
 
     def _excerpt(self, answer: Response) -> str:
         try:
@@ -191,6 +196,7 @@ _NO_ANSWER = {
     "tls": "the TLS connection failed ({reason}). Check the connection's host, or set ca_bundle in its extra",
     "timeout": "no response in time ({reason}). Try again later, or increase the connection's timeout",
     "broken": "the connection was interrupted ({reason}). Try again later",
+    "late": "it was not sent: {reason}",
     "too large": "the response is too large ({reason}). Check that the connection's host is Toloka's API",
 }
 
@@ -204,7 +210,7 @@ _BY_CODE: dict[str | None, tuple[type[TolokaApiError], str]] = {
     "OPERATION_ALREADY_EXISTS": (TolokaLockedError, "another operation is running on it"),
     "THERE_IS_REJECTED_ASSIGNMENT": (
         TolokaPostponedError,
-        "it has rejected assignments, which Tolokers may appeal: it can be archived 9 days after the last rejection",
+        "it has rejected assignments, which Tolokers may appeal. It can be archived 9 days after the last rejection",
     ),
 }
 

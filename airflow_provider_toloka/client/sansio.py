@@ -23,6 +23,7 @@ class Request:
     :param query: the query's parameters.
     :param json: the body, as JSON values; None: no body.
     :param content: the encoded body, if the caller has written the JSON itself.
+    :param not_after: when it may be sent at the latest, in seconds since the epoch; None: at any time.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -30,6 +31,16 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
     content: bytes | None = None
+    not_after: float | None = field(default=None, compare=False)
+
+    def late(self, now: float) -> NoAnswer | None:
+        """Return that it must not be sent any more; None: it may be sent.
+
+        :param now: the current time, in seconds since the epoch.
+        """
+        if self.not_after is None or now < self.not_after:
+            return None
+        return NoAnswer("late", "its deadline has passed")
 
     @property
     def target(self) -> str:
@@ -69,10 +80,11 @@ class Response:
 class NoAnswer:
     """No readable response arrived; the request may have been executed anyway.
 
-    :param kind: ``unreachable`` (no connection), ``tls``, ``timeout``, ``broken`` (interrupted), ``too large``.
+    :param kind: ``unreachable`` (no connection), ``tls``, ``timeout``, ``broken`` (interrupted), ``too large``, or
+        ``late`` (not sent, because ``Request.not_after`` had passed).
     """
 
-    kind: Literal["unreachable", "tls", "timeout", "broken", "too large"]
+    kind: Literal["unreachable", "tls", "timeout", "broken", "too large", "late"]
     reason: str
 
 

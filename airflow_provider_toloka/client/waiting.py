@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from airflow_provider_toloka.client.observer import Observer
-from airflow_provider_toloka.client.sansio import Flow, Request
+from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request
 from airflow_provider_toloka.exceptions import (
     TolokaApiError,
     TolokaAuthenticationError,
@@ -36,30 +36,26 @@ def time_left(deadline: float | None, now: float) -> float:
     return math.inf if deadline is None else max(0.0, deadline - now)
 
 
-def in_time(
-    flow: Flow[T],
-    deadline: float | None,
-    late: Callable[[], Exception],
-    *,
-    clock: Callable[[], float] = time.time,
-) -> Flow[T]:
-    """Run a flow, but change nothing after a deadline, however long its retries and its other steps take.
+def in_time(flow: Flow[T], deadline: float | None, late: Callable[[], Exception]) -> Flow[T]:
+    """Run a flow, but change nothing after a deadline, however long its retries and the wait for the rate take.
 
     The flow may still read, and may find that nothing is missing.
 
     :param flow: the flow.
     :param deadline: in seconds since the epoch; None: there is none.
     :param late: returns the error to raise instead of a change that would come too late.
-    :param clock: returns the current time, in seconds since the epoch.
     :returns: the flow's result.
     """
     try:
         step = next(flow)
         while True:
-            if isinstance(step, Request) and step.method != "GET" and not time_left(deadline, clock()):
+            if isinstance(step, Request) and step.method != "GET":
+                step = replace(step, not_after=deadline)
+            answer = yield step
+            if isinstance(answer, NoAnswer) and answer.kind == "late":
                 flow.close()
                 raise late()
-            step = flow.send((yield step))
+            step = flow.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -10,7 +10,7 @@ from airflow_provider_toloka._arguments import check_literals, note_given, read_
 from airflow_provider_toloka._durations import Duration, duration
 from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka.operators._selecting import ALL, SelectingOperator, too_many
-from airflow_provider_toloka.reporting import Outcome, approval_body, approval_subject, log_lines
+from airflow_provider_toloka.reporting import Outcome, approval_body, approval_subject
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -56,7 +56,7 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
         :raises AirflowFailException: an invalid argument, a permanent error, or too many projects.
         :raises TolokaApiError: a request failed; see the subclasses.
         """
-        with failing_at_once():
+        with failing_at_once(), self._reporting_errors(context):
             arguments = self._selection(context, ALL)
             most = read_optional(self, "max_projects", "For no limit, leave it out.")
             most = None if most is None else read_count("max_projects", most)
@@ -65,12 +65,11 @@ class TolokaFindStaleProjectsOperator(SelectingOperator):
             )
             candidates = found.found()
             self._log_selection(found, report, arguments.selection)
-            self._write(context, report)
             if most is not None and len(candidates) > most:
                 raise ValueError(too_many(len(candidates), most))
+        self._write(context, report)
         stale = report.of(Outcome.WOULD_ARCHIVE)
-        for line in log_lines.grouped(f"Stale: {len(stale)}", log_lines.rows(stale)):
-            self.log.info(line)
+        self._log_group(f"Stale: {len(stale)}", stale)
         rest = str(self.report_path or "the log of the task that found them")
         context["ti"].xcom_push(key="approval_subject", value=approval_subject(report))
         context["ti"].xcom_push(key="approval_body", value=approval_body(report, rest=rest))

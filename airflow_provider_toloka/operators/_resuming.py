@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from airflow_provider_toloka._task import Deadline, operations_of
 from airflow_provider_toloka.archiving.batch import Results
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import SUCCESS, Operation
+from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError
 from airflow_provider_toloka.operators._selecting import Arguments
 from airflow_provider_toloka.reporting import Outcome, ReportedProject
@@ -42,7 +43,6 @@ def carry(arguments: Arguments, results: Results) -> dict[str, Any]:
     """
     before = arguments.selection.before
     return {
-        "waiting": {id_: [operation.id for operation in ones] for id_, ones in results.waiting.items()},
         "transient": sorted(results.transient),
         "as_of": arguments.as_of.isoformat(),
         "before": before and before.isoformat(),
@@ -60,7 +60,7 @@ def resume(event: Mapping[str, Any], deadline: Deadline) -> Resumed:
     """
     carried = event["carry"]
     operations = operations_of(event)
-    groups = {id_: {one: operations.get(one) for one in ids} for id_, ids in carried["waiting"].items()}
+    groups = {id_: {one: operations.get(one) for one in ids} for id_, ids in event["groups"].items()}
     ready = {
         id_: [one for one in seen.values() if one]
         for id_, seen in groups.items()
@@ -80,17 +80,40 @@ def resume(event: Mapping[str, Any], deadline: Deadline) -> Resumed:
 
 
 async def finished_since(client: AsyncTolokaClient, entries: Iterable[ReportedProject]) -> Sequence[ReportedProject]:
-    """Return those of an earlier try's projects whose archiving finished after the try ended.
+    """Return those of an earlier try's projects that are archived since, or may be: their operation has not failed.
 
     :param client: an entered client.
     :param entries: the projects that the earlier try did not see archived.
     """
-    finished = []
+    kept = []
     for one in entries:
         if one.operation_id:
+            operation = None
             with suppress(TolokaApiError):
                 operation = await client.get_operation(one.operation_id)
-                if operation.status == SUCCESS:
-                    done = replace(one, outcome=Outcome.ARCHIVED, reason="", remedy="", finished=operation.finished)
-                    finished.append(done)
-    return finished
+            if operation is None or not operation.is_finished:
+                kept.append(replace(one, outcome=Outcome.SUBMITTED))
+            elif not operation.failed:
+                kept.append(
+                    replace(one, outcome=Outcome.ARCHIVED, reason="", remedy="", error="", finished=operation.finished)
+                )
+    return kept
+
+
+async def archived_since(
+    client: AsyncTolokaClient, since: datetime, entry: Callable[[str], ReportedProject]
+) -> Sequence[ReportedProject]:
+    """Return the account's projects whose archiving was submitted since a time, by whomever, and has succeeded.
+
+    Airflow before 3.3 keeps no record over tries; Toloka knows its operations.
+
+    :param client: an entered client.
+    :param since: the start of the run.
+    :param entry: returns the entry of a project by its id.
+    """
+    listing = client.api.operations.listing(type=ARCHIVE_PROJECT.operation_type, status=SUCCESS, submitted_gte=since)
+    return [
+        replace(entry(project_id), operation_id=operation.id, finished=operation.finished)
+        async for operation in client.walk(listing)
+        if (project_id := PROJECT.id_in(operation))
+    ]

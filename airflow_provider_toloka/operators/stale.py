@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_toloka import _record
-from airflow_provider_toloka._arguments import check_literals, read_count, require
+from airflow_provider_toloka._arguments import check_literals, is_nothing, read_count, read_ids, require
 from airflow_provider_toloka._durations import Duration, duration, seconds
 from airflow_provider_toloka._lineage import LineageMixin, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
@@ -20,6 +20,7 @@ from airflow_provider_toloka.archiving.batch import Batch, Results
 from airflow_provider_toloka.archiving.plan import PoolsRule
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Candidate, Search, Selection
+from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import ARCHIVED, SUCCESS, Operation
@@ -27,14 +28,26 @@ from airflow_provider_toloka.client.parsing import check_truth
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
 from airflow_provider_toloka.operators._finding import TolokaFindStaleProjectsOperator
-from airflow_provider_toloka.operators._resuming import carry, finished_since, resume
+from airflow_provider_toloka.operators._resuming import archived_since, carry, finished_since, resume
 from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
-from airflow_provider_toloka.operators._selecting import ANY, Arguments, SelectingOperator, by_outcome, too_many
+from airflow_provider_toloka.operators._selecting import (
+    ALL,
+    ANY,
+    WHOLE_ACCOUNT,
+    Arguments,
+    SelectingOperator,
+    by_outcome,
+    seconds_since_start,
+    too_many,
+)
 from airflow_provider_toloka.operators._waiting import WaitOperator
 from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, log_lines
+from airflow_provider_toloka.reporting.words import counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
+
+_SINCE_THE_START = "archived since the run started, by an earlier try or somebody else"
 
 __all__ = ["TolokaArchiveStaleProjectsOperator", "TolokaFindStaleProjectsOperator"]
 
@@ -98,7 +111,11 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             max_projects=partial(read_count, "max_projects"),
             on_conflict=read_on_conflict,
             inactive_for=lambda value: value == ANY or duration("inactive_for", value),
+            preview=lambda value: is_nothing(value) or check_truth("preview", value),
+            project_ids=lambda value: value == ALL or is_nothing(value) or read_ids("project_ids", value),
         )
+        if project_ids == ALL and inactive_for == ANY:
+            raise ValueError(WHOLE_ACCOUNT)
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Find and archive the projects.
@@ -108,25 +125,23 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         :raises AirflowFailException: an invalid argument, too many projects, or permanent errors only.
         :raises TolokaError: some projects could not be archived; the message says which, and why.
         """
-        with failing_at_once():
+        results = Results()
+        with failing_at_once(), self._recorded(context, results):
             arguments, deadline = self._read_arguments(context)
-            keep_others = arguments.is_dry_run and bool(self.report_path)
-            found, report = self._in_loop(
-                lambda client: self._read(client, context, arguments, with_operations=True, keep_others=keep_others)
-            )
+            found, report = self._in_loop(lambda client: self._find(client, context, arguments))
             self._log_selection(found, report, arguments.selection)
             active = [one for one in found.candidates.values() if one.project.status != ARCHIVED]
             most = read_count("max_projects", self.max_projects)
             if len(active) > most:
                 raise ValueError(too_many(len(active), most))
-        if arguments.is_dry_run:
-            return self._end(context, arguments, report, {*found.candidates, *found.refused, *found.missing})
-        results = Results()
-        for entry in report.of(Outcome.SKIPPED, Outcome.FAILED):
-            results.add(entry)
-        with self._recorded(context, results):
-            self._forget_failures(context, found, results)
-            return self._archive(context, arguments, found, deadline, results, {})
+            own: Collection[str] = {*found.candidates, *found.refused, *found.unreadable}
+            if not arguments.is_dry_run:
+                for entry in report.of(Outcome.SKIPPED, Outcome.FAILED):
+                    results.add(entry)
+                results.transient.update(id_ for id_, error in found.unreadable.items() if not error.is_permanent)
+                self._take_over(context, found, results)
+                report, own = self._archive(context, arguments, found, deadline, results, {})
+        return self._end(context, arguments, report, own, results)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         """Continue after the wait on the triggerer.
@@ -136,27 +151,32 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         :raises AirflowFailException: as ``execute``.
         :raises TolokaError: as ``execute``, or the error that ended the wait.
         """
-        ended = {entry.id: entry for entry in _record.load(context)}
-        results = Results(ended=ended, transient={*event["carry"]["transient"]})
-        with self._recorded(context, results):
-            return self._resume(context, event, results)
+        results = Results(transient={*event["carry"]["transient"]})
+        for entry in _record.load(context):
+            results.add(entry)
+        with failing_at_once(), self._recorded(context, results):
+            arguments, report, own = self._resume(context, event, results)
+        return self._end(context, arguments, report, own, results)
 
-    def _resume(self, context: Context, event: Mapping[str, Any], results: Results) -> dict[str, list[dict[str, Any]]]:
-        with failing_at_once():
-            arguments, _ = self._read_arguments(context)
-            deadline = Deadline.from_event(event)
-            resumed = resume(event, deadline)
-            results.waiting = resumed.waiting
-            # Already selected. This task's changes do not make a project less stale; changes by others do.
-            selection = Selection(project_ids=list(resumed.ready), before=resumed.before)
-            carried = replace(arguments.selection, before=resumed.before)
-            arguments = replace(arguments, as_of=resumed.as_of, selection=carried)
-            found = self._in_loop(lambda client: search(client, selection, with_operations=True))
-        for project_id, reason in found.refused.items():
-            results.add(ReportedProject(id=project_id, outcome=Outcome.IN_USE, reason=reason))
-        for project_id, reason in found.missing.items():
-            results.add(ReportedProject(id=project_id, outcome=Outcome.FAILED, reason=reason))
-        return self._archive(context, arguments, found, deadline, results, resumed.ready)
+    def _resume(
+        self, context: Context, event: Mapping[str, Any], results: Results
+    ) -> tuple[Arguments, Report, Collection[str]]:
+        arguments, _ = self._read_arguments(context)
+        deadline = Deadline.from_event(event)
+        resumed = resume(event, deadline)
+        results.waiting = resumed.waiting
+        # Already selected. This task's changes do not make a project less stale; changes by others do.
+        selection = Selection(project_ids=list(resumed.ready), before=resumed.before)
+        carried = replace(arguments.selection, before=resumed.before)
+        arguments = replace(arguments, as_of=resumed.as_of, selection=carried)
+        found = self._in_loop(lambda client: search(client, selection, with_operations=True, keep_others=True))
+        for entry in survey(found, web_page=self._web_page, try_number=context["ti"].try_number):
+            if entry.id in found.refused:
+                results.add(replace(entry, outcome=Outcome.IN_USE))
+            elif entry.id in found.unreadable:
+                results.add(entry)
+        results.transient.update(id_ for id_, error in found.unreadable.items() if not error.is_permanent)
+        return arguments, *self._archive(context, arguments, found, deadline, results, resumed.ready)
 
     def _read_arguments(self, context: Context) -> tuple[Arguments, Deadline]:
         """Check all arguments, before the first request."""
@@ -176,7 +196,8 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         deadline: Deadline,
         results: Results,
         waited: Mapping[str, Sequence[Operation]],
-    ) -> dict[str, list[dict[str, Any]]]:
+    ) -> tuple[Report, Collection[str]]:
+        """Archive what can be archived; return the report, and the ids of the task's own projects."""
         try_number = context["ti"].try_number
 
         def entry(candidate: Candidate) -> Mapping[str, object]:
@@ -184,6 +205,7 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
                 "pools": len(candidate.pools),
                 "trainings": len(candidate.trainings),
                 "last_activity": candidate.last_activity and candidate.last_activity.isoformat(),
+                "url": self._web_page(candidate.project.id),
                 "try_number": try_number,
             }
 
@@ -202,70 +224,111 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             )
             await batch.run(found, waited)
 
-        with failing_at_once():
-            self._in_loop(archive)
+        self._in_loop(archive)
         if results.waiting:
             self._defer(arguments, deadline, results)
-        with failing_at_once():
-            report = self._in_loop(lambda client: self._final_report(client, context, arguments))
-        record = _record.keep(context, results.ended.values())
-        return self._end(context, arguments, report.updated(record), {entry.id for entry in record}, results)
+        report = self._in_loop(lambda client: self._final_report(client, context, arguments))
+        record = _record.keep(context, results.entries)
+        return report.updated(record), {entry.id for entry in record}
 
     @contextmanager
     def _recorded(self, context: Context, results: Results) -> Iterator[None]:
-        """Keep the record and push the result, whatever ends the task or defers it: archiving cannot be undone."""
+        """Keep the record, push the result and write the report, whatever ends the task: archiving cannot be undone."""
         try:
             yield
-        except BaseException:
-            self._push(context, _record.keep(context, results.ended.values()))
+        except BaseException as error:
+            try:
+                record = _record.keep(context, results.entries)
+                self._push(context, record)
+            except Exception as other:  # noqa: BLE001 - the error that ends the task is more important
+                self.log.warning("Could not store the record and the result: %s", other)
+                record = results.entries
+            if not isinstance(error, TaskDeferred):
+                self._write_unfinished(context, error, record)
             raise
 
     def _keep_so_far(self, context: Context, results: Results) -> None:
         """Store the record while the batch runs, in case the task is killed."""
         try:
-            _record.keep(context, results.ended.values())
+            _record.keep(context, results.entries)
         except Exception as error:  # noqa: BLE001 - whatever Airflow raises, the batch continues
             self.log.warning("Could not store the record of archived projects; trying again: %s", error)
 
-    def _forget_failures(self, context: Context, found: Search, results: Results) -> None:
-        """Keep only what earlier tries archived, including what finished after their end."""
+    def _take_over(self, context: Context, found: Search, results: Results) -> None:
+        """Add what earlier tries archived, including what finished after their end; forget their other outcomes."""
         earlier = _record.load(context)
-        unfinished = [one for one in earlier if one.outcome is not Outcome.ARCHIVED]
-        if unfinished:
-            left = [one for one in unfinished if one.id not in found.candidates]
-            for entry in self._in_loop(lambda client: finished_since(client, left)):
-                results.add(entry)
-            _record.save(context, [one for one in earlier if one.outcome is Outcome.ARCHIVED])
+        active = {id_ for id_, one in found.candidates.items() if one.project.status != ARCHIVED}
+        left = [one for one in earlier if one.outcome is not Outcome.ARCHIVED and one.id not in active]
+        kept = [one for one in earlier if one.outcome is Outcome.ARCHIVED]
+        if left:
+            kept += self._in_loop(lambda client: finished_since(client, left))
+        started: Any = getattr(context.get("dag_run"), "start_date", None)
+        if not _record.lasts(context) and context["ti"].try_number > 1 and started:
+            name = ReportedProject(id="", outcome=Outcome.ALREADY_ARCHIVED, reason=_SINCE_THE_START)
+            others = self._in_loop(
+                lambda client: archived_since(
+                    client, started, lambda id_: replace(name, id=id_, url=self._web_page(id_))
+                )
+            )
+            kept += [one for one in others if one.id not in active]
+        for entry in kept:
+            results.add(entry)
+        _record.save(context, kept)
+
+    async def _find(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> tuple[Search, Report]:
+        """Select the projects; the report of a preview has the account's other projects, too."""
+        is_whole = arguments.is_dry_run and bool(self.report_path)
+        found, report = await self._read(client, context, arguments, with_operations=True, keep_others=is_whole)
+        if is_whole and arguments.selection.project_ids is not None:
+            report = await self._with_others(client, context, arguments, report)
+        return found, report
 
     async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> Report:
         """Return the report on the account's current state; only a written report needs the whole account."""
         nothing = replace(arguments, selection=replace(arguments.selection, project_ids=[]))
-        if not self.report_path:
-            return (await self._read(client, context, nothing))[1]
+        report = (await self._read(client, context, nothing))[1]
+        return await self._with_others(client, context, arguments, report) if self.report_path else report
+
+    async def _with_others(
+        self, client: AsyncTolokaClient, context: Context, arguments: Arguments, report: Report
+    ) -> Report:
+        """Add the account's other active projects to a report."""
+        everything = replace(arguments.selection, project_ids=None)
         try:
-            return (await self._read(client, context, arguments, keep_others=True))[1]
+            found = await search(client, everything, keep_others=True)
         except TolokaApiError as error:
             self.log.warning("The report omits the projects that were left alone, which could not be read: %s", error)
-            return (await self._read(client, context, nothing))[1]
+            return report
+        known = {one.id for one in report.projects}
+        is_listed = arguments.selection.project_ids is not None
+        return report.updated(
+            replace(one, outcome=Outcome.SKIPPED, reason="not in project_ids")
+            if is_listed and one.outcome is Outcome.WOULD_ARCHIVE
+            else one
+            for one in survey(found, web_page=self._web_page, try_number=context["ti"].try_number)
+            if one.id not in known
+        )
 
     def _defer(self, arguments: Arguments, deadline: Deadline, results: Results) -> NoReturn:
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
-        self.log.info("%d projects wait for %d operations", len(results.waiting), len(operations))
-        carried = carry(arguments, results)
+        self.log.info(
+            "Waiting for %s of %s", counted(len(operations), "operation"), counted(len(results.waiting), "project")
+        )
         trigger = operation_trigger(
             self.toloka_conn_id,
             operations,
-            groups=carried["waiting"],
+            groups={id_: [one.id for one in waiting] for id_, waiting in results.waiting.items()},
             poll_interval=seconds("poll_interval", self.poll_interval),
             deadline=deadline,
-            carry=carried,
+            carry=carry(arguments, results),
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 
     def _push(self, context: Context, entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, Any]]]:
         ended = by_outcome(entries)
         archived = [one.id for one in entries if one.outcome is Outcome.ARCHIVED]
-        self._add_lineage(outputs=[toloka_place(self._source, PROJECT, id_, change="ALTER") for id_ in archived])
+        if self._source:
+            self._add_lineage(outputs=[toloka_place(self._source, PROJECT, id_, change="ALTER") for id_ in archived])
         # A failed task returns nothing, but later tasks may need the result.
         context["ti"].xcom_push(key="return_value", value=ended)
         return ended
@@ -276,14 +339,18 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         arguments: Arguments,
         report: Report,
         own: Collection[str],
-        results: Results | None = None,
+        results: Results,
     ) -> dict[str, list[dict[str, Any]]]:
         """End the task; the written report has the account's other projects, too, but the log and the result do not.
 
         :param own: the ids of the projects that the task selected, or was asked for.
         """
         whole, report = report, replace(report, projects=tuple(one for one in report.projects if one.id in own))
-        self._log_rows(report)
+        failures = [] if arguments.is_dry_run else report.of(Outcome.FAILED)
+        if self.on_conflict == "fail" and not arguments.is_dry_run:
+            failures += report.of(Outcome.POSTPONED)
+        # The error lists the failures.
+        self._log_rows(replace(report, projects=tuple(one for one in report.projects if one not in failures)))
         ended = self._push(context, report.projects)
         self._write(context, whole)
         done = [
@@ -292,13 +359,12 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             if one.operation_id
         ]
         describe_outlets(self, context, done, "preview" if arguments.is_dry_run else ALREADY_DONE)
-        self.log.info("%s (%s)", log_lines.last_line(report.projects), f"{self._requests:,} requests")
-        failures = report.of(Outcome.FAILED)
-        if self.on_conflict == "fail":
-            failures += report.of(Outcome.POSTPONED)
-        if failures and not arguments.is_dry_run:
-            message = log_lines.failure(failures, of=len(report.selected))
-            if results is not None and results.transient.intersection(one.id for one in failures):
+        seconds_taken = seconds_since_start(context)
+        outcome = log_lines.last_line(report.projects, dry_run=arguments.is_dry_run, seconds=seconds_taken)
+        self.log.info("%s (%s)", outcome, counted(self._requests, "request"))
+        if failures:
+            message = log_lines.failure(failures, of=len(report.selected), rest=self._rest)
+            if results.transient.intersection(one.id for one in failures):
                 raise TolokaError(message)
             raise AirflowFailException(message)
         return ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_toloka._text import one_line
 from airflow_provider_toloka.reporting.report import Report
-from airflow_provider_toloka.reporting.words import age, moment
+from airflow_provider_toloka.reporting.words import age, flat, moment
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
@@ -16,6 +16,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     told: list[tuple[str, object]] = [
         ("Account", " ".join(filter(None, (report.account, f"({report.account_id})" if report.account_id else "")))),
         ("Environment", report.environment),
+        ("Ended with an error", flat(report.error)),
         ("Mode", "preview: nothing was changed" if report.dry_run else ""),
         ("Stale when idle since before", moment(report.before) if report.before else ""),
         ("Threshold", age(report.inactive_for) if report.inactive_for else ""),

@@ -66,30 +66,32 @@ def first_line(report: Report) -> str:
     )
 
 
-def last_line(projects: Iterable[ReportedProject], *, seconds: float | None = None) -> str:
+def last_line(projects: Iterable[ReportedProject], *, dry_run: bool = False, seconds: float | None = None) -> str:
     """Return the last line: the outcome.
 
-    :param projects: the report's entries.
+    :param projects: the entries of the task's own projects.
+    :param dry_run: whether the task was a preview; default False.
     :param seconds: the duration of the task, shown for a single project; default None.
     """
     by_outcome: dict[Outcome, list[ReportedProject]] = {outcome: [] for outcome in Outcome}
     for project in projects:
         by_outcome[project.outcome].append(project)
     archived = by_outcome[Outcome.ARCHIVED]
-    if would := by_outcome[Outcome.WOULD_ARCHIVE]:
-        return preview_line(would)
     others = [
-        *_failed(by_outcome[Outcome.FAILED]),
+        *_counted(by_outcome[Outcome.FAILED], "failed"),
+        *_counted(by_outcome[Outcome.SUBMITTED], "being archived"),
         *_postponed(by_outcome[Outcome.POSTPONED]),
+        *_counted(by_outcome[Outcome.IN_USE], "in use, left alone"),
     ]
+    would, already = by_outcome[Outcome.WOULD_ARCHIVE], by_outcome[Outcome.ALREADY_ARCHIVED]
+    if dry_run or would:
+        return "; ".join([preview_line(would), *others])
+    if len(archived) == 1:
+        return "; ".join([archived_line(archived[0].id, archived[0].name, seconds=seconds), *others])
     if not archived and not others:
-        already = by_outcome[Outcome.ALREADY_ARCHIVED]
         if len(already) == 1:
             return already_line(already[0].id, already[0].name)
-        done = f"; {counted(len(already), 'project')} archived already" if already else ""
-        return f"Archived 0 projects: none was selected{done}"
-    if len(archived) == 1 and not others:
-        return archived_line(archived[0].id, archived[0].name, seconds=seconds)
+        return f"Archived 0 projects: {f'{len(already):,} are archived already' if already else 'none was selected'}"
     held = holdings(sum(one.pools for one in archived), sum(one.trainings for one in archived))
     told = f"Archived {counted(len(archived), 'project')}" + (f" with {held}" if held else "")
     return "; ".join([told, *others])
@@ -143,16 +145,19 @@ def progress_line(*, done: int, total: int, failed: int = 0, seconds_left: float
     return "; ".join(told)
 
 
-def rows(projects: Iterable[ReportedProject], *, most: int = MOST_ROWS, rest: str = "the report") -> list[str]:
+def rows(
+    projects: Iterable[ReportedProject], *, most: int = MOST_ROWS, rest: str = "the report", has_title: bool = False
+) -> list[str]:
     """Return one line per project: id, outcome, reason, and the name last, because it may be truncated.
 
     :param projects: the entries, in the order of the lines.
     :param most: the highest number of rows; default 50.
     :param rest: where to find the other rows, for the last line; default ``the report``.
+    :param has_title: whether a title above the lines names their outcome; default False.
     """
     every = list(projects)
     shown_ones = every[:most]
-    table = [(one.id, _what(one), _reason(one)) for one in shown_ones]
+    table = [(one.id, _what(one, has_title=has_title), _reason(one)) for one in shown_ones]
     widths = [max((len(row[column]) for row in table), default=0) for column in range(3)]
     # A long reason must not push all names out of view.
     widths[2] = min(widths[2], _WIDEST_REASON)
@@ -177,15 +182,16 @@ def grouped(title: str, lines: Sequence[str], *, at_least: int = GROUPED_ROWS) -
     return [f"::group::{title}", *lines, "::endgroup::"]
 
 
-def failure(projects: Sequence[ReportedProject], *, of: int, most: int = MOST_ROWS) -> str:
+def failure(projects: Sequence[ReportedProject], *, of: int, most: int = MOST_ROWS, rest: str = "the report") -> str:
     """Return the message of a task that could not archive some projects; each remedy is shown once, on its own line.
 
     :param projects: the failed projects.
     :param of: the number of selected projects.
     :param most: the highest number of rows; default 50.
+    :param rest: where to find the other rows; default ``the report``.
     """
     lines = [f"{len(projects):,} of {counted(of, 'project')} could not be archived:"]
-    lines += [f"  {row}" for row in rows(projects, most=most)]
+    lines += [f"  {row}" for row in rows(projects, most=most, rest=rest)]
     lines += [f"  {line}" for line in dict.fromkeys(brief(one.remedy) for one in projects if one.remedy)]
     lines.append("Fix the causes and clear the task; archived projects are not touched again.")
     return "\n".join(lines)
@@ -198,6 +204,8 @@ def selection_warnings(
     name_pattern: str | None = None,
     excluded: int = 0,
     unknown_exclusions: Sequence[str] = (),
+    exclusions: str = "exclude_project_ids",
+    is_listed: bool = False,
 ) -> list[str]:
     """Return warnings about a name pattern without matches, and about exclusions without effect.
 
@@ -205,7 +213,9 @@ def selection_warnings(
     :param not_matching: how many of them do not match the pattern; default 0.
     :param name_pattern: the pattern; default None: no pattern.
     :param excluded: how many were excluded by id before; default 0.
-    :param unknown_exclusions: the excluded ids that do not belong to an active project; default: none.
+    :param unknown_exclusions: the excluded ids that exclude nothing; default: none.
+    :param exclusions: what the user calls the excluded ids; default ``exclude_project_ids``.
+    :param is_listed: whether projects are selected from a list of ids; default False.
     """
     warnings = []
     if name_pattern is not None and not_matching and not_matching + excluded >= projects:
@@ -218,16 +228,15 @@ def selection_warnings(
     if unknown_exclusions:
         named = ", ".join(unknown_exclusions[:_NAMED_IDS])
         more = len(unknown_exclusions) - _NAMED_IDS
-        what = "is not an active project" if len(unknown_exclusions) == 1 else "are not active projects"
-        warnings.append(
-            f"exclude_project_ids excludes nothing: {named}{f' and {more:,} more' if more > 0 else ''} "
-            f"{what} of this account"
-        )
+        is_one = len(unknown_exclusions) == 1
+        what = "is not an active project" if is_one else "are not active projects"
+        where = f"{'is' if is_one else 'are'} not in project_ids" if is_listed else f"{what} of this account"
+        warnings.append(f"{exclusions}: {named}{f' and {more:,} more' if more > 0 else ''} {where}")
     return warnings
 
 
-def _failed(projects: Sequence[ReportedProject]) -> list[str]:
-    return [f"{len(projects):,} failed"] if projects else []
+def _counted(projects: Sequence[ReportedProject], what: str) -> list[str]:
+    return [f"{len(projects):,} {what}"] if projects else []
 
 
 def _postponed(projects: Sequence[ReportedProject]) -> list[str]:
@@ -238,10 +247,10 @@ def _postponed(projects: Sequence[ReportedProject]) -> list[str]:
     return [f"{len(projects):,} postponed{until}"]
 
 
-def _what(project: ReportedProject) -> str:
+def _what(project: ReportedProject, *, has_title: bool) -> str:
     if project.outcome is Outcome.POSTPONED and project.postponed_until:
-        return f"postponed to {date(project.postponed_until)}"
-    return project.outcome.label
+        return f"{'' if has_title else 'postponed '}to {date(project.postponed_until)}"
+    return "" if has_title else project.outcome.label
 
 
 def _reason(project: ReportedProject) -> str:

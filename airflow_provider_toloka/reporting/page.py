@@ -18,6 +18,7 @@ from airflow_provider_toloka.reporting.words import counted, date, flat, holding
 #: A sign next to each outcome, for readers without colour.
 _SIGNS = {
     Outcome.FAILED: "✗",
+    Outcome.SUBMITTED: "…",
     Outcome.POSTPONED: "→",
     Outcome.ARCHIVED: "✓",
     Outcome.WOULD_ARCHIVE: "○",

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     """The outcome of a project; members are in the order of a report."""
 
     FAILED = "failed"
+    SUBMITTED = "submitted"
     POSTPONED = "postponed"
     ARCHIVED = "archived"
     WOULD_ARCHIVE = "would_archive"
@@ -32,6 +33,7 @@ class Outcome(StrEnum):
 
 _LABELS = {
     Outcome.FAILED: "failed",
+    Outcome.SUBMITTED: "being archived",
     Outcome.POSTPONED: "postponed",
     Outcome.ARCHIVED: "archived",
     Outcome.WOULD_ARCHIVE: "would be archived",
@@ -41,7 +43,7 @@ _LABELS = {
 }
 _RANKS = {outcome: rank for rank, outcome in enumerate(Outcome)}
 #: The outcomes of projects that were selected for archiving.
-SELECTED = frozenset({Outcome.FAILED, Outcome.POSTPONED, Outcome.ARCHIVED, Outcome.WOULD_ARCHIVE})
+SELECTED = frozenset({Outcome.FAILED, Outcome.SUBMITTED, Outcome.POSTPONED, Outcome.ARCHIVED, Outcome.WOULD_ARCHIVE})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +53,9 @@ class ReportedProject:
     :param id: the project's id.
     :param outcome: its outcome.
     :param name: its public name; default None: unknown.
-    :param reason: why, on one line and without the project's name; default: empty.
+    :param reason: why, in a few words and without the project's name; default: empty.
     :param remedy: what to do about it; default: empty.
+    :param error: the whole message of the error, with Toloka's code and request id; default: empty.
     :param last_activity: when it was last used; default None: unknown.
     :param pools: the number of its pools that were not archived before; default 0.
     :param trainings: the number of its trainings that were not archived before; default 0.
@@ -68,6 +71,7 @@ class ReportedProject:
     name: str | None = None
     reason: str = ""
     remedy: str = ""
+    error: str = ""
     last_activity: datetime | None = None
     pools: int = 0
     trainings: int = 0
@@ -152,6 +156,7 @@ class Report:
     :param dry_run: whether this is a preview; default False.
     :param parameters: the task's parameters, as JSON values; default: none.
     :param run: the Airflow task that created it; default None: created outside Airflow.
+    :param error: the error that ended the task; default: empty.
     :param projects: the projects of the account; at most one entry for each id.
     """
 
@@ -164,6 +169,7 @@ class Report:
     dry_run: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     run: RunInfo | None = None
+    error: str = ""
     projects: tuple[ReportedProject, ...] = ()
 
     @property
@@ -235,6 +241,7 @@ class Report:
             dry_run=bool(json.get("dry_run")),
             parameters=json.get("parameters") or {},
             run=RunInfo.from_json(json["run"]) if json.get("run") else None,
+            error=json.get("error") or "",
             projects=tuple(ReportedProject.from_json(one) for one in json["projects"]),
         )
 
@@ -250,6 +257,7 @@ class Report:
             "before": _time(self.before),
             "parameters": dict(self.parameters),
             "run": self.run.to_json() if self.run else None,
+            "error": self.error,
             "counts": {outcome.value: count for outcome, count in self.counts.items()},
             "projects": [project.to_json() for project in self.ordered()],
         }

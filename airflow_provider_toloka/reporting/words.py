@@ -9,7 +9,7 @@ from airflow_provider_toloka._text import one_line
 
 LONGEST_NAME = 40
 _BRACKETS = re.compile(r" \[(HTTP status|code|message|request id|payload) .*\]", re.DOTALL)
-_URL = re.compile(r"\b[a-z]+://\S+", re.IGNORECASE)
+_URL = re.compile(r" ?\b[a-z]+://[^\s,;)\]]+", re.IGNORECASE)
 
 
 def counted(number: int, noun: str) -> str:

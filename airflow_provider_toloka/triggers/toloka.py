@@ -23,9 +23,9 @@ class OperationTrigger(TaskTrigger[Poller]):
 
     The trigger always ends with one event, with each operation in its last known state, and the unfinished ones:
     ``{"operations": {id: operation}, "unfinished": [id], "errors": {id: error}, "trouble": …, "deadline": …,
-    "limit": …, "carry": …}``; ``trouble`` is why the last poll failed, if it did. An error that ends every wait, such
-    as a refused token, is ``{"error": error, "deadline": …, "limit": …, "carry": …}``. An error is what
-    ``TolokaError.to_json`` returns, or ``{"class": name, "message": text}`` for one that is not this package's.
+    "limit": …, "groups": …, "carry": …}``; ``trouble`` is why the last poll failed, if it did. An error that ends every
+    wait, such as a refused token, is ``{"error": error, "deadline": …, "limit": …, "groups": …, "carry": …}``. An error
+    is what ``TolokaError.to_json`` returns, or ``{"class": name, "message": text}`` for one that is not this package's.
 
     An outage of the API does not end a wait. All triggers with the same configuration share one poller, so that many
     send hardly more requests than one. When Toloka refuses the token, the connection is read again: if it has changed,
@@ -138,7 +138,7 @@ class OperationTrigger(TaskTrigger[Poller]):
 
     def always(self) -> dict[str, Any]:
         """Return what every event has, also after an error."""
-        return {"deadline": self.deadline, "limit": self.limit, "carry": self.carry}
+        return {"deadline": self.deadline, "limit": self.limit, "groups": self.groups, "carry": self.carry}
 
     def _seconds_left(self) -> float | None:
         return None if self.deadline is None else self.deadline - time.time()

@@ -166,8 +166,10 @@ async def test_one_that_fails_does_not_stop_the_others(toloka: TolokaEmulator) -
     results = await archive(ids)
     (postponed,) = results.of(Outcome.POSTPONED)
     assert postponed.id == ids[1]
-    assert "9 days after the last rejection" in postponed.reason
+    assert postponed.reason.startswith("rejected answers in pool ")
+    assert "9 days after the last rejection" in postponed.remedy
     assert postponed.postponed_until
+    assert abs(postponed.postponed_until - datetime.now(UTC) - timedelta(days=8)) < timedelta(minutes=5)
     (failed,) = results.of(Outcome.FAILED)
     assert failed.id == ids[2]
     assert "is OPEN" in failed.reason
@@ -200,11 +202,13 @@ async def test_one_that_may_not_be_changed_does_not_stop_the_others(toloka: Tolo
     toloka.fault(f"POST /projects/{ids[1]}/archive", times=None, status=403)
     results = await archive(ids)
     (failed,) = results.of(Outcome.FAILED)
-    assert (failed.id, "403" in failed.reason, results.transient) == (ids[1], True, set())
+    assert (failed.id, "403" in failed.error, results.transient) == (ids[1], True, set())
+    assert failed.reason == "the token may not do this"
+    assert failed.remedy == "Check the rights of the token's account."
     assert {entry.id for entry in results.of(Outcome.ARCHIVED)} == {*ids} - {ids[1]}
 
 
-@pytest.mark.parametrize("how", ["opened", "being opened", "made"])
+@pytest.mark.parametrize("how", ["opened", "opened and closed", "being opened", "made"])
 @pytest.mark.parametrize("when", ["before its turn", "amid its pools"])
 async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEmulator, how: str, when: str) -> None:
     (id_,) = fill(toloka, 1)
@@ -216,6 +220,9 @@ async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEm
     if how == "opened":
         with toloka._account.lock:
             toloka._account.tables["pools"].update(pool_id, status="OPEN")
+    elif how == "opened and closed":
+        toloka.add_operation("POOL.OPEN", status="SUCCESS", parameters={"pool_id": pool_id})
+        await asyncio.sleep(1.5)  # what was opened is read every second
     elif how == "made":
         toloka.add_pool(id_, created=time.time() + 1)
     else:
@@ -232,8 +239,26 @@ async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEm
 @pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
 async def test_nothing_is_changed_after_the_deadline(toloka: TolokaEmulator, limit: str) -> None:
     (failed,) = (await archive(fill(toloka, 1), seconds=-1, limit=limit)).of(Outcome.FAILED)
-    assert f"Timed out ({limit})" in failed.reason
+    assert f"timed out ({limit})" in failed.reason
+    assert failed.remedy == f"Clear the task to resume, or increase {limit}."
     assert {request.method for request in toloka.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("rate", [None, 20])
+async def test_neither_a_retry_nor_a_queue_changes_anything_after_the_deadline(
+    toloka_emulator: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, rate: int | None
+) -> None:
+    ids = fill(toloka_emulator, 20 if rate else 2)
+    if rate:
+        connection = toloka_emulator.connection | {"extra": {"max_requests_per_second": rate}}
+        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(connection))
+    else:
+        toloka_emulator.fault("POST /**", times=None, status=503, headers={"Retry-After": "3"})
+        asyncio.get_running_loop().call_later(2.5, toloka_emulator.clear_faults)
+    results = await archive(ids, seconds=2)
+    at = [one.at for one in toloka_emulator.requests if one.method == "POST"]
+    assert at[-1] - at[0] < 2.3
+    assert {one.id for one in results.of(Outcome.FAILED)} == {*ids}
 
 
 async def test_what_has_ended_is_observed(toloka: TolokaEmulator) -> None:
@@ -272,7 +297,8 @@ async def test_what_ended_is_handed_on_while_the_batch_runs(toloka: TolokaEmulat
         on_progress=lambda: calls.append([*results.ended]),
         progress_seconds=0.2,
     )
-    assert calls == [[done]]
+    assert calls == [[], [done]]  # submitted, and archived
+    assert list(results.submitted) == []
 
 
 async def test_what_was_archived_during_a_wait_is_told_with_its_operation(toloka: TolokaEmulator) -> None:
@@ -349,9 +375,10 @@ async def test_what_takes_too_long_fails_at_the_deadline_or_is_left_to_wait_for(
     waiting = {id_: [one.id for one in ones] for id_, ones in results.waiting.items()}
     assert waiting == ({slow: [running["id"]]} if patience else {})
     failed = results.of(Outcome.FAILED)
-    assert [(entry.id, f"operation {running['id']}" in entry.reason) for entry in failed] == (
+    assert [(entry.id, f"operation {running['id']}" in entry.error) for entry in failed] == (
         [] if patience else [(slow, True)]
     )
+    assert {*results.submitted} == ({slow} if patience else set())
 
 
 # By hand, for any account

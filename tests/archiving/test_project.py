@@ -130,8 +130,8 @@ def test_a_lock_that_only_the_answer_tells_of_is_looked_at_again(code: str) -> N
 @pytest.mark.parametrize(
     ("held", "reason"),
     [
-        ({"last_rejected": NOW - 8 * 86_400}, "it can be archived 9 days after the last rejection"),
-        ({"active_assignments": 1}, "Tolokers are still working on it: it can be archived when they have finished"),
+        ({"last_rejected": NOW - 8 * 86_400}, "It can be archived 9 days after the last rejection"),
+        ({"active_assignments": 1}, "active assignments in pool 10. Wait until the Tolokers have finished"),
     ],
 )
 def test_a_pool_that_is_in_use_is_named_with_the_reason_and_the_others_go_on(held: Any, reason: str) -> None:
@@ -176,9 +176,7 @@ def test_a_training_that_another_project_needs_is_named_with_the_reason() -> Non
     world.account.add_project(id="2")
     world.account.add_training("1", id="20")
     world.account.add_pool("2", id="10", training_id="20")
-    with pytest.raises(
-        TolokaNotArchivableError, match=r"archive training 20 .* the pool may belong to another project"
-    ):
+    with pytest.raises(TolokaNotArchivableError, match=r"archive training 20 .* it may belong to another project"):
         world.driver.run(retire(CLOSE))
     assert world.statuses()["pools 10"] == "CLOSED"
 
@@ -271,8 +269,8 @@ def test_a_single_change_of_what_is_locked_is_to_be_tried_later(code: str) -> No
     ("change", "code", "reason"),
     [
         (ARCHIVE_POOL, "THERE_IS_REJECTED_ASSIGNMENT", "9 days after the last rejection. [HTTP status 409"),
-        (ARCHIVE_POOL, "THERE_IS_ACTIVE_ASSIGNMENT", "Tolokers are still working on it"),
-        (ARCHIVE_TRAINING, "TRAINING_ARCHIVE_CONFLICT", "a pool that requires it is not archived"),
+        (ARCHIVE_POOL, "THERE_IS_ACTIVE_ASSIGNMENT", "Wait until the Tolokers have finished"),
+        (ARCHIVE_TRAINING, "TRAINING_ARCHIVE_CONFLICT", "a pool that requires training 10 is not archived"),
         (ARCHIVE_POOL, "POOL_INAPPROPRIATE_STATUS", "does not allow this. [HTTP status 409"),
     ],
 )

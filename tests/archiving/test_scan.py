@@ -142,8 +142,8 @@ async def test_no_project_at_all_costs_no_request(toloka_emulator: TolokaEmulato
 async def test_one_that_there_is_not_is_told_of(toloka_emulator: TolokaEmulator, count: int) -> None:
     ids = fill(toloka_emulator, count)
     found = await read(Selection(project_ids=[*ids, "99"]))
-    assert list(found.missing) == ["99"]
-    assert "99" in found.missing["99"]
+    assert list(found.unreadable) == ["99"]
+    assert "99" in str(found.unreadable["99"])
     assert set(ids_of(found)) == set(ids)
 
 
@@ -153,7 +153,7 @@ async def test_an_archived_one_asked_for_is_found(toloka_emulator: TolokaEmulato
     toloka_emulator.add_project(id="1", status="ARCHIVED")
     found = await read(Selection(before=STALE.before, project_ids=[*ids, "1"]))
     assert found.candidates["1"].project.status == "ARCHIVED"
-    assert (found.refused, found.missing) == ({}, {})
+    assert (found.refused, found.unreadable) == ({}, {})
 
 
 @pytest.mark.parametrize("by_id", [True, False])

@@ -158,7 +158,7 @@ def test_the_longest_idle_comes_first() -> None:
     [
         ([], "no activity for 400 days"),
         ([{"status": "ARCHIVED"}], "no activity for 390 days"),
-        ([{}], "no activity for 390 days; 1 pools and trainings to archive first"),
+        ([{}], "no activity for 390 days; 1 pool to archive first"),
         (
             [{"last_stopped": ago(200)}, {"kind": Training}],
             "no activity for 200 days; 2 pools and trainings to archive first",

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.archiving.survey import survey
 from airflow_provider_toloka.client.models import Pool, Project, Training
+from airflow_provider_toloka.exceptions import TolokaNotFoundError
 from airflow_provider_toloka.reporting import Outcome, ReportedProject
 from tests.reporting.accounts import NOW
 
@@ -93,13 +94,19 @@ def test_an_entry_has_all_that_is_known_of_a_project() -> None:
 
 def test_an_entry_of_a_project_that_was_asked_for_and_is_not_there() -> None:
     found = account(keep_others=False, project_ids=["1", "3", "6", "7"])
-    found.missing["7"] = "there is no project 7 on this account"
+    found.unreadable["7"] = TolokaNotFoundError("Could not find it.", reason="not found", remedy="Check the id.")
     entries = {one.id: one for one in survey(found, web_page="at {}".format, try_number=2)}
     assert entries["3"] == ReportedProject(
         id="3", outcome=Outcome.SKIPPED, reason=found.refused["3"], url="at 3", try_number=2
     )
     assert entries["7"] == ReportedProject(
-        id="7", outcome=Outcome.FAILED, reason=found.missing["7"], url="at 7", try_number=2
+        id="7",
+        outcome=Outcome.FAILED,
+        reason="not found",
+        remedy="Check the id.",
+        error="Could not find it.",
+        url="at 7",
+        try_number=2,
     )
     assert entries["6"].last_activity is None
     assert [one.url for one in survey(found)] == [None] * 4
@@ -108,7 +115,7 @@ def test_an_entry_of_a_project_that_was_asked_for_and_is_not_there() -> None:
 @pytest.mark.parametrize("keep_others", [False, True])
 def test_projects_that_were_asked_for_by_id_have_one_entry_each(keep_others: bool) -> None:
     found = account(keep_others=keep_others, project_ids=["1", "2", "3", "6", "7"])
-    found.missing["7"] = "there is no project 7 on this account"
+    found.unreadable["7"] = TolokaNotFoundError("Could not find it.", reason="not found", remedy="Check the id.")
     entries = survey(found)
     assert sorted(one.id for one in entries) == ["1", "2", "3", "6", "7"]
     assert {one.outcome.value for one in entries if one.id in ("1", "6", "7")} == {

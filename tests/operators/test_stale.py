@@ -129,7 +129,9 @@ def test_the_reference_time_may_be_given(as_of: datetime | str) -> None:
 
 @pytest.mark.parametrize("as_of", ["yesterday", "2026-13-01", "P1D"])
 def test_a_reference_time_that_is_none_fails_at_once(stale: TolokaEmulator, as_of: str) -> None:
-    task = find(as_of=as_of, retries=2)
+    with pytest.raises(ValueError, match="as_of should be a time in ISO 8601"):
+        find(as_of=as_of)
+    task = find(as_of=f"{{{{ '{as_of}' }}}}", retries=2)
     assert (task.state, task.tries) == ("failed", 1)
     assert "as_of should be a time in ISO 8601" in task.error
     assert stale.requests == []
@@ -211,9 +213,9 @@ def test_one_that_fails_does_not_stop_the_others_and_is_told_at_the_end(
     assert set(reasons) == {"985", moonstruck, "404"}
     assert task.error.startswith("3 of ")
     for project_id, told in (
-        ("985", "9 days after the last rejection"),
+        ("985", "rejected answers in pool 998"),
         (moonstruck, "the moon"),
-        ("404", "DOES_NOT_EXIST"),
+        ("404", "not found"),
     ):
         assert told in reasons[project_id]
         assert re.search(rf"^ +{project_id} ", task.error, re.MULTILINE)
@@ -229,7 +231,11 @@ def test_what_only_time_helps_costs_no_retry(stale: TolokaEmulator) -> None:
     assert isinstance(task.errors[0], AirflowFailException)
     task = archive(project_ids=["985"], on_conflict="skip")
     assert task.state == "success"
-    assert task.result["postponed"][0]["postponed_until"] > NOW.add(days=8).isoformat()
+    (entry,) = task.result["postponed"]
+    assert entry["postponed_until"][:10] == NOW.add(days=1).date().isoformat()
+    assert entry["reason"] == f"rejected answers in pool {entry['error'].partition('archive pool ')[2].split()[0]}"
+    assert "9 days after the last rejection" in entry["remedy"]
+    assert "request id" in entry["error"]
 
 
 def test_a_retry_goes_on_where_it_stands(stale: TolokaEmulator) -> None:
@@ -238,6 +244,10 @@ def test_a_retry_goes_on_where_it_stands(stale: TolokaEmulator) -> None:
     assert (task.state, task.tries) == ("success", 2)
     # Airflow 3.3 keeps the record of former tries.
     assert len(task.result["archived"]) == (14 if AIRFLOW_V_3_3_PLUS else 2)
+    # Older ones do not; Toloka knows its operations.
+    others = task.result["already_archived"]
+    assert len(others) == (0 if AIRFLOW_V_3_3_PLUS else 12)
+    assert all(one["operation_id"] in stale.operations for one in others)
     assert {stale.projects[id_]["status"] for id_ in STALE} == {"ARCHIVED"}
     counted = Counter((one["type"], str(one["parameters"])) for one in stale.operations.values())
     assert sorted(counted.values())[-3:] == [1, 2, 2]
@@ -304,9 +314,8 @@ def test_a_killed_try_leaves_the_record_of_what_it_archived(stale: TolokaEmulato
         dag_run = session.query(DagRun).filter_by(dag_id=dag_id).one()
     run_try(dag, dag_run)
     task = ended_tasks(dag, dag_run)["task"]
-    assert (task.state, ids(task.result["already_archived"])) == ("success", ["990"])
-    (entry,) = task.result["archived"]
-    assert (entry["id"], entry["operation_id"], entry["try_number"]) == ("985", archived, 1)
+    told = {one["id"]: (one["operation_id"], one["try_number"]) for one in task.result["archived"]}
+    assert (task.state, told) == ("success", {"985": (archived, 1), "990": (unfinished, 1)})
 
 
 def recorded(dag_id: str) -> str:
@@ -322,8 +331,8 @@ def test_a_project_that_stays_locked_is_reported_with_the_lock(stale: TolokaEmul
     task = archive(project_ids=["985", "990"], timeout=3, deferrable=deferrable)
     (failed,) = task.result["failed"]
     assert failed["id"] == "985"
-    assert failed["reason"].startswith("Timed out (timeout): ")
-    assert "operations unfinished" not in failed["reason"]
+    assert failed["reason"].startswith("timed out (timeout): ")
+    assert "unfinished" not in failed["reason"]
     assert deferrable or "is LOCKED" in failed["reason"]
     assert ids(task.result["archived"]) == ["990"]
 
@@ -377,17 +386,15 @@ def test_open_pools_are_closed_only_if_that_is_asked_for(stale: TolokaEmulator) 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"inactive_for": "any"}, "would archive the whole account"),
-        ({"project_ids": "985"}, "project_ids should be a list of ids"),
-        ({"project_ids": ["98/5"]}, "project_ids should be an id"),
-        ({"exclude_project_ids": "985"}, "exclude_project_ids should be a list of ids"),
-        ({"preview": "perhaps"}, "preview is"),
+        ({"inactive_for": "{{ 'any' }}"}, "would archive the whole account"),
+        ({"project_ids": "{{ '985' }}"}, "project_ids should be a list of ids"),
+        ({"project_ids": ["{{ '98/5' }}"]}, "project_ids should be an id"),
+        ({"exclude_project_ids": "{{ '985' }}"}, "exclude_project_ids should be a list of ids"),
+        ({"preview": "{{ 'perhaps' }}"}, "preview is"),
         ({"pools": "{{ 'all' }}"}, "pools should be one of"),
         ({"max_projects": "{{ 0 }}"}, "max_projects should be a whole number above 0"),
-        ({"as_of": "soon"}, "as_of should be a time"),
+        ({"as_of": "{{ 'soon' }}"}, "as_of should be a time"),
         ({"as_of": "2100-01-01T00:00:00"}, "as_of is later than now"),
-        ({"as_of": NOW.date()}, "a date without a time"),
-        ({"as_of": 20260101}, "as_of should be a time in ISO 8601"),
     ],
 )
 def test_wrong_arguments_fail_at_once(stale: TolokaEmulator, arguments: dict[str, Any], told: str) -> None:
@@ -401,6 +408,14 @@ def test_wrong_arguments_fail_at_once(stale: TolokaEmulator, arguments: dict[str
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        ({"inactive_for": "any"}, "would archive the whole account"),
+        ({"project_ids": "985"}, "project_ids should be a list of ids"),
+        ({"project_ids": ["98/5"]}, "project_ids should be an id"),
+        ({"exclude_project_ids": "985"}, "exclude_project_ids should be a list of ids"),
+        ({"preview": "perhaps"}, "preview is"),
+        ({"report_path": "report.txt"}, "should end with .html"),
+        ({"as_of": NOW.date()}, "a date without a time"),
+        ({"as_of": 20260101}, "as_of should be a time in ISO 8601"),
         ({"inactive_for": timedelta(0)}, "inactive_for should be a duration above 0"),
         ({"inactive_for": "half a year"}, "timedelta\\(days=180\\)"),
         ({"pools": "all"}, "pools should be one of"),
@@ -491,7 +506,8 @@ def test_the_timeout_ends_the_wait_and_tells_what_is_left(stale: TolokaEmulator,
     task = archive(deferrable=deferrable, timeout=3 if deferrable else 1, project_ids=["985", "990"])
     assert task.state == "failed"
     (failed,) = task.result["failed"]
-    assert f"operation {running['id']} (PROJECT.ARCHIVE) is RUNNING" in failed["reason"]
+    assert failed["reason"] == "timed out (timeout): archive project 985 not finished"
+    assert f"operation {running['id']} (PROJECT.ARCHIVE) is RUNNING" in failed["error"]
     assert ids(task.result["archived"]) == ["990"]
     assert posts(stale) == ["/projects/990/archive"]
 
@@ -544,7 +560,11 @@ def test_a_listed_project_that_is_not_stale_is_skipped_in_the_report_of_a_previe
     path = tmp_path / "report.json"
     used = min({id_ for id_, one in stale.projects.items() if one["status"] == "ACTIVE"} - STALE)
     task = archive(project_ids=["985", used], inactive_for=HALF_A_YEAR, preview=True, report_path=str(path))
-    assert json.loads(path.read_text())["counts"] == {"would_archive": 1, "skipped": 1}
+    report = json.loads(path.read_text())
+    active = sum(one["status"] == "ACTIVE" for one in stale.projects.values())
+    assert (len(report["projects"]), report["counts"]["would_archive"]) == (active, 1)
+    others = [one for one in report["projects"] if one["id"] in STALE - {"985"}]
+    assert {(one["outcome"], one["reason"]) for one in others} == {("skipped", "not in project_ids")}
     assert ids(task.result["skipped"]) == [used]
 
 

@@ -51,18 +51,18 @@ def test_the_first_line_without_an_age() -> None:
             ],
             "Archived 2 projects with 4 pools and trainings; 1 failed; 2 postponed, the first to 2026-12-02",
         ),
-        ([project("1", pools=1), project("2", Outcome.FAILED)], "Archived 1 project with 1 pool; 1 failed"),
+        ([project("1", pools=1), project("2", Outcome.FAILED)], "Archived project 1 'Project 1' in 13 s; 1 failed"),
         (many(2, Outcome.FAILED), "Archived 0 projects; 2 failed"),
         (
             [project("1001", name="Cats or dogs"), project("5", Outcome.IN_USE)],
-            "Archived project 1001 'Cats or dogs' in 13 s",
+            "Archived project 1001 'Cats or dogs' in 13 s; 1 in use, left alone",
         ),
         (
             [project("1006", Outcome.ALREADY_ARCHIVED, name="Voice commands")],
             "Project 1006 'Voice commands' is archived already",
         ),
-        (many(2, Outcome.ALREADY_ARCHIVED), "Archived 0 projects: none was selected; 2 projects archived already"),
-        (many(3, Outcome.IN_USE), "Archived 0 projects: none was selected"),
+        (many(2, Outcome.ALREADY_ARCHIVED), "Archived 0 projects: 2 are archived already"),
+        (many(3, Outcome.IN_USE), "Archived 0 projects; 3 in use, left alone"),
         ([], "Archived 0 projects: none was selected"),
         (
             [*many(12, Outcome.WOULD_ARCHIVE), project("99", Outcome.WOULD_ARCHIVE, pools=14, trainings=7)],
@@ -73,10 +73,19 @@ def test_the_first_line_without_an_age() -> None:
             "DRY RUN: 1 project would be archived, with 1 training; nothing was changed",
         ),
         (many(2, Outcome.WOULD_ARCHIVE), "DRY RUN: 2 projects would be archived; nothing was changed"),
+        (
+            [*many(1, Outcome.WOULD_ARCHIVE), project("9", Outcome.FAILED)],
+            "DRY RUN: 1 project would be archived; nothing was changed; 1 failed",
+        ),
     ],
 )
 def test_the_last_line_is_the_outcome(projects: list[ReportedProject], line: str) -> None:
     assert log_lines.last_line(projects, seconds=13) == line
+
+
+def test_the_last_line_of_a_preview_that_finds_nothing_says_that_it_was_one() -> None:
+    told = log_lines.last_line([], dry_run=True)
+    assert told == "DRY RUN: 0 projects would be archived; nothing was changed"
 
 
 def test_a_row_has_the_reason_before_the_name() -> None:
@@ -162,11 +171,11 @@ def test_a_failure_tells_each_remedy_once_on_a_line_of_its_own() -> None:
         ({"projects": 40}, []),
         (
             {"projects": 40, "unknown_exclusions": ["7"]},
-            ["exclude_project_ids excludes nothing: 7 is not an active project of this account"],
+            ["exclude_project_ids: 7 is not an active project of this account"],
         ),
         (
             {"projects": 40, "unknown_exclusions": [str(number) for number in range(12)]},
-            ["exclude_project_ids excludes nothing: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more " + NOT_ACTIVE],
+            ["exclude_project_ids: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more " + NOT_ACTIVE],
         ),
     ],
 )

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -20,8 +21,12 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_toloka.archiving.batch import Results
+from airflow_provider_toloka.archiving.selection import Selection
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaNotFoundError, error_from_json
+from airflow_provider_toloka.operators._resuming import carry as carry_of
+from airflow_provider_toloka.operators._selecting import Arguments
 from airflow_provider_toloka.triggers.packing import pack, unpack
 from airflow_provider_toloka.triggers.task import held_until
 from airflow_provider_toloka.triggers.toloka import OperationTrigger
@@ -303,11 +308,8 @@ def test_a_clock_that_is_wrong_does_not_hold_the_event_for_long(not_before: floa
 @pytest.mark.parametrize("each", [1, 2])
 def test_the_arguments_of_a_thousand_waiting_projects_fit_into_every_database(each: int) -> None:
     groups = {str(10**6 + number): [str(uuid4()) for _ in range(each)] for number in range(1000)}
-    carry: dict[str, Any] = (
-        {"results": {"archived": []}}
-        if each > 1
-        else {"results": [{"id": str(id_), "name": f"Project {id_}"} for id_ in range(500)]}
-    )
+    carried = Arguments(Selection(before=datetime(2026, 1, 1, tzinfo=UTC)), datetime(2026, 7, 1, tzinfo=UTC))
+    carry = carry_of(carried, Results(transient={*groups} if each == 1 else set()))
     _, arguments = trigger_of(groups=groups, carry=carry).serialize()
     encrypted = Fernet(Fernet.generate_key()).encrypt(json.dumps(BaseSerialization.serialize(arguments)).encode())
     assert len(encrypted) < (60_000 if each == 1 else 65_536)

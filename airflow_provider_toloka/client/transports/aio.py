@@ -92,9 +92,8 @@ class AiohttpTransport:
         # Other event loops and threads may share the rate, so they use one clock.
         clock = time.monotonic
         async with self._slots:
-            async with self._turns:  # in order of arrival
-                while wait := self.state.rate.acquire(clock()):  # noqa: ASYNC110 - time is what it waits for
-                    await asyncio.sleep(min(wait, LONGEST_NAP))
+            if late := await self._take_turn(request):
+                return late
             sent = clock()
             self.requests += 1
             answer = await self._send(request)
@@ -102,6 +101,17 @@ class AiohttpTransport:
             self.state.learn(answer, sent=sent, now=now)
             self._observer.answered(answer, seconds=now - sent, rate=self.rate)
             return answer
+
+    async def _take_turn(self, request: Request) -> NoAnswer | None:
+        """Wait until the rate allows the request; return that it must not be sent any more, if its time has passed."""
+        async with self._turns:  # in order of arrival
+            while True:
+                if late := request.late(time.time()):
+                    return late
+                wait = self.state.rate.acquire(time.monotonic())
+                if not wait:
+                    return None
+                await asyncio.sleep(min(wait, LONGEST_NAP))
 
     async def _send(self, request: Request) -> Response | NoAnswer:
         request_body = request.body

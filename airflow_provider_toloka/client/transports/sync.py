@@ -223,8 +223,10 @@ class RequestsTransport:
     def send(self, request: Request) -> Response | NoAnswer:
         """Send a request when the rate allows it; return the result."""
         clock = time.monotonic
-        while wait := self.state.rate.acquire(clock()):
+        while not (late := request.late(time.time())) and (wait := self.state.rate.acquire(clock())):
             time.sleep(min(wait, LONGEST_NAP))
+        if late:
+            return late
         sent = clock()
         answer = self._exchange(request)
         now = clock()
