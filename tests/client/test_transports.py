@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import os
 import socket
 import threading
 import time
@@ -26,6 +27,7 @@ from airflow_provider_toloka.client.sansio import Flow, NoAnswer, Request, Respo
 from airflow_provider_toloka.client.state import AccountState
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaInvalidAnswerError
+from tests.certificates import Authority
 from tests.client.transports import Drive, emulated, send, settings_for
 from tests.driving import read_all
 from tests.serving import reply, serving
@@ -85,6 +87,25 @@ def test_a_change_whose_answer_is_lost_is_submitted_once(
     drive(settings, TolokaApi(settings, RetryPolicy(jitter=lambda _: 0.0)).projects.archive(project_id))
     assert toloka_emulator.projects[project_id]["status"] == "ARCHIVED"
     assert len(toloka_emulator.operations) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\x17\x03\x03\x00\x40" + bytes(64), b"HTTP/1.1 502 Bad Gateway\r\n\r\n"], ids=["record", "plain text"]
+)
+def test_a_tls_connection_that_is_damaged_after_the_request_may_have_carried_it_out(
+    drive: Drive, tmp_path: Path, damage: bytes
+) -> None:
+    authority = Authority.found(tmp_path)
+
+    def spoil(handler: BaseHTTPRequestHandler) -> None:
+        with socket.socket(fileno=os.dup(handler.connection.fileno())) as beneath_tls:
+            beneath_tls.sendall(damage)
+        handler.close_connection = True
+
+    with serving(spoil, authority.tls("good")) as url:
+        settings = settings_for(url, ca_bundle=str(authority.file))
+        answer = drive(settings, send(settings, "/projects", "POST"))
+    assert (type(answer), answer.kind) == (NoAnswer, "broken")
 
 
 def test_a_slow_answer_is_a_timeout(toloka_emulator: TolokaEmulator, drive: Drive) -> None:

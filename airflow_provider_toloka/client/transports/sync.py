@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -116,6 +117,8 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self._ends_at = time.monotonic() + seconds
         self._socket: Any = None
+        #: Whether the request was sent, and the response is awaited.
+        self.has_sent = False
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
@@ -134,7 +137,8 @@ class _Deadline:
         self.current.reset(self._before)
 
     def watch(self, connected: Any) -> None:
-        """Record the socket of the response."""
+        """Record that the request was sent, and the socket of the response."""
+        self.has_sent = True
         self._socket = getattr(connected, "socket", connected)  # wrapped in TLS within a proxy's TLS
         if self.is_over:
             self._end()
@@ -240,8 +244,13 @@ class RequestsTransport:
         self.requests += 1
         with _Deadline(timeout) as deadline:
             answer = self._send(session, request, timeout)
-        # Whatever came of it: the library's timeouts are no shorter.
-        return self.route.no_answer("timeout", f"{timeout:g} s") if deadline.is_over else answer
+        if deadline.is_over:
+            # Whatever came of it: the library's timeouts are no shorter.
+            return self.route.no_answer("timeout", f"{timeout:g} s")
+        if isinstance(answer, NoAnswer) and answer.kind in ("tls", "unreachable") and deadline.has_sent:
+            # The connection failed only during the response, so the request may have been executed.
+            return replace(answer, kind="broken")
+        return answer
 
     def _send(self, session: requests.Session, request: Request, timeout: float) -> Response | NoAnswer:
         body = request.body
