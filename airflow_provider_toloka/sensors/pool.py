@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_toloka._arguments import read_id
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import Deadline, failing_at_once
+from airflow_provider_toloka.client.api.waits import look_up
 from airflow_provider_toloka.client.models import Pool
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.waiting import ends_wait
@@ -67,6 +68,8 @@ class TolokaPoolSensor(TolokaSensor):
         self.pool_id = pool_id
         self.reasons = reasons
         self.answers_checked = answers_checked
+        #: Whether a poke has read the pool.
+        self._has_heard = False
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the pool once; defer if it is not closed and the sensor is deferrable.
@@ -81,13 +84,13 @@ class TolokaPoolSensor(TolokaSensor):
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             pool_id, reasons = read_id(POOL, self.pool_id), check_reasons(self.reasons)
             try:
-                pool = hook.get_pool(pool_id)
+                pool = hook.run(look_up(lambda: hook.api.pools.get(pool_id)))
+                self._has_heard = True
                 self._link(context, hook, pool)
                 if self._is_over(pool, reasons) and not (self.answers_checked and self._are_unchecked(hook, pool_id)):
                     return PokeReturnValue(is_done=True, xcom_value=_result(pool))
             except TolokaApiError as error:
-                # The trigger tolerates a single 404 of a new pool; a poke cannot, because it is stateless.
-                if ends_wait(error) or isinstance(error, TolokaNotFoundError):
+                if isinstance(error, TolokaNotFoundError) or ends_wait(error, is_first=not self._has_heard):
                     raise
                 trouble = str(error)
                 self.log.warning("Could not poll pool %s; still waiting: %s", pool_id, error)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_toloka.client.api import TolokaApi
-from airflow_provider_toloka.client.api.waits import timeout_message
+from airflow_provider_toloka.client.api.waits import look_up, timeout_message
 from airflow_provider_toloka.client.backoff import backing_off, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.observer import Observer
@@ -117,6 +117,18 @@ def test_an_id_that_is_looked_at_and_stays_unknown_ends_the_wait() -> None:
 def test_quick_polls_do_not_make_an_id_unknown() -> None:
     driver = Driver([*[error(404, "DOES_NOT_EXIST")] * 5, standing("SUCCESS")])
     assert driver.run(api().waits.wait_for("op1")).status == "SUCCESS"
+
+
+def test_an_object_that_is_unknown_for_a_moment_is_found() -> None:
+    driver = Driver([error(404, "DOES_NOT_EXIST")] * 2 + [standing("SUCCESS")])
+    assert driver.run(look_up(lambda: api().operations.get("op1"))).status == "SUCCESS"
+    assert driver.sleeps == [2, 2]
+
+
+def test_an_object_that_stays_unknown_does_not_exist() -> None:
+    driver = Driver([error(404, "DOES_NOT_EXIST")] * 3)
+    with pytest.raises(TolokaNotFoundError):
+        driver.run(look_up(lambda: api().operations.get("op1")))
 
 
 def test_an_id_that_is_unknown_right_after_its_submit_does_not() -> None:

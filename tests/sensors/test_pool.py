@@ -8,17 +8,23 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_toloka.emulator import TolokaEmulator
-from airflow_provider_toloka.exceptions import TolokaUnavailableError
+from airflow_provider_toloka.exceptions import TolokaTlsError, TolokaUnavailableError
 from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
 from tests.running import Ended, Run, run_logged
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
 each_way = pytest.mark.parametrize("how", [{"deferrable": False}, {"deferrable": True}], ids=["poke", "deferrable"])
+each_mode = pytest.mark.parametrize(
+    "how",
+    [{"deferrable": False}, {"deferrable": False, "mode": "reschedule"}, {"deferrable": True}],
+    ids=["poke", "reschedule", "deferrable"],
+)
 STARTED = "2026-11-01T10:00:00"
 
 
@@ -127,7 +133,33 @@ def test_the_page_of_a_gateway_does_not_fail_the_wait(toloka: TolokaEmulator, ho
 def test_an_unknown_pool_fails_at_once(toloka: TolokaEmulator, how: Any) -> None:
     task, _ = wait(**how, pool_id="8", retries=2)
     assert (task.state, task.tries) == ("failed", 1)
-    assert {request.path for request in toloka.requests} == {"/pools/8"}
+    assert [request.path for request in toloka.requests] == ["/pools/8"] * 3
+
+
+@each_mode
+def test_a_pool_that_is_unknown_for_a_moment_is_waited_for(toloka: TolokaEmulator, how: Any) -> None:
+    change(toloka, "CLOSED", "COMPLETED")
+    toloka.fault("GET /pools/7", times=2, status=404)
+    task, _ = wait(**how)
+    assert task.state == "success", task.errors
+
+
+@each_mode
+def test_a_tls_failure_before_any_response_ends_the_wait(
+    toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch, how: Any
+) -> None:
+    host = f"https://127.0.0.1:{urlsplit(toloka.url).port}"
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(toloka.connection | {"host": host, "port": None}))
+    task, _ = wait(**how)
+    assert [type(error) for error in task.errors] == [TolokaTlsError]
+
+
+def test_a_later_tls_failure_does_not_end_the_wait(toloka: TolokaEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    sensor = TolokaPoolSensor(task_id="wait", pool_id="7")
+    assert not sensor.poke({})
+    host = f"https://127.0.0.1:{urlsplit(toloka.url).port}"
+    monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(toloka.connection | {"host": host, "port": None}))
+    assert not sensor.poke({})
 
 
 @each_way

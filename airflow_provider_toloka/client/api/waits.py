@@ -9,6 +9,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from airflow_provider_toloka.client.api.operations import Operations
 from airflow_provider_toloka.client.backoff import quick_first
@@ -26,6 +27,8 @@ from airflow_provider_toloka.exceptions import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _SHOWN = 20
 #: An unknown id counts as unknown once in this time, in seconds: the first polls come in quick succession.
 _UNKNOWN_PAUSE = 2.0
@@ -39,6 +42,23 @@ def log_change(operation: Operation) -> None:
 def is_outage(error: TolokaApiError) -> bool:
     """Return whether the error of one read means that other reads are likely to fail, too."""
     return error.is_transient or isinstance(error, TolokaInvalidAnswerError)
+
+
+def look_up(read: Callable[[], Flow[T]]) -> Flow[T]:
+    """Read an object; an unknown id is tried a few more times before it counts as not found.
+
+    :param read: returns the flow that reads it.
+    :raises TolokaApiError: it does not exist, or the request failed.
+    """
+    times_unknown = 0
+    while True:
+        try:
+            return (yield from read())
+        except TolokaNotFoundError as error:
+            times_unknown += 1
+            if ends_wait(error, times_unknown=times_unknown):
+                raise
+        yield Sleep(_UNKNOWN_PAUSE)
 
 
 class Watch:
