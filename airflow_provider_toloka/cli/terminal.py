@@ -32,7 +32,8 @@ def progress(console: Console) -> Progress:
         BarColumn(),
         TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
-        console=console,
+        # A disabled bar of rich 13 prints an empty line at its end.
+        console=console if console.is_terminal else Console(quiet=True),
         transient=True,
         disable=not console.is_terminal,
     )
