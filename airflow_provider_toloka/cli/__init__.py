@@ -31,7 +31,7 @@ exit codes:
   2    wrong arguments, or no usable credentials
   3    Toloka refused the token, or does not allow it to read this
   4    another request to Toloka failed
-  5    a file could not be written
+  5    the output, or a file, could not be written
   130  interrupted
 
 example:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from io import TextIOWrapper
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.text import Text
 
 from airflow_provider_toloka._durations import parse_age
@@ -25,7 +26,7 @@ from airflow_provider_toloka.client import AsyncTolokaClient, Settings
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError, TolokaPermissionError
 from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, write_report
-from airflow_provider_toloka.reporting.words import counted, holdings
+from airflow_provider_toloka.reporting.words import counted, flat, holdings
 
 #: A pipe has no width; this one keeps each row on one line.
 _PIPE_WIDTH = 160
@@ -42,10 +43,13 @@ def run(options: argparse.Namespace) -> int:
     messages = Console(stderr=True, highlight=False)
     try:
         inactive_for = parse_age(options.inactive_for)
-        settings = _settings(options, os.environ)
         paths = _paths(options)
+        settings = _settings(options, os.environ)
     except ValueError as error:
         return _fail(messages, str(error), WRONG_USE)
+    for path in paths:
+        if reason := _unusable(path):
+            return _fail(messages, f"Could not write {path}: {reason}", NOT_WRITTEN)
     as_of = datetime.now(UTC)
     selection = Selection(
         before=as_of - inactive_for, name_pattern=options.name_pattern, exclude_project_ids=options.exclude
@@ -64,18 +68,9 @@ def run(options: argparse.Namespace) -> int:
         excluded=len(found.excluded),
         unknown_exclusions=[id_ for id_ in options.exclude if id_ not in found.excluded],
     ):
-        messages.print(Text(f"Warning: {line}", style="yellow"), soft_wrap=True)
-    if options.json:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(render(report, ".json"))
-        sys.stdout.buffer.flush()
-    else:
-        _show(report)
-    try:
-        for path in paths:
-            messages.print(Text(f"Report: {write_report(report, path)}"), soft_wrap=True)
-    except OSError as error:
-        return _fail(messages, f"Could not write {path}: {error}", NOT_WRITTEN)
+        _say(messages, f"Warning: {line}", "yellow")
+    if not _write(report, paths, messages, as_json=options.json):
+        return NOT_WRITTEN
     return FOUND if options.exit_code and report.selected else OK
 
 
@@ -107,20 +102,41 @@ async def _read(settings: Settings, selection: Selection, as_of: datetime, messa
     return report, found
 
 
-def _show(report: Report) -> None:
-    out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    out.print(Text(log_lines.first_line(report), style="bold"))
-    out.print()
-    out.print(terminal.histogram(report))
+def _write(report: Report, paths: Sequence[str], messages: Console, *, as_json: bool) -> bool:
+    """Print a report and write its files; a failure does not prevent the others. Return whether all was written."""
+    failures = []
+    try:
+        if as_json:
+            terminal.write(sys.stdout.buffer, render(report, ".json"))
+        else:
+            out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+            terminal.write(sys.stdout, terminal.text(out, _shown(report)))
+    except OSError as error:
+        failures.append(f"Could not write to standard output: {error}")
+    for path in paths:
+        try:
+            where = write_report(report, path)
+        except Exception as error:  # noqa: BLE001 - object storages raise exceptions of their own
+            failures.append(f"Could not write {path}: {_reason(error)}")
+        else:
+            _say(messages, f"Report: {where}")
+    for failure in failures:
+        _fail(messages, failure, NOT_WRITTEN)
+    return not failures
+
+
+def _shown(report: Report) -> Group:
+    parts = [Text(log_lines.first_line(report), style="bold"), Text(), terminal.histogram(report)]
     selected = [one for one in report.ordered() if one.is_selected]
     if selected:
-        out.print(terminal.table(report, selected))
+        parts.append(terminal.table(report, selected))
     held = holdings(sum(one.pools for one in selected), sum(one.trainings for one in selected))
     is_one = len(selected) == 1
-    out.print(
+    last = (
         f"{counted(len(selected), 'project')} {'is' if is_one else 'are'} stale{f', with {held}' if held else ''}; "
         "nothing was changed"
     )
+    return Group(*parts, Text(last))
 
 
 def _settings(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
@@ -150,14 +166,14 @@ def _of_environment(message: str, options: argparse.Namespace) -> str:
 
 def _settings_of_connection(conn_id: str) -> Settings:
     # Imported here: everything else works without Airflow's database and configuration.
-    from airflow.providers.common.compat.sdk import AirflowException
-
     from airflow_provider_toloka.hooks.toloka import TolokaHook
 
     try:
         return TolokaHook(conn_id).api.settings
-    except AirflowException as error:
-        raise ValueError(f"Could not read the Airflow connection {conn_id!r}: {error}") from None
+    except ValueError:  # the connection's settings; the message says which
+        raise
+    except Exception as error:  # noqa: BLE001 - Airflow's database and secrets backends raise exceptions of their own
+        raise ValueError(f"Could not read the Airflow connection {conn_id!r}: {_reason(error)}") from None
 
 
 def _paths(options: argparse.Namespace) -> list[str]:
@@ -172,6 +188,30 @@ def _paths(options: argparse.Namespace) -> list[str]:
     return paths
 
 
+def _unusable(path: str) -> str:
+    """Return why the storage of a path cannot be used, without connecting to it; empty: no reason is known."""
+    if "://" not in path or path.startswith("file:"):
+        return ""
+    try:
+        # Imported here: local files work without Airflow.
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+        from fsspec import get_filesystem_class  # type: ignore[import-untyped]
+
+        get_filesystem_class(ObjectStoragePath(path).protocol)
+    except Exception as error:  # noqa: BLE001 - as when the report is written
+        return _reason(error)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return flat(str(error)) or type(error).__name__
+
+
+def _say(messages: Console, line: str, style: str = "") -> None:
+    with contextlib.suppress(OSError):  # nobody is left to tell
+        terminal.write(messages.file, terminal.text(messages, Text(line, style=style), soft_wrap=True))
+
+
 def _fail(messages: Console, reason: str, code: int) -> int:
-    messages.print(Text(f"Error: {reason}", style="red"), soft_wrap=True)
+    _say(messages, f"Error: {reason}", "red")
     return code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import IO, Any, AnyStr
 
 from rich import box
 from rich.console import Console, ConsoleRenderable, Group
@@ -19,6 +21,35 @@ from airflow_provider_toloka.reporting.words import age, counted, cut, date, hol
 MOST_ROWS = 50
 _MOST_BARS = 14
 _BAR_WIDTH = 40
+
+
+def text(console: Console, shown: ConsoleRenderable, **options: Any) -> str:
+    """Return what a console would print.
+
+    :param console: knows the width and the colors.
+    :param shown: what to print.
+    :param options: the options of ``Console.print``.
+    """
+    with console.capture() as captured:
+        console.print(shown, **options)
+    return captured.get()
+
+
+def write(stream: IO[AnyStr], content: AnyStr) -> None:
+    """Write to standard output or standard error; discard the rest when the reader, such as ``head``, has exited.
+
+    :param stream: where to write.
+    :param content: a text or bytes.
+    :raises OSError: another failure, such as a full disk.
+    """
+    try:
+        stream.write(content)
+        stream.flush()
+    except OSError as error:
+        # Python flushes the stream once more at its exit, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def progress(console: Console) -> Progress:
