@@ -81,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     stale.add_argument("--name-pattern", metavar="GLOB", help="only projects whose name matches, such as 'test *'")
     stale.add_argument(
-        "--exclude", action="append", default=[], metavar="ID", help="a project to leave out; repeatable"
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="the id of a project to leave out, or the address of its page; repeatable",
     )
     stale.add_argument("--html", metavar="FILE", help="write the report as a self-contained web page")
     stale.add_argument("--csv", metavar="FILE", help="write the report as CSV")

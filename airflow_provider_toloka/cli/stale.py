@@ -16,7 +16,9 @@ from io import TextIOWrapper
 from rich.console import Console, Group
 from rich.text import Text
 
+from airflow_provider_toloka._arguments import read_id, read_pattern
 from airflow_provider_toloka._durations import parse_age
+from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.archiving.scan import search
 from airflow_provider_toloka.archiving.selection import Search, Selection
 from airflow_provider_toloka.archiving.survey import survey
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     messages = Console(stderr=True, highlight=False)
     try:
         inactive_for = parse_age(options.inactive_for)
-        paths = _paths(options)
+        paths, pattern, excluded = _paths(options), _pattern(options), _excluded(options)
         settings = _settings(options, os.environ)
     except ValueError as error:
         return _fail(messages, str(error), WRONG_USE)
@@ -51,9 +53,7 @@ def run(options: argparse.Namespace) -> int:
         if reason := _unusable(path):
             return _fail(messages, f"Could not write {path}: {reason}", NOT_WRITTEN)
     as_of = datetime.now(UTC)
-    selection = Selection(
-        before=as_of - inactive_for, name_pattern=options.name_pattern, exclude_project_ids=options.exclude
-    )
+    selection = Selection(before=as_of - inactive_for, name_pattern=pattern, exclude_project_ids=excluded)
     try:
         report, found = asyncio.run(_read(settings, selection, as_of, messages))
     except TolokaError as error:
@@ -64,9 +64,10 @@ def run(options: argparse.Namespace) -> int:
     for line in log_lines.selection_warnings(
         projects=found.active,
         not_matching=found.not_matching,
-        name_pattern=options.name_pattern,
+        name_pattern=pattern,
         excluded=len(found.excluded),
-        unknown_exclusions=[id_ for id_ in options.exclude if id_ not in found.excluded],
+        unknown_exclusions=[id_ for id_ in excluded if id_ not in found.excluded],
+        exclusions="--exclude",
     ):
         _say(messages, f"Warning: {line}", "yellow")
     if not _write(report, paths, messages, as_json=options.json):
@@ -201,6 +202,26 @@ def _unusable(path: str) -> str:
     except Exception as error:  # noqa: BLE001 - as when the report is written
         return _reason(error)
     return ""
+
+
+def _pattern(options: argparse.Namespace) -> str | None:
+    pattern = options.name_pattern
+    if pattern is None:
+        return None
+    if not pattern.strip():
+        raise ValueError(f"--name-pattern is empty ({shown(pattern)}). To list projects of any name, leave it out.")
+    return read_pattern("--name-pattern", pattern)
+
+
+def _excluded(options: argparse.Namespace) -> list[str]:
+    ids = []
+    for value in options.exclude:
+        try:
+            ids.append(read_id(PROJECT, value))
+        except ValueError:
+            told = f"--exclude should be the id of a project, or the address of its page, but is {shown(value)}."
+            raise ValueError(told) from None
+    return ids
 
 
 def _reason(error: Exception) -> str:

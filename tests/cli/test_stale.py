@@ -90,7 +90,18 @@ def test_json_is_all_that_is_printed(account: TolokaEmulator, capsys: pytest.Cap
     assert report["counts"] == {"would_archive": 14, "in_use": 18}
     assert report["dry_run"] is True
     assert account.token not in out + err
-    assert err.startswith("Warning: ")
+    [line] = err.splitlines()
+    assert line.startswith("Warning: --exclude")
+    assert " 7 " in line
+    assert "exclude_project_ids" not in line
+
+
+@pytest.mark.usefixtures("account")
+def test_an_exclusion_may_have_blanks_and_may_be_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    assert stale("--json", "--exclude", " 1016", "--exclude", "platform.toloka.ai/requester/project/1011") == 0
+    out, err = capsys.readouterr()
+    skipped = {one["id"] for one in json.loads(out)["projects"] if one["outcome"] == "skipped"}
+    assert (skipped, err) == ({"1016", "1011"}, "")
 
 
 @pytest.mark.usefixtures("account")
@@ -136,6 +147,11 @@ def test_a_terminal_with_few_characters_is_enough(account: TolokaEmulator, json_
         (("--html", "stale.csv"), {}, 2, "--html should name a file that ends with .html"),
         (("--csv", "stale.pdf"), {}, 2, "should end with .html, .csv, .json or .md"),
         (("--html", "/proc/no/stale.html"), {}, 5, "Could not write /proc/no/stale.html"),
+        (("--name-pattern", ""), {}, 2, "--name-pattern is empty (''). To list projects of any name, leave it out."),
+        (("--name-pattern", "\t "), {}, 2, "--name-pattern is empty"),
+        (("--name-pattern", "x" * 501), {}, 2, "--name-pattern should be a glob such as 'test *', of at most 500"),
+        (("--exclude", "a b"), {}, 2, "--exclude should be the id of a project, or the address of its page"),
+        (("--exclude", ""), {}, 2, "--exclude should be the id of a project"),
         ((), {"TOLOKA_TOKEN": ""}, 2, "Set TOLOKA_TOKEN"),
         ((), {"TOLOKA_TOKEN": "two words"}, 2, "TOLOKA_TOKEN contains a blank"),
         ((), {"TOLOKA_TOKEN": "unknown"}, 3, "Check TOLOKA_TOKEN"),
@@ -238,7 +254,7 @@ def test_a_reader_that_has_exited_stops_nothing(arguments: list[str], has_stderr
     assert ended.returncode == ("--exit-code" in arguments)
     assert (tmp_path / "stale.html").exists()
     if has_stderr:
-        assert all(line.startswith(("Warning: ", "Report: ")) for line in ended.stderr.splitlines())
+        assert all(line.startswith(("Warning: --exclude", "Report: ")) for line in ended.stderr.splitlines())
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["table", "json"])
