@@ -16,12 +16,13 @@ import pendulum
 
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.parsing import check_id
-from airflow_provider_toloka.client.resources import PROJECT, Resource
+from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
 
 #: Matching time grows with the lengths of the pattern and the name.
 _LONGEST_PATTERN = 500
 #: A web address, with or without its scheme, and its path.
 _ADDRESS = re.compile(r"(?:https?://)?(?!\w+:/)[^/?#\s]+/([^?#]*)", re.IGNORECASE)
+_KINDS = {resource.kind for resource in (PROJECT, POOL, TRAINING)}
 _REMEDY = "If it comes from a template or an XCom, check that the upstream task ran and returned a value."
 
 
@@ -95,7 +96,10 @@ def _read_id(resource: Resource, value: Any, name: str) -> str:
     if isinstance(text, str) and (address := _ADDRESS.match(text)):
         parts = address[1].strip("/").split("/")
         if resource.kind in parts[:-1]:
-            text = parts[parts.index(resource.kind) + 1]
+            at = parts.index(resource.kind)
+            # The page of a pool names its project too, but is not the project's page.
+            if not _KINDS.intersection(parts[at + 2 :]):
+                text = parts[at + 1]
     return check_id(name, text)
 
 

@@ -21,7 +21,7 @@ ADDRESSES = [
     f"{PAGE}/",
     f"{PAGE}?tab=pools#top",
     f"{PAGE}#top",
-    f"{PAGE}/pool/7",
+    f"{PAGE}/statistics",
     "127.0.0.1:8765/requester/project/995",
     "http://[::1]:8765/requester/project/995",
     "https://gateway.example.com/toloka/requester/project/995",
@@ -51,7 +51,6 @@ def test_an_id_may_have_blanks_and_may_be_an_address(read: Callable[[Any], str],
     [
         (POOL, f"{PAGE}/pool/7"),
         (TRAINING, f"HTTPS://{PAGE}/training/7/"),
-        (PROJECT, "x.test/requester/project/7/pool/8"),
     ],
 )
 def test_the_address_of_a_pool_has_two_ids(resource: Resource, address: str) -> None:
@@ -62,6 +61,8 @@ def test_the_address_of_a_pool_has_two_ids(resource: Resource, address: str) -> 
     "value",
     [
         "98/5",
+        f"{PAGE}/pool/7",
+        f"{PAGE}/training/7",
         "project/995",
         f"ftp://{PAGE}",
         "platform.toloka.ai/requester/project",
