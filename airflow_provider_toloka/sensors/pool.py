@@ -121,9 +121,9 @@ class TolokaPoolSensor(TolokaSensor):
         if pool is not None:
             with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
                 self._link(context, hook, pool)
-                if self._is_over(pool, check_reasons(self.reasons)) and not (
-                    self.answers_checked and self._are_unchecked(hook, pool.id)
-                ):
+                # No request: an outage at this moment would fail a task that has waited for days.
+                is_checked = event["checked"] or not self.answers_checked
+                if self._is_over(pool, check_reasons(self.reasons)) and is_checked:
                     return _result(pool)
         raise self._timed_out(pool, event.get("trouble"), Deadline.from_event(event).limit)
 

@@ -33,9 +33,9 @@ LIST_LAG = timedelta(seconds=60)
 class PoolTrigger(TaskTrigger[PoolPoller]):
     """Wait until a pool is closed, or the deadline has passed.
 
-    The trigger always ends with one event: ``{"pool": {…}, "deadline": …, "limit": …, "trouble": …}`` with the pool in
-    its last known state, or null; or ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection
-    share one list.
+    The trigger always ends with one event: ``{"pool": {…}, "checked": …, "deadline": …, "limit": …, "trouble": …}``
+    with the pool in its last known state, or null, and whether all of its answers were seen to be checked; or
+    ``{"error": {…}}`` for an error that ends every wait. All triggers of a connection share one list.
 
     :param pool_id: the pool's id.
     :param reasons: the reasons for closing that count as success; another reason ends the wait, too.
@@ -93,16 +93,24 @@ class PoolTrigger(TaskTrigger[PoolPoller]):
             is_over=lambda one: outcome(one, self.reasons).is_over,
             on_outage=self.log_outage,
         )
+        trouble, is_checked = poller.trouble, False
         if self.answers_checked and pool is not None and outcome(pool, self.reasons).is_over:
-            await self._until_checked(poller.client)
-        return {"pool": pool and _pool_json(pool), "trouble": str(poller.trouble) if poller.trouble else None}
+            trouble, is_checked = await self._until_checked(poller.client)
+        return {
+            "pool": pool and _pool_json(pool),
+            "checked": is_checked,
+            "trouble": str(trouble) if trouble else None,
+        }
 
     def always(self) -> dict[str, Any]:
         """Return what every event has, also after an error."""
         return {"deadline": self.deadline, "limit": self.limit}
 
-    async def _until_checked(self, client: AsyncTolokaClient) -> None:
-        """Wait until all answers are accepted or rejected, or the deadline has passed."""
+    async def _until_checked(self, client: AsyncTolokaClient) -> tuple[TolokaApiError | None, bool]:
+        """Wait until all answers are accepted or rejected, or the deadline has passed.
+
+        :returns: why the last poll failed, if it did, and whether all answers are checked.
+        """
         outage = Outage(f"Polling the assignments of pool {self.pool_id}", observer=client.api.observer)
         while True:
             try:
@@ -116,10 +124,10 @@ class PoolTrigger(TaskTrigger[PoolPoller]):
                 if line := outage.worked(time.monotonic()):
                     self.log_outage(logging.INFO, line)
                 if not are_left:
-                    return
+                    return None, True
             left = time_left(self.deadline, time.time())
             if not left:
-                return
+                return outage.error, False
             await asyncio.sleep(min(self.poll_interval, left))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.exceptions import TolokaTlsError, TolokaUnavailableError
@@ -194,6 +195,31 @@ def test_it_waits_until_all_answers_are_checked(toloka: TolokaEmulator, how: Any
     asked = [request.query for request in toloka.requests if request.path == "/assignments"]
     assert len(asked) >= 4
     assert asked[0] == {"pool_id": "7", "status": "ACTIVE,SUBMITTED", "limit": "1"}
+
+
+def test_an_outage_on_return_from_the_triggerer_does_not_fail_the_task(toloka: TolokaEmulator) -> None:
+    asked = toloka.fault("GET /assignments", times=1)
+
+    def act() -> None:
+        asked.wait(200)
+        toloka.fault("GET /**", times=None, status=503)
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    with after_the_first_poll(toloka, "CLOSED", "COMPLETED"):
+        task, ran = wait(deferrable=True, answers_checked=True)
+    thread.join()
+    assert (task.state, ran.deferrals) == ("success", 1), task.errors
+
+
+def test_an_outage_of_the_assignments_is_told_at_the_timeout(toloka: TolokaEmulator) -> None:
+    toloka.fault("GET /assignments", times=None, status=503)
+    with after_the_first_poll(toloka, "CLOSED", "COMPLETED"):
+        task, _ = wait(deferrable=True, answers_checked=True, timeout=1)
+    assert isinstance(task.errors[-1], AirflowSensorTimeout)
+    assert "pool 7 did not close: it is CLOSED, and answers may be unchecked" in task.error
+    assert "The last poll failed: " in task.error
+    assert "503" in task.error
 
 
 def test_poke_and_execute_may_be_called_directly(toloka: TolokaEmulator) -> None:

@@ -207,7 +207,7 @@ async def test_an_outage_is_two_lines_in_the_log_of_the_task(
     )
     async with asyncio.timeout(30):
         (event,) = [event.payload async for event in trigger.run()]
-    assert event["pool"]["status"] == "CLOSED"
+    assert (event["pool"]["status"], event["checked"], event["trouble"]) == ("CLOSED", True, None)
     (begins, begun), (ends, ended) = lines
     assert (begins, ends) == (logging.WARNING, logging.INFO)
     assert begun.startswith(f"{subject} failed; still waiting: ")
@@ -230,5 +230,6 @@ async def test_unchecked_answers_are_waited_for_until_the_deadline(
     )
     async with asyncio.timeout(30):
         (event,) = [event.payload async for event in trigger.run()]
-    assert event["pool"]["status"] == "CLOSED"
+    assert (event["pool"]["status"], event["checked"]) == ("CLOSED", False)
+    assert ("503" in str(event["trouble"])) is answers_checked
     assert ("/assignments" in {request.path for request in toloka.requests}) is answers_checked
