@@ -51,7 +51,7 @@ class Caller:
     def _call(self, callback: Callable[..., object], *arguments: object) -> None:
         try:
             self.context.run(callback, *arguments)
-        except Exception:  # a failing callback must not affect other callers
+        except (Exception, asyncio.CancelledError):  # a failing callback must not affect other callers
             log.exception("A callback of a wait failed; still waiting")
 
 

@@ -58,6 +58,7 @@ class Poller:
         self._list_gap = list_gap
         self._now = now or client.api.calls.clock.now
         self._knows_time = now is not None or client.api.calls.clock.is_known
+        self._asking_time = asyncio.Lock()
         self._observer = client.api.observer
         self._contact = Contact(self._fail_all, self._observer)
         self._list = FinishedOperations(client)
@@ -281,9 +282,10 @@ class Poller:
 
     async def now(self) -> datetime:
         """Return Toloka's time; request it if no response has contained it yet."""
-        if not self._knows_time:
-            self._knows_time = True
-            await self._client.now()
+        async with self._asking_time:  # those that ask meanwhile wait for the same response
+            if not self._knows_time:
+                await self._client.now()
+                self._knows_time = True
         return self._now()
 
     async def _look_at_list(self) -> None:

@@ -198,6 +198,12 @@ async def test_many_waits_end_as_quickly_as_ever(apart: TolokaEmulator, is_known
     assert sum(request.at > max(ends).timestamp() for request in by_id) < 30
 
 
+async def test_watchers_that_begin_together_all_begin_in_the_time_of_toloka(apart: TolokaEmulator) -> None:
+    async with AsyncTolokaClient(settings_of(apart)) as client, Poller(client) as poller:
+        now = await asyncio.gather(*(poller.now() for _ in range(3)), *(client.now() for _ in range(3)))
+    assert max(error_of(time, apart) for time in now) <= 2
+
+
 async def test_a_watcher_begins_in_the_time_of_toloka(apart: TolokaEmulator) -> None:
     async with AsyncTolokaClient(settings_of(apart)) as client, Poller(client) as poller:
         since = await poller.now() - timedelta(seconds=5)

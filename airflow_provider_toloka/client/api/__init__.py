@@ -55,10 +55,10 @@ class TolokaApi:
     def now(self) -> Flow[datetime]:
         """Return Toloka's time; request it if no response has contained it yet."""
         if not self.calls.clock.is_known and not self._has_asked_time:
-            self._has_asked_time = True
             # Any response will do, even an error.
             with suppress(TolokaApiError):
                 yield from self.calls.get("/requester", "read the time", retry=False)
+            self._has_asked_time = True
         return self.calls.clock.now()
 
     def get_requester(self) -> Flow[Requester]:
