@@ -71,7 +71,7 @@ def test_a_wait_for_a_lock_ends_at_the_timeout_however_long_the_interval(
     ("project_id", "code", "remedy"),
     [
         ("1007", "THERE_IS_REJECTED_ASSIGNMENT", "9 days after the last rejection"),
-        ("1008", "THERE_IS_ACTIVE_ASSIGNMENT", "when they have finished"),
+        ("1008", "THERE_IS_ACTIVE_ASSIGNMENT", "Wait until the Tolokers have finished"),
     ],
 )
 def test_assignments_that_hold_a_pool_are_explained(
@@ -111,7 +111,7 @@ def test_a_timeout_says_how_the_operation_stands(toloka: TolokaEmulator, deferra
     assert task.state == "failed"
     assert isinstance(task.errors[0], TolokaTimeoutError)
     assert f"operation {operation} (PROJECT.ARCHIVE) is PENDING" in task.error
-    assert "keep running at Toloka" in task.error
+    assert "keeps running at Toloka" in task.error
 
 
 @pytest.mark.usefixtures("toloka")
@@ -260,7 +260,7 @@ def check_is_told_once(error: BaseException, told: str) -> None:
     ("operator", "ids", "code"),
     [
         (TolokaArchivePoolOperator, {"pool_id": "2007"}, "POOL_INAPPROPRIATE_STATUS"),
-        (TolokaArchiveTrainingOperator, {"training_id": "3001"}, "a pool that requires it is not archived"),
+        (TolokaArchiveTrainingOperator, {"training_id": "3001"}, "a pool that requires training 3001 is not archived"),
     ],
 )
 def test_a_state_that_forbids_the_change_is_told(operator: type[BaseOperator], ids: dict[str, str], code: str) -> None:
