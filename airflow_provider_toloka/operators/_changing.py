@@ -21,7 +21,9 @@ from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT, Change
 from airflow_provider_toloka.exceptions import TolokaError, TolokaPostponedError, TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
-from airflow_provider_toloka.links.toloka import LINKS, TolokaLink, push_links
+from airflow_provider_toloka.links.toloka import LINKS, TolokaLink
+from airflow_provider_toloka.operators._labelling import link_to, read_and_link
+from airflow_provider_toloka.operators._lines import already_line, done_line, work_of
 from airflow_provider_toloka.operators._waiting import PollingOperator
 
 if TYPE_CHECKING:
@@ -84,13 +86,13 @@ class TolokaChangeOperator(PollingOperator):
         """
         with failing_at_once():
             with TolokaHook(self.toloka_conn_id) as hook:
-                needs_no_request = self.change.resource is PROJECT
-                if needs_no_request:
-                    push_links(context, hook, self.change.resource, self.object_id)
+                resource = self.change.resource
+                if resource is PROJECT:
+                    link_to(context, hook, PROJECT, self.object_id)
                 self.check()
                 deadline = Deadline.of_try(self, context, self.timeout)
-                if not needs_no_request:
-                    push_links(context, hook, self.change.resource, self.object_id)
+                if resource is not PROJECT:
+                    self.object_name = read_and_link(context, hook, resource, self.object_id).private_name
                 name_map_index(context, self.object_id)
             return self._proceed(context, deadline, {})
 
@@ -105,6 +107,7 @@ class TolokaChangeOperator(PollingOperator):
         with failing_at_once():
             with self._counting_failures():
                 operations = operations_of(event)
+            self.object_name = (event.get("carry") or {}).get("object_name")
             return self._proceed(context, Deadline.from_event(event), operations, event.get("trouble"))
 
     def _proceed(
@@ -126,7 +129,7 @@ class TolokaChangeOperator(PollingOperator):
                         raise TolokaTimeoutError(timeout_message(waited, trouble, deadline.limit))
                     progress = hook.run(deadline.bounds(self.advance(hook.api, finished), reason))
                     if progress.is_last and not progress.operations:
-                        self.log.info("%s %s: already done", self.change.resource.kind.capitalize(), self.object_id)
+                        self.log.info("%s", already_line(self.change, self.object_id, self.object_name))
                         describe_outlets(self, context, [], ALREADY_DONE)
                         return ALREADY_DONE
                     if progress.is_last and (progress.operations[0].is_finished or not self.wait_for_completion):
@@ -163,7 +166,6 @@ class TolokaChangeOperator(PollingOperator):
         for locked in progress.locked:
             self.log.info("Waiting: %s", locked)
         self._note_operations(hook, [operation.id for operation in progress.operations])
-        self.log.info("Waiting: %s", "; ".join(map(_told, progress.operations)))
         return self.poll_or_defer(hook, progress.operations, deadline)
 
     def _note_operations(self, hook: TolokaHook, ids: Sequence[str]) -> None:
@@ -178,19 +180,13 @@ class TolokaChangeOperator(PollingOperator):
             self._add_lineage(outputs=[place])
             if self.change is ARCHIVE_PROJECT:
                 hook.api.observer.project_ended("archived")
-            began = operation.submitted or operation.finished
-            if began and operation.finished:
-                duration = max(duration, (operation.finished - began).total_seconds())
-            done = {"archive": "Archived", "close": "Closed", "open": "Opened"}[self.change.action]
-            self.log.info("%s %s %s in %.0f s", done, self.change.resource.kind, self.object_id, duration)
+            done = done_line(self.change, self.object_id, self.object_name, operation, seconds=duration)
+            self.log.info("%s", done)
             context["ti"].xcom_push(key="operation", value=operation.to_json())
         else:
-            self.log.info("Submitted: %s", _told(operation))
+            self.log.info("Submitted: %s", work_of([operation]))
+            self.log.debug("Toloka's %s", operation.summary)
         return operation.id
-
-
-def _told(operation: Operation) -> str:
-    return f"{step_of(operation) or operation.type} (operation {operation.id})"
 
 
 def name_map_index(context: Context, name: str) -> None:

@@ -52,6 +52,13 @@ def link_to(context: Context, hook: TolokaHook, resource: Resource, project_id: 
     context["ti"].xcom_push(LINKS["project"].xcom_key, PROJECT.page_at(site, project_id))
 
 
+def read_and_link(context: Context, hook: TolokaHook, resource: Resource, object_id: str) -> Pool | Training:
+    """Read a pool or training, and link the task to it."""
+    found: Pool | Training = hook.run(hook.api.calls.get_one(resource, object_id))
+    link_to(context, hook, resource, found.project_id, found.id)
+    return found
+
+
 def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Training:
     """Read the pool or training with an id, and link the task to it."""
     id_ = read_id(POOL, pool_id)
@@ -115,7 +122,6 @@ class WaitingOperator(PollingOperator):
         left = [operation for operation in operations if not operation.is_finished]
         if not left:
             return list(operations)
-        self.log.info("Waiting: %s", "; ".join(operation.summary for operation in left[:5]))
         seen = self.poll_or_defer(hook, left, deadline)
         return [seen.get(operation.id, operation) for operation in operations]
 

@@ -17,6 +17,7 @@ from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
 from airflow_provider_toloka.hooks.toloka import TolokaHook
+from airflow_provider_toloka.operators._lines import work_of
 
 
 class WaitOperator(BaseOperator):
@@ -60,6 +61,8 @@ class PollingOperator(LineageMixin, WaitOperator):
     template_fields: Sequence[str] = ("toloka_conn_id",)
     #: How long the worker polls before it defers, in seconds.
     before_deferring: ClassVar[float] = BEFORE_DEFERRING
+    #: The name of the object that the task changes, for the log; None: not known.
+    object_name: str | None = None
 
     def __init__(self, *, toloka_conn_id: str = "toloka_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,7 +82,14 @@ class PollingOperator(LineageMixin, WaitOperator):
         """
         ids = [operation.id for operation in operations]
         intervals = quick_first(seconds("poll_interval", self.poll_interval))
-        return hook.run(hook.api.waits.poll(ids, intervals=intervals, deadline=at, limit=limit))
+        polling = hook.api.waits.poll(
+            ids,
+            intervals=intervals,
+            deadline=at,
+            limit=limit,
+            on_change=lambda operation: self.log.debug("Toloka's %s", operation.summary),
+        )
+        return hook.run(polling)
 
     def poll_or_defer(
         self, hook: TolokaHook, operations: Sequence[Operation], deadline: Deadline
@@ -92,6 +102,7 @@ class PollingOperator(LineageMixin, WaitOperator):
         :returns: by id, the operations; all have finished, or one has failed.
         :raises TolokaTimeoutError: they did not finish in time; they keep running at Toloka.
         """
+        self.log.info("Waiting: %s", work_of(operations))
         at = deadline.at
         if self.deferrable:
             at = time.time() + min(self.before_deferring, deadline.left())
@@ -114,7 +125,7 @@ class PollingOperator(LineageMixin, WaitOperator):
             operations,
             poll_interval=seconds("poll_interval", self.poll_interval),
             deadline=deadline,
-            carry={"paused_for": paused_for} if paused_for else None,
+            carry={"paused_for": paused_for, "object_name": self.object_name},
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,8 +13,9 @@ from airflow_provider_toloka._task import ALREADY_DONE
 from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
-from airflow_provider_toloka.links.toloka import LINKS, push_links
-from airflow_provider_toloka.operators._labelling import WaitingOperator, waited_for
+from airflow_provider_toloka.links.toloka import LINKS
+from airflow_provider_toloka.operators._labelling import WaitingOperator, read_and_link, waited_for
+from airflow_provider_toloka.operators._lines import already_line, done_line
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -40,14 +42,15 @@ class _OpenOperator(WaitingOperator):
         :raises TolokaOperationFailedError: the operation failed.
         :raises TolokaTimeoutError: the operation did not finish in time; it keeps running at Toloka.
         """
+        started = time.monotonic()
         resource = self.change.resource
         object_id = read_id(resource, getattr(self, resource.id_param))
-        push_links(context, hook, resource, object_id)
+        name = read_and_link(context, hook, resource, object_id).private_name
         operation = waited_for(waited)
         if operation is None:
             operation = self._open(context, hook, deadline, object_id)
         if operation is None:
-            self.log.info("%s %s: already done", resource.kind.capitalize(), object_id)
+            self.log.info("%s", already_line(self.change, object_id, name))
             describe_outlets(self, context, [], ALREADY_DONE)
             return ALREADY_DONE
         source = source_of(hook.api.settings)
@@ -56,7 +59,8 @@ class _OpenOperator(WaitingOperator):
         hook.run(hook.api.operations.require_success([operation]))
         self._add_lineage(outputs=[toloka_place(source, resource, object_id, change="ALTER")])
         describe_outlets(self, context, [operation])
-        self.log.info("Toloka's %s", operation.summary)
+        seconds = time.monotonic() - started
+        self.log.info("%s", done_line(self.change, object_id, name, operation, seconds=seconds))
         return operation.id
 
     def _open(self, context: Context, hook: TolokaHook, deadline: Deadline, object_id: str) -> Operation | None:

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_toloka._arguments import check_literals
 from airflow_provider_toloka.archiving.plan import PoolsRule
-from airflow_provider_toloka.archiving.project import Progress, retire_project
+from airflow_provider_toloka.archiving.project import Progress, look_at_project, retire_project
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import (
     ARCHIVE_POOL,
@@ -78,8 +78,10 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         :param done: operations that were waited for and have succeeded.
         :raises AirflowSkipException: it can be archived only in a few days, and ``on_conflict`` is ``"skip"``.
         """
+        snapshot = yield from look_at_project(api, self.object_id)
+        self.object_name = snapshot.project.public_name
         try:
-            return (yield from retire_project(api, self.object_id, cast("PoolsRule", self.pools), done))
+            return (yield from retire_project(api, self.object_id, cast("PoolsRule", self.pools), done, snapshot))
         except TolokaPostponedError as error:
             if self.on_conflict == "skip":
                 raise AirflowSkipException(str(error)) from error

@@ -23,7 +23,7 @@ _ENDED = ("success", "failed")
 _UNDER_WAY = ("PENDING", "RUNNING")
 _LOG_SHOWN = 6000
 #: What the log of each run says in the end.
-_ARCHIVED = re.compile(r"Archived project \d+|Archived \d+ project|already done")
+_ARCHIVED = re.compile(r"Archived project \d+|Archived \d+ project|is archived already")
 
 
 @dataclass(frozen=True)

@@ -269,4 +269,4 @@ def _told(case: Case) -> str:
         return "Archived project|Archived 0 projects|is archived already"
     if case.variant in SENSORS:
         return r"Toloka's operation \S+ \(PROJECT.ARCHIVE\) is SUCCESS"
-    return "Archived project|already done"
+    return "Archived project|is archived already"

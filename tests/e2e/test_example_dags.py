@@ -20,11 +20,7 @@ def test_archiving_one_project(ui: Ui, toloka: TolokaEmulator) -> None:
 
     ui.expect_state("Success")
     ui.open_task("archive")
-    ui.expect_log(
-        re.compile(r"Waiting: archive project 1003 \(operation \S+\)"),
-        re.compile(r"Toloka's operation \S+ .* is SUCCESS"),
-        re.compile(r"Archived project 1003 in \d+ s"),
-    )
+    ui.expect_log("Waiting: archive project 1003", re.compile(r"Archived project 1003 'Empty draft' in \d+ s"))
     ui.open_tab("Details")
     expect(ui.page.get_by_role("link", name="Toloka project")).to_have_attribute(
         "href", f"{toloka.url}/requester/project/1003"
@@ -60,7 +56,7 @@ def test_a_task_for_each_project(ui: Ui, toloka: TolokaEmulator) -> None:
 
     ui.expect_state("Success")
     ui.open_task("archive", name="1006")
-    ui.expect_log("Project 1006: already done")
+    ui.expect_log("Project 1006 'Voice commands' is archived already")
     assert toloka.projects["1002"]["status"] == "ARCHIVED"
 
 

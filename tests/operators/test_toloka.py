@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -59,6 +60,45 @@ def test_archives_a_project_and_tells_the_operation(toloka: TolokaEmulator, defe
         {"project_id": "1001"},
     ]
     assert ran.deferrals == deferrable
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("operator", "ids", "outcome"),
+    [
+        (TolokaArchiveProjectOperator, {"project_id": "1003"}, r"Archived project 1003 'Empty draft' in \d s"),
+        (TolokaClosePoolOperator, {"pool_id": "2007"}, r"Closed pool 2007 'Hamburg' in \d s"),
+        (TolokaOpenPoolOperator, {"pool_id": "2005"}, r"Opened pool 2005 'German' in \d s"),
+        (TolokaArchiveTrainingOperator, {"training_id": "3002"}, r"Archived training 3002 'Irony' in \d s"),
+    ],
+)
+def test_the_log_ends_with_the_outcome_and_has_no_ids_of_operations(
+    toloka: TolokaEmulator, operator: type[BaseOperator], ids: dict[str, str], outcome: str, deferrable: bool
+) -> None:
+    toloka.add_training("1005", id="3002", status="CLOSED", private_name="Irony")
+    task, ran = run_logged(operator, **ids, poll_interval=0.1, deferrable=deferrable)
+    assert task.state == "success"
+    (found,) = {match.group() for match in re.finditer(outcome, ran.log)}
+    assert ran.log.rindex("Waiting: ") < ran.log.rindex(found)
+    if not deferrable:  # the trigger's own log has them
+        assert [id_ for id_ in toloka.operations if id_ in ran.log] == []
+
+
+@pytest.mark.usefixtures("toloka")
+@pytest.mark.parametrize(
+    ("operator", "ids", "outcome"),
+    [
+        (TolokaArchiveProjectOperator, {"project_id": "1006"}, "Project 1006 'Voice commands' is archived already"),
+        (TolokaClosePoolOperator, {"pool_id": "2005"}, "Pool 2005 'German' is closed already"),
+        (TolokaOpenPoolOperator, {"pool_id": "2007"}, "Pool 2007 'Hamburg' was opened already"),
+        (TolokaCloseTrainingOperator, {"training_id": "3001"}, "Training 3001 'How to tell irony' is closed already"),
+    ],
+)
+def test_the_log_says_that_nothing_was_left_to_do(
+    operator: type[BaseOperator], ids: dict[str, str], outcome: str
+) -> None:
+    task, ran = run_logged(operator, **ids)
+    assert (task.result, outcome in ran.log) == ("already done", True)
 
 
 @pytest.mark.parametrize(("toloka", "deferrals"), [(0.3, 0), (3, 1)], indirect=["toloka"], ids=["quick", "slow"])
