@@ -244,7 +244,7 @@ class PoolPoller:
     async def _list(self, status: str, since: datetime) -> tuple[int, set[str]]:
         """Read the list of pools with a status; return the number of requests, and the waits for its pools."""
         listing = self._calls.list_all(POOL, {"status": status, "last_started_gte": since})
-        listing = replace(listing, keep=lambda json: json.get("id") in self._waits)
+        listing = replace(listing, keep=lambda json: str(json.get("id")) in self._waits)
         requests, shown, last_id = 0, set[str](), None
         while True:
             requests += 1

@@ -141,5 +141,5 @@ def _payload(operation: Operation) -> dict[str, Any]:
         "type": operation.type,
         "status": operation.status,
         "finished": operation.finished.isoformat() if operation.finished else None,
-        **{name: value if isinstance(value, str) else None for name, value in named.items()},
+        **{name: str(value) if type(value) in (str, int) else None for name, value in named.items()},
     }

@@ -278,6 +278,17 @@ async def test_the_list_begins_with_the_earliest_wait_and_shows_which_pools_to_r
     assert [request.path for request in toloka.requests if request.path != "/pools"] == ["/pools/1003"]
 
 
+async def test_ids_that_are_numbers_are_recognized(toloka: TolokaEmulator) -> None:
+    load(toloka, {"1000": "CLOSED", "1001": "CLOSED"})
+    row = {"project_id": 1, "status": "CLOSED", "last_started": "2026-11-01T10:00:00"}
+    items = [{"id": id_, **row} for id_ in (1000, 1001)]
+    toloka.fault("GET /pools", times=None, body={"items": items, "has_more": False})
+    async with polling(toloka) as poller, asyncio.timeout(10):
+        waits = [asyncio.create_task(wait(poller, str(number))) for number in range(1000, 1005)]
+        assert all(await asyncio.gather(*waits[:2]))
+        await stop(waits[2:])
+
+
 async def test_all_pages_of_the_list_are_read(toloka: TolokaEmulator) -> None:
     load(toloka, {str(number): "CLOSED" for number in range(1000, 1000 + MANY)})
     last = [str(number) for number in range(1000 + MANY - 5, 1000 + MANY)]

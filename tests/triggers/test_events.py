@@ -103,6 +103,15 @@ async def test_fires_for_an_operation_of_any_origin(toloka: TolokaEmulator) -> N
     }
 
 
+@pytest.mark.parametrize(("given", "told"), [(21, "21"), ("21", "21"), (2.1, None), (True, None), (["21"], None)])
+async def test_an_id_that_is_a_number_is_told_as_text(toloka: TolokaEmulator, given: Any, told: str | None) -> None:
+    async with watching() as watch:
+        await listed(toloka)
+        finish(toloka, parameters={"pool_id": given})
+        await until(lambda: bool(watch.payloads))
+    assert watch.payloads[0]["pool_id"] == told
+
+
 async def test_tells_of_the_types_and_outcomes_that_are_asked_for_only(toloka: TolokaEmulator) -> None:
     async with (
         watching(operation_types=["POOL.CLOSE", "PROJECT.ARCHIVE"]) as successes,
