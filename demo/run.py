@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_toloka.emulator import TolokaEmulator, Tolokers
+from airflow_provider_toloka.reporting import Outcome, ReportedProject, log_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
@@ -121,6 +122,8 @@ def run_part(say: Say, title: str, seed: str | None, runs: Sequence[tuple[str, d
                 say(f"    POST {request.path} -> {request.status}")
             if len(posts) > SHOWN_REQUESTS:
                 say(f"    ... and {len(posts) - SHOWN_REQUESTS} more")
+            for line in preview_lines(run):
+                say(f"    {line}")
             tasks = Counter(str(ti.state) for ti in run.get_task_instances())
             counts = ", ".join(f"{count} {state}" for state, count in tasks.items())
             say(f"    DAG run: {run.state} (tasks: {counts}; {time.monotonic() - started:.1f} s)")
@@ -141,6 +144,19 @@ def load_dag(dag_id: str) -> Any:
     if bag.import_errors:
         raise ImportError(f"{bag.import_errors}")
     return bag.dags[dag_id]
+
+
+def preview_lines(run: Any) -> list[str]:
+    """Return the projects that a preview would archive, as in its log; empty: the run was not a preview."""
+    lines = []
+    for ti in run.get_task_instances():
+        result = ti.xcom_pull(task_ids=ti.task_id)
+        found = result.get(Outcome.WOULD_ARCHIVE.value) if isinstance(result, dict) else None
+        if found:
+            would = [ReportedProject.from_json({**one, "outcome": Outcome.WOULD_ARCHIVE}) for one in found]
+            title = Outcome.WOULD_ARCHIVE.label.capitalize()
+            lines += [title, *log_lines.rows(would, has_title=True), log_lines.preview_line(would)]
+    return lines
 
 
 def projects(toloka: TolokaEmulator) -> Projects:
