@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from airflow_provider_toloka._durations import Duration
 from airflow_provider_toloka.client.api import TolokaApi
 from airflow_provider_toloka.client.api.waits import log_change
 from airflow_provider_toloka.client.async_labelling_methods import AsyncLabellingMethods
@@ -181,8 +182,8 @@ class AsyncTolokaClient(AsyncLabellingMethods):
         self,
         operation_id: str,
         *,
-        poll_interval: float = 5.0,
-        timeout: float | None = 3600.0,  # noqa: ASYNC109 - the same signature as the plain client's
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,  # noqa: ASYNC109 - the same signature as the plain client's
         on_change: Callable[[Operation], None] = log_change,
     ) -> Operation:
         """Do what :meth:`TolokaClient.wait_for_operation` does, without blocking the event loop."""

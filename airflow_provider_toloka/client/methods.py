@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_toloka._durations import Duration
 from airflow_provider_toloka.client.api.waits import log_change
 from airflow_provider_toloka.client.labelling_methods import LabellingMethods
 from airflow_provider_toloka.client.models import Operation, Pool, Project, Requester, Training
@@ -176,8 +177,8 @@ class ClientMethods(LabellingMethods):
         self,
         operation_id: str,
         *,
-        poll_interval: float = 5.0,
-        timeout: float | None = 3600.0,
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
         on_change: Callable[[Operation], None] = log_change,
     ) -> Operation:
         """Wait until an operation has succeeded (API: "Tracking operations").
@@ -185,11 +186,12 @@ class ClientMethods(LabellingMethods):
         An outage of the API does not end the wait.
 
         :param operation_id: the operation's id.
-        :param poll_interval: seconds between two polls; the first ones come sooner.
-        :param timeout: the longest wait, in seconds; None: no limit.
+        :param poll_interval: the time between two polls: seconds, a timedelta, or a text such as ``"PT30S"``; the first
+            ones come sooner.
+        :param timeout: the longest wait: seconds, a timedelta, or a text such as ``"PT30M"``; None: no limit.
         :param on_change: called with the operation when its status or progress has changed; default: logs it.
         :returns: the operation, finished as ``SUCCESS``.
-        :raises ValueError: the id cannot be one.
+        :raises ValueError: the id cannot be one, or an argument is not a duration; nothing was requested.
         :raises TolokaOperationFailedError: it ended as ``FAIL``.
         :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
         :raises TolokaApiError: Toloka refuses the token, or the operation does not exist.

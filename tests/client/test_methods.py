@@ -223,6 +223,30 @@ def test_the_poll_interval_is_the_longest_one(toloka: TolokaEmulator, call: Call
     assert len(toloka.requests) >= 8
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"poll_interval": timedelta(seconds=0.1), "timeout": timedelta(seconds=0.5)},
+        {"poll_interval": "0.1", "timeout": "PT0.5S"},
+        {"poll_interval": 0.1, "timeout": None},
+    ],
+    ids=str,
+)
+def test_a_wait_takes_each_form_of_a_duration(toloka: TolokaEmulator, call: Call, given: dict[str, Any]) -> None:
+    operation = toloka.add_operation("POOL.CLOSE", status="RUNNING", finishes_in=0.3)
+    assert call("wait_for_operation", operation["id"], **given).status == "SUCCESS"
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "timeout"])
+@pytest.mark.parametrize("given", [-1, 0, float("nan"), float("inf"), "soon", "", True, [5]], ids=str)
+def test_a_wait_refuses_what_is_no_duration_before_any_request(
+    toloka: TolokaEmulator, call: Call, name: str, given: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name} should be a duration above 0"):
+        call("wait_for_operation", "1", **{name: given})
+    assert toloka.requests == []
+
+
 def test_a_wait_is_told_of_changes_and_ends_in_time(toloka: TolokaEmulator, call: Call) -> None:
     operation = toloka.add_operation("POOL.CLOSE", status="RUNNING")
     seen: list[str] = []

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
 from airflow_provider_toloka.client.api.operations import Operations
 from airflow_provider_toloka.client.backoff import quick_first
 from airflow_provider_toloka.client.models import Operation
@@ -173,16 +174,17 @@ class Waits:
         self,
         operation_id: str,
         *,
-        poll_interval: float = 5.0,
-        timeout: float | None = 3600.0,
+        poll_interval: Duration = 5.0,
+        timeout: Duration | None = 3600.0,
         on_change: Callable[[Operation], None] = log_change,
     ) -> Flow[Operation]:
         """Wait until an operation has succeeded; see ``TolokaClient.wait_for_operation``."""
+        interval, longest = seconds("poll_interval", poll_interval), optional_seconds("timeout", timeout)
         now = yield Sleep(0)
         seen = yield from self.poll(
             [operation_id],
-            intervals=quick_first(poll_interval),
-            deadline=None if timeout is None else now + timeout,
+            intervals=quick_first(interval),
+            deadline=None if longest is None else now + longest,
             on_change=on_change,
         )
         operation = seen[operation_id]
