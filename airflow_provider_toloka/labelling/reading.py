@@ -30,12 +30,26 @@ def read_tasks(path: Readable, types: Mapping[str, str] | None = None) -> Iterat
     :param types: for CSV, the types of the project's fields by column (``INPUT:image``, ``GOLDEN:result``).
     :raises ValueError: the extension is another one, or a line is invalid; the message has its number.
     """
-    name = path.name.lower()
-    if name.endswith((".jsonl", ".ndjson")):
-        return _read_json_lines(path)
-    if name.endswith(".csv"):
-        return _read_csv(path, types or {})
-    raise ValueError(f"tasks should be a file that ends in .jsonl, .ndjson or .csv, but is {shown(path.name)}.")
+    check_name(path.name)
+    return _read_csv(path, types or {}) if is_csv(path.name) else _read_json_lines(path)
+
+
+def is_csv(name: str) -> bool:
+    """Return whether a file of tasks is a CSV file.
+
+    :param name: the file's name.
+    """
+    return name.lower().endswith(".csv")
+
+
+def check_name(name: str) -> None:
+    """Check the name of a file of tasks.
+
+    :param name: the file's name, or its path.
+    :raises ValueError: it has another extension.
+    """
+    if not name.lower().endswith((".jsonl", ".ndjson", ".csv")):
+        raise ValueError(f"tasks should be a file that ends in .jsonl, .ndjson or .csv, but is {shown(name)}.")
 
 
 def _read_json_lines(path: Readable) -> Iterator[dict[str, Any]]:

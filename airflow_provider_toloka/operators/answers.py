@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_toloka._arguments import note_given, read_optional, require
+from airflow_provider_toloka._arguments import check_literals, note_given, read_choice, read_id, read_optional, require
 from airflow_provider_toloka._lineage import LineageMixin, file_place, source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
+from airflow_provider_toloka.client.api.aggregation import METHODS, Method, aggregation_form, check_fields, check_skill
 from airflow_provider_toloka.client.models import CLOSED, Operation
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.waiting import in_time
@@ -29,7 +30,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_toloka._task import Deadline
-    from airflow_provider_toloka.client.api.aggregation import Method
+
+#: Of arguments that are no templates, as ``check_literals`` takes them.
+_CHECKS = {
+    "pool_id": partial(read_id, POOL),
+    # Not check_format: the machine that parses the DAG may lack pyarrow.
+    "format": partial(read_choice, "format", choices=get_args(Format)),
+}
 
 
 class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
@@ -75,6 +82,7 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
         self.format = format
         self.without_golden = without_golden
         self.toloka_conn_id = toloka_conn_id
+        check_literals(self, **_CHECKS, path=_check_path, status=_statuses)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the file.
@@ -143,7 +151,12 @@ class TolokaAggregateOperator(WaitingOperator):
         self.skill_id = skill_id
         self.path = path
         self.format = format
-        note_given(self, path=path)
+        note_given(self, path=path, skill_id=skill_id)
+        check_literals(self, **_CHECKS, method=partial(read_choice, "method", choices=METHODS))
+        if method in METHODS:  # not a template
+            check_literals(self, fields=partial(check_fields, method), skill_id=partial(check_skill, method))
+        if path is not None:
+            check_literals(self, path=_check_path)
 
     def advance(
         self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
@@ -162,6 +175,9 @@ class TolokaAggregateOperator(WaitingOperator):
         format_ = check_format(self.format)
         given = read_optional(self, "path")
         path = None if given is None else storage_path(given)
+        skill_id: Any = read_optional(self, "skill_id")
+        # Checked here too, because the pool is read before the aggregation is started.
+        aggregation_form(read_id(POOL, self.pool_id), self.fields, self.method, skill_id)
         pool = find_pool(context, hook, self.pool_id)
         operation = waited_for(waited)
         if operation is None:
@@ -169,7 +185,7 @@ class TolokaAggregateOperator(WaitingOperator):
                 pool.id,
                 fields=self.fields,
                 method=self.method,
-                skill_id=self.skill_id,  # type: ignore[arg-type]
+                skill_id=skill_id,
                 since=context["dag_run"].start_date,
             )
             late = partial(deadline.error, f"the answers of pool {pool.id} are not aggregated")
@@ -198,7 +214,7 @@ def storage_path(given: Any) -> ObjectStoragePath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    require("path", given, "")
+    _check_path(given)
     return ObjectStoragePath(given) if isinstance(given, str) else given
 
 
@@ -212,8 +228,12 @@ def write(rows: Iterator[dict[str, Any]], path: ObjectStoragePath, format_: Form
     return write_rows(rows, path, format_=format_, values=VALUES, move=lambda source, to: source.move(to))
 
 
+def _check_path(given: Any) -> None:
+    require("path", given, "")
+
+
 def _statuses(given: Any) -> list[str]:
-    statuses = [given] if isinstance(given, str) else list(given or ())
-    if not statuses or not set(statuses) <= set(ASSIGNMENT_STATUSES):
+    statuses = [given] if isinstance(given, str) else list(given) if isinstance(given, Collection) else []
+    if not statuses or not all(status in ASSIGNMENT_STATUSES for status in statuses):
         raise ValueError(f"status should be one or more of {', '.join(ASSIGNMENT_STATUSES)}, but is {shown(given)}.")
     return statuses

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_toloka._arguments import note_given, read_id, read_optional
+from airflow_provider_toloka._arguments import check_literals, note_given, read_id, read_optional
 from airflow_provider_toloka._durations import Duration, duration
 from airflow_provider_toloka._lineage import LineageMixin, source_of, toloka_place
 from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
+from airflow_provider_toloka.client.stamps import check_key
 from airflow_provider_toloka.hooks.toloka import TolokaHook
 from airflow_provider_toloka.labelling.checks import write_time
 from airflow_provider_toloka.labelling.forms import Kind, check_form
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 Form = Mapping[str, Any]
 
+_FILES = (".json", ".yaml", ".yml")
+
 
 class _CreateOperator(LineageMixin, BaseOperator):
     """Base of the operators that create one object.
@@ -38,7 +42,7 @@ class _CreateOperator(LineageMixin, BaseOperator):
     :param kwargs: the parameters of every operator.
     """
 
-    template_ext: Sequence[str] = (".json", ".yaml", ".yml")
+    template_ext: Sequence[str] = _FILES
     ui_color: str = "#d4e8a8"
 
     def __init__(self, *, key: str | None = None, toloka_conn_id: str = "toloka_default", **kwargs: Any) -> None:
@@ -46,6 +50,8 @@ class _CreateOperator(LineageMixin, BaseOperator):
         self.key = key
         self.toloka_conn_id = toloka_conn_id
         note_given(self, key=key)
+        if key is not None:
+            check_literals(self, key=check_key)
 
     def _create(self, context: Context, kind: Kind, form: Mapping[str, Any]) -> str:
         checked = check_form(kind, form)
@@ -96,6 +102,7 @@ class TolokaCreateProjectOperator(_CreateOperator):
     def __init__(self, *, project: Form | str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.project: Any = project
+        check_literals(self, project=partial(_check_form, "project"))
 
     def execute(self, context: Context) -> str:
         """Return the project's id.
@@ -127,6 +134,7 @@ class TolokaCreateTrainingOperator(_CreateOperator):
         super().__init__(**kwargs)
         self.project_id = project_id
         self.training: Any = training
+        check_literals(self, project_id=partial(read_id, PROJECT), training=partial(_check_form, "training"))
 
     def execute(self, context: Context) -> str:
         """Return the training's id.
@@ -175,6 +183,11 @@ class TolokaCreatePoolOperator(_CreateOperator):
         self.training_id = training_id
         self.expires_in = expires_in
         note_given(self, training_id=training_id, expires_in=expires_in)
+        check_literals(self, project_id=partial(read_id, PROJECT), pool_form=partial(_check_form, "pool_form"))
+        if training_id is not None:
+            check_literals(self, training_id=partial(read_id, TRAINING))
+        if expires_in is not None:
+            check_literals(self, expires_in=partial(duration, "expires_in"))
 
     def execute(self, context: Context) -> str:
         """Return the pool's id.
@@ -215,6 +228,12 @@ def read_form(name: str, given: object) -> dict[str, Any]:
             f"{shown(given)}. If it comes from a template, check its rendered value."
         )
     return dict(given)
+
+
+def _check_form(name: str, given: object) -> None:
+    """Check the parameter of a form when the DAG is parsed; its file is read later."""
+    if not (isinstance(given, str) and given.endswith(_FILES)):
+        read_form(name, given)
 
 
 def in_project(name: str, form: Mapping[str, Any], project_id: object) -> dict[str, Any]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_toloka._arguments import is_nothing, note_given, read_optional
+from airflow_provider_toloka._arguments import check_literals, is_nothing, note_given, read_id, read_optional
 from airflow_provider_toloka._lineage import Place, file_place, source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import Operation, Pool
 from airflow_provider_toloka.client.resources import POOL, TRAINING
+from airflow_provider_toloka.client.stamps import check_key
 from airflow_provider_toloka.client.waiting import in_time
 from airflow_provider_toloka.exceptions import TolokaLockedError, TolokaOperationFailedError, TolokaTimeoutError
 from airflow_provider_toloka.labelling.ahead import one_ahead
 from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
-from airflow_provider_toloka.labelling.reading import read_tasks
+from airflow_provider_toloka.labelling.forms import check_task
+from airflow_provider_toloka.labelling.reading import check_name, is_csv, read_tasks
 from airflow_provider_toloka.labelling.upload import Upload, counted, failure
 from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool, key_of
 
@@ -70,6 +73,9 @@ class TolokaAddTasksOperator(WaitingOperator):
         self.skip_invalid = skip_invalid
         self.key = key
         note_given(self, key=key)
+        check_literals(self, pool_id=partial(read_id, POOL), tasks=_source)
+        if key is not None:
+            check_literals(self, key=check_key)
 
     def advance(
         self, context: Context, hook: TolokaHook, deadline: Deadline, waited: Mapping[str, Operation | None] | None
@@ -85,6 +91,12 @@ class TolokaAddTasksOperator(WaitingOperator):
         :raises TolokaTimeoutError: the uploads did not finish in time; they keep running at Toloka.
         """
         key = read_optional(self, "key")
+        if key is not None:
+            check_key(key)
+        source = _source(self.tasks)
+        if not isinstance(source, str) and isinstance(source, Sequence):
+            for number, task in enumerate(source):
+                check_task(task, f"tasks[{number}]")
         pool = find_pool(context, hook, self.pool_id)
         upload = Upload(
             key=key_of(context, hook, key),
@@ -93,7 +105,7 @@ class TolokaAddTasksOperator(WaitingOperator):
             skip_invalid=self.skip_invalid,
         )
         sent: dict[str, Operation] = {}
-        chunks = chunks_of(self._forms(hook, pool.project_id), pool.id)
+        chunks = chunks_of(_forms(hook, source, pool.project_id), pool.id)
         # A resumed task has sent all chunks; it only counts what was added, also after the deadline.
         for chunk in one_ahead(_until(deadline, chunks) if waited is None else chunks):
             operation = self._send(hook, upload, chunk, sent, deadline, may_repeat=waited is None)
@@ -106,7 +118,8 @@ class TolokaAddTasksOperator(WaitingOperator):
             sent[operation.id] = operation
         for number, operation in enumerate(sent.values()):
             if operation.failed:
-                raise self._failure(hook, pool.project_id, pool.id, number, operation)
+                # Read again, to name the tasks of the chunk.
+                raise _failure(hook, _forms(hook, source, pool.project_id), pool.id, number, operation)
         created = sum(counted(operation, "success_count") for operation in sent.values())
         invalid = sum(counted(operation, "not_valid_count") for operation in sent.values())
         resource = POOL if isinstance(pool, Pool) else TRAINING
@@ -151,33 +164,45 @@ class TolokaAddTasksOperator(WaitingOperator):
     def _wait_for(self, hook: TolokaHook, operation: Operation, sent: dict[str, Operation], deadline: Deadline) -> None:
         sent.update(self.poll(hook, [operation], deadline.at, deadline.limit))
 
-    def _failure(
-        self, hook: TolokaHook, project_id: str, pool_id: str, number: int, operation: Operation
-    ) -> TolokaOperationFailedError:
-        """Return the error for a chunk's failed upload; the chunk is read again to name its tasks."""
-        for chunk in chunks_of(self._forms(hook, project_id), pool_id):
-            if chunk.number == number:
-                return hook.run(failure(hook.api, operation, chunk))
-        return TolokaOperationFailedError(operation)
 
-    def _forms(self, hook: TolokaHook, project_id: str) -> Iterable[Any]:
-        """Return the forms; a file is read lazily."""
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
+def _failure(
+    hook: TolokaHook, forms: Iterable[Any], pool_id: str, number: int, operation: Operation
+) -> TolokaOperationFailedError:
+    """Return the error for a chunk's failed upload, which names the chunk's tasks."""
+    for chunk in chunks_of(forms, pool_id):
+        if chunk.number == number:
+            return hook.run(failure(hook.api, operation, chunk))
+    return TolokaOperationFailedError(operation)
 
-        tasks: Any = self.tasks
-        if isinstance(tasks, str):
-            if is_nothing(tasks) or tasks.lstrip().startswith(("[", "{")):
-                raise ValueError(
-                    f"tasks should be a list of dicts, or the path of a file, but is the text {shown(tasks)}. "
-                    "If it comes from a template, set render_template_as_native_obj=True, or pass the XComArg itself."
-                )
-            tasks = ObjectStoragePath(tasks)
-        if hasattr(tasks, "open"):
-            is_csv = tasks.name.lower().endswith(".csv")
-            return read_tasks(tasks, hook.run(hook.api.projects.field_types(project_id)) if is_csv else None)
-        if not isinstance(tasks, Sequence):
-            raise ValueError(f"tasks should be a list of dicts, or the path of a file, but is {shown(tasks)}.")
-        return tasks
+
+def _source(tasks: Any) -> Any:
+    """Return the parameter ``tasks``: a list, or the path of a file.
+
+    :raises ValueError: it is neither.
+    """
+    if isinstance(tasks, str):
+        if is_nothing(tasks) or tasks.lstrip().startswith(("[", "{")):
+            raise ValueError(
+                f"tasks should be a list of dicts, or the path of a file, but is the text {shown(tasks)}. "
+                "If it comes from a template, set render_template_as_native_obj=True, or pass the XComArg itself."
+            )
+        check_name(tasks)
+    elif hasattr(tasks, "open"):
+        check_name(tasks.name)
+    elif not isinstance(tasks, Sequence):
+        raise ValueError(f"tasks should be a list of dicts, or the path of a file, but is {shown(tasks)}.")
+    return tasks
+
+
+def _forms(hook: TolokaHook, source: Any, project_id: str) -> Iterable[Any]:
+    """Return the forms; a file is read lazily."""
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    path: Any = ObjectStoragePath(source) if isinstance(source, str) else source
+    if not hasattr(path, "open"):
+        return path  # type: ignore[no-any-return]
+    types = hook.run(hook.api.projects.field_types(project_id)) if is_csv(path.name) else None
+    return read_tasks(path, types)
 
 
 def _until(deadline: Deadline, chunks: Iterator[Chunk]) -> Iterator[Chunk]:

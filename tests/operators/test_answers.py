@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka.client import TolokaClient
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.options import Tolokers
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
-from airflow_provider_toloka.operators.answers import TolokaAggregateOperator
+from airflow_provider_toloka.operators.answers import TolokaAggregateOperator, TolokaExportAssignmentsOperator
 from tests.labelling.forms import POOL, PROJECT
-from tests.running import posts, run_logged
+from tests.running import new_dag, posts, run, run_logged
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -68,3 +69,66 @@ def test_a_late_aggregation_is_named(toloka: TolokaEmulator, pool_id: str) -> No
         "increase timeout."
     )
     assert posts(toloka) == []
+
+
+AGGREGATION: dict[str, Any] = {"pool_id": "1", "fields": ["result"], "method": "DAWID_SKENE"}
+EXPORT: dict[str, Any] = {"pool_id": "1", "path": "answers.jsonl"}
+WRONG: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
+    (TolokaAggregateOperator, AGGREGATION | {"method": "NONSENSE"}, "method should be one of"),
+    (TolokaAggregateOperator, AGGREGATION | {"fields": "a"}, "fields should be a list"),
+    (TolokaAggregateOperator, AGGREGATION | {"fields": []}, "fields should be a list"),
+    (TolokaAggregateOperator, AGGREGATION | {"fields": 5}, "fields should be a list"),
+    (TolokaAggregateOperator, AGGREGATION | {"fields": ["a", "b"]}, "DAWID_SKENE aggregates one field at a time"),
+    (TolokaAggregateOperator, AGGREGATION | {"method": "WEIGHTED_DYNAMIC_OVERLAP"}, "needs a skill_id"),
+    (TolokaAggregateOperator, AGGREGATION | {"skill_id": "5"}, "takes no skill_id"),
+    (
+        TolokaAggregateOperator,
+        AGGREGATION | {"method": "WEIGHTED_DYNAMIC_OVERLAP", "skill_id": "a skill"},
+        "skill_id should be an id",
+    ),
+    (TolokaAggregateOperator, AGGREGATION | {"pool_id": "10/01"}, "pool_id should be an id"),
+    (TolokaAggregateOperator, AGGREGATION | {"path": "None"}, "path is empty"),
+    (TolokaAggregateOperator, AGGREGATION | {"format": "xml"}, "format should be one of"),
+    (TolokaExportAssignmentsOperator, EXPORT | {"pool_id": ""}, "pool_id should be an id"),
+    (TolokaExportAssignmentsOperator, EXPORT | {"path": ""}, "path is empty"),
+    (TolokaExportAssignmentsOperator, EXPORT | {"status": "DONE"}, "status should be one or more of"),
+    (TolokaExportAssignmentsOperator, EXPORT | {"status": []}, "status should be one or more of"),
+    (TolokaExportAssignmentsOperator, EXPORT | {"status": 5}, "status should be one or more of"),
+    (TolokaExportAssignmentsOperator, EXPORT | {"format": "xml"}, "format should be one of"),
+]
+
+
+@pytest.mark.parametrize(("operator", "arguments", "problem"), WRONG)
+def test_a_wrong_literal_fails_when_the_dag_is_parsed(
+    operator: type[BaseOperator], arguments: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        operator(task_id="task", **arguments)
+
+
+@pytest.mark.parametrize(("operator", "arguments", "problem"), WRONG)
+def test_a_wrong_value_fails_before_the_first_request(
+    toloka: TolokaEmulator, operator: type[BaseOperator], arguments: dict[str, Any], problem: str
+) -> None:
+    with new_dag(render_native=True, params=arguments) as dag:
+        rendered: Any = {name: f"{{{{ params.{name} }}}}" for name in arguments}
+        operator(task_id="task", retries=2, **rendered)
+    task = run(dag).tasks["task"]
+    assert (task.state, task.tries, problem in task.error) == ("failed", 1, True), task.error
+    assert toloka.requests == []
+
+
+def test_a_skill_that_renders_to_none_is_not_left_out(toloka: TolokaEmulator) -> None:
+    with new_dag(render_native=True) as dag:
+        TolokaAggregateOperator(task_id="task", skill_id="{{ none }}", **AGGREGATION)
+    task = run(dag).tasks["task"]
+    assert (task.state, "skill_id is empty (None)" in task.error) == ("failed", True), task.error
+    assert toloka.requests == []
+
+
+def test_lists_may_contain_templates() -> None:
+    with new_dag():
+        upstream = BaseOperator(task_id="upstream")
+        for item in ("{{ params.one }}", upstream.output):
+            TolokaAggregateOperator(task_id=f"a{id(item)}", **AGGREGATION | {"fields": [item]})
+            TolokaExportAssignmentsOperator(task_id=f"e{id(item)}", **EXPORT | {"status": ["ACCEPTED", item]})

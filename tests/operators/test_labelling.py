@@ -98,9 +98,9 @@ def test_a_project_is_created_from_a_file(toloka: TolokaEmulator, tmp_path: Path
     ("form", "problem"),
     [
         ({"public_name": "x"}, "project.task_spec is required"),
-        ("", "project should be a dict"),
-        ("None", "project should be a dict"),
-        ("{", "neither JSON nor YAML"),
+        ("{{ '' }}", "project should be a dict"),
+        ("{{ none }}", "project should be a dict"),
+        ("{{ '{' }}", "neither JSON nor YAML"),
     ],
 )
 def test_a_wrong_form_fails_at_once_before_anything_is_asked(toloka: TolokaEmulator, form: Any, problem: str) -> None:
@@ -131,7 +131,7 @@ def test_with_a_key_all_runs_share_one(toloka: TolokaEmulator) -> None:
     assert len(set(made)) == len(toloka.projects) == 1
 
 
-@pytest.mark.parametrize("key", ["", "None", "a b"])
+@pytest.mark.parametrize("key", ["{{ '' }}", "{{ none }}", "{{ 'a b' }}"])
 def test_a_key_that_comes_to_nothing_creates_nothing(toloka: TolokaEmulator, key: str) -> None:
     task = run_task(TolokaCreateProjectOperator, project=PROJECT, key=key)
     assert (task.state, "key should be" in task.error) == ("failed", True)
@@ -195,10 +195,10 @@ def test_a_training_and_a_pool_that_requires_it(toloka: TolokaEmulator) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ({"project_id": "None"}, "project_id"),
+        ({"project_id": "{{ none }}"}, "project_id"),
         ({"training_id": "7"}, "training_passing_skill_value"),
         ({"expires_in": "1d"}, "expires_in and pool.will_expire are both given"),
-        ({"expires_in": 0}, "expires_in should be a duration above 0"),
+        ({"expires_in": "{{ 0 }}"}, "expires_in should be a duration above 0"),
         ({"pool_form": {**POOL_FORM, "project_id": "2"}}, "pool.project_id is '2', but project_id is '1'"),
         ({"pool_form": {**POOL_FORM, "reward_per_assignment": 0.001}}, "minimum is"),
     ],
@@ -247,23 +247,6 @@ def test_a_refused_task_is_named_and_not_tried_again(pool_id: str, deferrable: b
 def test_invalid_tasks_are_skipped_on_request(pool_id: str) -> None:
     task, _ = add(pool_id, [*TASKS, {"input_values": {"picture": "x"}}], skip_invalid=True)
     assert (task.state, task.result["created"], task.result["invalid"]) == ("success", 7, 1)
-
-
-@pytest.mark.parametrize(
-    ("tasks", "problem"),
-    [
-        ("None", "tasks should be a list of dicts"),
-        ("", "tasks should be a list of dicts"),
-        ("[{'input_values': {}}]", "render_template_as_native_obj"),
-        ({"input_values": {}}, "tasks should be a list of dicts"),
-        ([{"image": "x"}], "into input_values"),
-        ("/no/such/file.txt", "ends in .jsonl"),
-    ],
-)
-def test_what_is_no_tasks_fails_at_once(toloka: TolokaEmulator, pool_id: str, tasks: Any, problem: str) -> None:
-    task, _ = add(pool_id, tasks, retries=2)
-    assert (task.state, task.tries, problem in task.error) == ("failed", 1, True), task.error
-    assert posts(toloka) == []
 
 
 @both_ways
@@ -360,25 +343,6 @@ def test_an_aggregation_that_failed_is_reported_and_not_repeated(
     assert isinstance(task.errors[-1], TolokaOperationFailedError)
     assert "moon" in task.error
     assert (posts(toloka).count("/aggregated-solutions/aggregate-by-pool"), ran.deferrals) == (1, deferrable)
-
-
-@pytest.mark.parametrize(
-    ("operator", "more", "problem"),
-    [
-        (TolokaExportAssignmentsOperator, {"status": "DONE"}, "status should be one or more of"),
-        (TolokaExportAssignmentsOperator, {"status": []}, "status should be one or more of"),
-        (TolokaExportAssignmentsOperator, {"format": "xml"}, "format should be one of"),
-        (TolokaExportAssignmentsOperator, {"path": "None"}, "path is empty"),
-        (TolokaAggregateOperator, {"path": "", "fields": ["result"], "method": "DAWID_SKENE"}, "path is empty"),
-        (TolokaAggregateOperator, {"fields": [], "method": "DAWID_SKENE"}, "fields should be a list"),
-    ],
-)
-def test_wrong_arguments_fail_at_once(
-    pool_id: str, tmp_path: Path, operator: type[BaseOperator], more: Any, problem: str
-) -> None:
-    task = run_task(operator, **{"pool_id": pool_id, "path": str(tmp_path / "x"), "retries": 2} | more)
-    assert (task.state, task.tries, problem in task.error) == ("failed", 1, True), task.error
-    assert list(tmp_path.iterdir()) == []
 
 
 @both_ways

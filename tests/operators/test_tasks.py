@@ -19,7 +19,7 @@ from airflow_provider_toloka.labelling.chunks import Chunk, Limits, chunks_of
 from airflow_provider_toloka.operators._labelling import WaitingOperator
 from airflow_provider_toloka.operators.tasks import TolokaAddTasksOperator
 from tests.labelling.forms import POOL, PROJECT
-from tests.running import posts, run_logged
+from tests.running import new_dag, posts, run, run_logged
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -139,3 +139,40 @@ def test_a_token_that_is_replaced_during_the_task_costs_no_try(
     assert [record.status for record in toloka.requests].count(401) == 1
     assert OLD not in ran.log
     assert NEW not in ran.log
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"pool_id": "10/01"}, "pool_id should be an id"),
+    ({"tasks": None}, "tasks should be a list of dicts"),
+    ({"tasks": ""}, "tasks should be a list of dicts"),
+    ({"tasks": "None"}, "tasks should be a list of dicts"),
+    ({"tasks": "[{'input_values': {}}]"}, "render_template_as_native_obj"),
+    ({"tasks": {"input_values": {}}}, "tasks should be a list of dicts"),
+    ({"tasks": "s3://bucket/tasks.txt"}, "ends in .jsonl"),
+    ({"key": "bad key!"}, "key should be 1 to 100 letters"),
+]
+
+
+@pytest.mark.parametrize(("more", "problem"), WRONG)
+def test_a_wrong_literal_fails_when_the_dag_is_parsed(more: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TolokaAddTasksOperator(task_id="task", **{"pool_id": "1", "tasks": TASKS} | more)
+
+
+@pytest.mark.parametrize(("more", "problem"), [*WRONG, ({"tasks": [*TASKS, {"x": 1}]}, "tasks[7].input_values is req")])
+def test_a_wrong_value_fails_before_the_first_request(
+    toloka: TolokaEmulator, more: dict[str, Any], problem: str
+) -> None:
+    arguments = {"pool_id": "998", "tasks": TASKS} | more
+    # Native rendering would make a list of a text that looks like one.
+    with new_dag(render_native=not isinstance(arguments["tasks"], str), params=arguments) as dag:
+        rendered: Any = {name: f"{{{{ params.{name} }}}}" for name in arguments}
+        TolokaAddTasksOperator(task_id="task", retries=2, **rendered)
+    task = run(dag).tasks["task"]
+    assert (task.state, task.tries, problem in task.error) == ("failed", 1, True), task.error
+    assert toloka.requests == []
+
+
+@pytest.mark.parametrize("tasks", ["{{ params.path }}", "s3://bucket/tasks.JSONL", "s3://bucket/tasks.csv", []])
+def test_a_literal_that_may_be_right_is_accepted(tasks: Any) -> None:
+    TolokaAddTasksOperator(task_id="task", pool_id="https://platform.toloka.ai/requester/pool/7", tasks=tasks)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
+from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.api.calls import PAGE_LIMIT, Calls, Keep, Listing, Page
 from airflow_provider_toloka.client.api.creation import pauses
 from airflow_provider_toloka.client.api.opening import by_their_clock
@@ -61,7 +62,7 @@ class Aggregation:
             unfinished one is.
         :returns: the operation, which may have been submitted before, or be finished.
         """
-        form = _form(pool_id, fields, method, skill_id)
+        form = aggregation_form(pool_id, fields, method, skill_id)
         pool, dated = yield from self._calls.get_one_dated(POOL, pool_id)
         if pool.status != CLOSED:
             raise TolokaConflictError(
@@ -144,23 +145,48 @@ class Aggregation:
         return None
 
 
-def _form(pool_id: str, fields: Any, method: str, skill_id: str | None) -> dict[str, Any]:
-    if method not in METHODS:
-        raise ValueError(f"method should be one of {', '.join(METHODS)}, but is {method!r}.")
-    if isinstance(fields, str) or not fields or not all(isinstance(name, str) and name for name in fields):
-        raise ValueError(f"fields should be a list of the output's fields, but is {fields!r}.")
+def check_fields(method: Method, fields: object) -> list[str]:
+    """Return the output fields to aggregate.
+
+    :param method: the aggregation method.
+    :param fields: a list of names; exactly one for ``DAWID_SKENE``.
+    :raises ValueError: it is anything else.
+    """
+    names = [] if isinstance(fields, str) or not isinstance(fields, Sequence) else list(fields)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"fields should be a list of the output's fields, but is {shown(fields)}.")
+    if method == "DAWID_SKENE" and len(names) > 1:
+        raise ValueError(f"DAWID_SKENE aggregates one field at a time, but fields is {shown(fields)}.")
+    return names
+
+
+def check_skill(method: Method, skill_id: object) -> str | None:
+    """Return the skill that weights the answers; None: the method takes none.
+
+    :param method: the aggregation method.
+    :param skill_id: the skill's id.
+    :raises ValueError: it is missing or not an id, or the method takes none.
+    """
     is_weighted = method == "WEIGHTED_DYNAMIC_OVERLAP"
-    if not is_weighted and len(fields) > 1:
-        raise ValueError(f"DAWID_SKENE aggregates one field at a time, but fields is {fields!r}.")
     if is_weighted == (skill_id is None):
         needs = "needs a skill_id" if is_weighted else "takes no skill_id"
-        raise ValueError(f"{method} {needs}, but skill_id is {skill_id!r}.")
-    weight = {"answer_weight_skill_id": check_id("skill_id", skill_id)} if is_weighted else {}
+        raise ValueError(f"{method} {needs}, but skill_id is {shown(skill_id)}.")
+    return check_id("skill_id", skill_id) if is_weighted else None
+
+
+def aggregation_form(pool_id: object, fields: object, method: Any, skill_id: object) -> dict[str, Any]:
+    """Return the form of an aggregation; see :meth:`Aggregation.start` for the parameters.
+
+    :raises ValueError: an argument is invalid.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method should be one of {', '.join(METHODS)}, but is {shown(method)}.")
+    names, skill = check_fields(method, fields), check_skill(method, skill_id)
     return {
         "type": method,
         "pool_id": check_id("pool_id", pool_id),
-        "fields": [{"name": name} for name in fields],
-        **weight,
+        "fields": [{"name": name} for name in names],
+        **({} if skill is None else {"answer_weight_skill_id": skill}),
     }
 
 
