@@ -43,7 +43,7 @@ MAKE = [snippet for snippet in SHELL if snippet.text.startswith("make ")]
 #: tests/test_package.py installs the wheel with this extra, and without. Here, it would be an index that is tested.
 INSTALLS = [snippet for snippet in SHELL if snippet.text.startswith("python -m pip install ")]
 [SERVE] = shell(GETTING_STARTED, "python -m airflow_provider_toloka.emulator")
-[ADD_HERE, RUN_DAG] = shell(GETTING_STARTED, "airflow ")
+[ADD_HERE, SHOW_DAG, RUN_DAG] = shell(GETTING_STARTED, "airflow ")
 [ADD] = shell(CONNECTION, "airflow connections add")
 [BACKEND] = shell(CONNECTION, "cat > connections.json")
 [RUN_TESTS] = shell(TESTING, "python -m pytest")
@@ -55,7 +55,7 @@ INSTALLS = [snippet for snippet in SHELL if snippet.text.startswith("python -m p
 
 def test_no_shell_snippet_is_left_out() -> None:
     tested = [*EXPORTS, *MAKE, *INSTALLS, SERVE, ADD_HERE, RUN_DAG, ADD, BACKEND, RUN_TESTS, SERVE_ADMIN]
-    tested += [SERVE_STATE, ADMIN, DEFERRABLE, READ_STALE]
+    tested += [SERVE_STATE, ADMIN, DEFERRABLE, READ_STALE, SHOW_DAG]
     assert set(SHELL) == set(tested)
     assert {snippet.language for snippet in SNIPPETS} == {"python", "shell"}
 
@@ -255,6 +255,9 @@ def test_getting_started(airflow_home: Path) -> None:
     dag.write(airflow_home)
     with served(SERVE, airflow_home) as port:
         run(ADD_HERE.text.replace("8765", port), airflow_home)
+        known = f"airflow dags details {dag.name.removeprefix('dags/').removesuffix('.py')}"
+        run(known, airflow_home, status=1)
+        run(f"{SHOW_DAG.text}\n{known}", airflow_home)
         run(RUN_DAG.text, airflow_home)
         assert ask(port, "/projects/1001").json()["status"] == "ARCHIVED"
 
