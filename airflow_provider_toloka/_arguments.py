@@ -28,6 +28,8 @@ _REMEDY = "If it comes from a template or an XCom, check that the upstream task 
 
 def is_nothing(value: object) -> bool:
     """Return whether a rendered value means that no value was passed."""
+    if any(cls.__name__ == "Undefined" for cls in type(value).__mro__):
+        return True  # Jinja's, of a misspelt name in a native template; comparing it may raise
     return value is None or (isinstance(value, str) and value.strip() in ("", "None", "null"))
 
 
@@ -59,10 +61,10 @@ def read_optional(operator: Any, name: str, instead: str = "") -> Any:
     :param operator: the operator, whose ``__init__`` has called :func:`note_given`.
     :param name: the parameter that holds it.
     :param instead: what to pass instead if None is intended.
-    :raises ValueError: it was given, and has rendered to None.
+    :raises ValueError: it was given, and has rendered to None, or to an undefined name.
     """
     value = getattr(operator, name)
-    if value is None and name in operator._given:  # noqa: SLF001 - the operator's own
+    if name in operator._given and is_nothing(value) and not isinstance(value, str):  # noqa: SLF001 - the operator's own
         require(name, value, instead or f"To use the default, leave {name} out.")
     return value
 
@@ -147,7 +149,7 @@ def read_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     :param name: the parameter that holds it, for the error.
     :raises ValueError: it is not one of them.
     """
-    if value not in choices:
+    if require(name, value, f"Set it to one of {', '.join(map(repr, choices))}.") not in choices:
         raise ValueError(f"{name} should be one of {', '.join(map(repr, choices))}, but is {shown(value)}.")
     return str(value)
 

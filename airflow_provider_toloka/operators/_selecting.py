@@ -173,7 +173,7 @@ class SelectingOperator(BaseOperator):
     def _reference_time(self, context: Context) -> datetime:
         """Return the reference time."""
         now = pendulum.now("UTC")
-        given: Any = self.as_of
+        given: Any = require("as_of", self.as_of, f'For the run\'s own date, set it to "{LOGICAL_DATE}".')
         if given == LOGICAL_DATE:
             given = context.get("logical_date") or now
         as_of = read_time("as_of", given)
@@ -184,6 +184,7 @@ class SelectingOperator(BaseOperator):
         return as_of
 
     def _selection(self, context: Context, project_ids: Any) -> Arguments:
+        self._report = None
         for name in ("report_path", "report_url"):
             read_optional(self, name, "For no report, leave it out, or set it to an empty text.")
         check_report_path(self.report_path)
@@ -197,12 +198,18 @@ class SelectingOperator(BaseOperator):
                 raise ValueError(f"inactive_for is too long: {self.inactive_for}.") from None
         pattern = read_pattern("name_pattern", self.name_pattern)
         ids = None
-        if project_ids != ALL:
+        if require("project_ids", project_ids, f'To search the whole account, set it to "{ALL}".') != ALL:
             ids = read_ids("project_ids", project_ids, f'To search the whole account, set it to "{ALL}".')
             ids = list(dict.fromkeys(ids))
         elif before is None:
             raise ValueError(WHOLE_ACCOUNT)
         excluded = read_ids("exclude_project_ids", self.exclude_project_ids, "To exclude nothing, leave it out.")
+        if not excluded and not isinstance(self.exclude_project_ids, (list, tuple)):
+            # The results of mapped tasks, which were skipped, failed or returned nothing.
+            raise ValueError(
+                "exclude_project_ids has no ids, and nothing was changed. If it comes from mapped tasks, check that "
+                "they ran and returned ids. To exclude nothing, leave it out."
+            )
         selection = Selection(
             project_ids=ids,
             before=before,

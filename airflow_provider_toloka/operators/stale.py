@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 
+import pendulum
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_toloka import _record
@@ -285,8 +286,15 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
 
     async def _final_report(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> Report:
         """Return the report on the account's current state; only a written report needs the whole account."""
-        nothing = replace(arguments, selection=replace(arguments.selection, project_ids=[]))
-        report = (await self._read(client, context, nothing))[1]
+        report = self._report or replace(self._bare_report(context, arguments.as_of), before=arguments.selection.before)
+        report = replace(report, created=pendulum.now("UTC"), projects=())
+        if report.account_id is None:
+            try:
+                requester = await client.get_requester()
+            except TolokaApiError as error:
+                self.log.warning("The report does not name the account, which could not be read: %s", error)
+            else:
+                report = replace(report, account=requester.name, account_id=requester.id)
         return await self._with_others(client, context, arguments, report) if self.report_path else report
 
     async def _with_others(

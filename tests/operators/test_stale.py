@@ -19,6 +19,7 @@ import pendulum
 import pytest
 from airflow.models import DagRun
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.standard.operators import PythonOperator
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 from airflow.utils.session import create_session
 from sqlalchemy import text
@@ -349,7 +350,7 @@ def test_every_ending_pushes_the_result(stale: TolokaEmulator, tmp_path: Path, w
         stale.fault("GET /requester", delay=0.01)  # it is answered once
         stale.fault("GET /requester", times=None, status=503)
     task = archive(project_ids=["985", "990"], deferrable=deferrable, **arguments)
-    assert task.state == "failed"
+    assert task.state == ("failed" if arguments else "success")
     assert set(ids(task.result["archived"])) == {"985", "990"}
 
 
@@ -455,6 +456,45 @@ def test_an_argument_that_comes_to_nothing_changes_nothing(
         assert task.state == "failed"
         told = task.error
     assert name in told
+    assert stale.requests == []
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 itself fails while it renders such a template")
+@pytest.mark.parametrize(
+    "name", ["project_ids", "inactive_for", "name_pattern", "as_of", "pools", "preview", "max_projects", "report_path"]
+)
+def test_a_misspelt_name_in_a_native_template_fails_at_once_and_names_the_parameter(
+    stale: TolokaEmulator, name: str
+) -> None:
+    given: dict[str, Any] = {"project_ids": "all", "inactive_for": HALF_A_YEAR, name: "{{ dag_run.conf.misspelt }}"}
+    with new_dag(render_native=True) as dag:
+        TolokaArchiveStaleProjectsOperator(task_id="task", deferrable=False, retries=2, **given)
+    task = run(dag).tasks["task"]
+    assert (task.state, task.tries) == ("failed", 1)
+    assert name in task.error
+    assert stale.requests == []
+
+
+@pytest.mark.parametrize("how", ["fail", "return nothing"])
+def test_exclusions_of_mapped_tasks_that_come_to_nothing_change_nothing(stale: TolokaEmulator, how: str) -> None:
+    def keep(_number: int) -> str | None:
+        if how == "fail":
+            raise ZeroDivisionError
+        return None
+
+    with new_dag() as dag:
+        kept = PythonOperator.partial(task_id="keep", python_callable=keep).expand(op_args=[[1], [2]])
+        TolokaArchiveStaleProjectsOperator(
+            task_id="task",
+            project_ids="all",
+            inactive_for=HALF_A_YEAR,
+            exclude_project_ids=kept.output,
+            trigger_rule="all_done",
+            deferrable=False,
+        )
+    task = run(dag).tasks["task"]
+    assert task.state == "failed"
+    assert "exclude_project_ids" in task.error
     assert stale.requests == []
 
 
