@@ -130,8 +130,8 @@ def test_a_failure_is_logged_once_and_its_origin_at_debug(
 
     def deep() -> None:
         try:
-            {}["what led to it"]
-        except KeyError:
+            [].pop()
+        except IndexError:
             raise error(remedy)  # noqa: B904 - its context is tested
 
     caplog.set_level(logging.DEBUG, "airflow_provider_toloka._task")
