@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 #: What an operator returns when the object was already in the wanted state, so that there is no operation to wait for.
 #: It cannot be an id; ``OperationSensor`` accepts it.
 ALREADY_DONE = "already done"
+#: What an operator returns with ``on_conflict="skip"`` when the project can be archived only in a few days.
+POSTPONED = "postponed"
 #: Airflow ends a deferral this many seconds after its trigger should have ended it, so that no task stays deferred
 #: forever without a triggerer.
 GRACE = 120.0

@@ -82,6 +82,13 @@ def test_the_event_says_that_nothing_was_to_be_done() -> None:
     assert extra_of(run) == {"status": "already done"}
 
 
+@pytest.mark.usefixtures("stored_asset", "toloka")
+def test_the_event_says_that_the_project_is_postponed() -> None:
+    arguments = {"project_id": "1007", "pools": "archive_closed", "on_conflict": "skip", "outlets": [PROJECT]}
+    _, run = run_logged(TolokaArchiveProjectOperator, **arguments)
+    assert extra_of(run) == {"status": "postponed"}
+
+
 @pytest.mark.usefixtures("stored_asset")
 def test_the_event_of_a_sensor_carries_all_its_operations(toloka: TolokaEmulator) -> None:
     ids = [toloka.add_operation("POOL.OPEN", status="RUNNING", finishes_in=seconds)["id"] for seconds in (0.1, 0.5)]

@@ -77,7 +77,7 @@ class TolokaChangeOperator(PollingOperator):
         """Bring the object into the wanted state.
 
         :returns: the id of the last operation, which is also pushed as XCom ``operation`` when it has finished;
-            ``"already done"``: the object was already in that state.
+            ``"already done"``: the object was already in that state; ``"postponed"``: see ``on_conflict``.
         :raises AirflowFailException: an invalid argument, or a permanent error.
         :raises TolokaConflictError: the object's state does not allow the change.
         :raises TolokaOperationFailedError: an operation ended as ``FAIL``.

@@ -6,12 +6,13 @@ The ids of operations are in the result, and in the log at DEBUG only.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, WITH_A_PAGE, Change
 from airflow_provider_toloka.reporting import log_lines
-from airflow_provider_toloka.reporting.words import cut, duration
+from airflow_provider_toloka.reporting.words import cut, date, duration
 
 _DONE = {"archive": "Archived", "close": "Closed", "open": "Opened"}
 _ALREADY = {"archive": "is archived", "close": "is closed", "open": "was opened"}
@@ -42,8 +43,19 @@ def already_line(change: Change, object_id: str, name: str | None) -> str:
     """
     if change is ARCHIVE_PROJECT:
         return log_lines.already_line(object_id, name)
-    told = _named(change, object_id, name)
-    return f"{told[0].upper()}{told[1:]} {_ALREADY[change.action]} already"
+    return f"{_capitalized(_named(change, object_id, name))} {_ALREADY[change.action]} already"
+
+
+def postponed_line(change: Change, object_id: str, name: str | None, *, until: datetime, reason: str) -> str:
+    """Return the outcome: ``Project 1007 'Toys' is postponed to 2026-12-01: rejected answers in pool 2009``.
+
+    :param change: the change.
+    :param object_id: the object's id.
+    :param name: its name; None: not known.
+    :param until: when it can be changed.
+    :param reason: why not before.
+    """
+    return f"{_capitalized(_named(change, object_id, name))} is postponed to {date(until)}: {reason}"
 
 
 def work_of(operations: Iterable[Operation]) -> str:
@@ -59,6 +71,10 @@ def _work(operation: Operation) -> str:
     resource = WITH_A_PAGE.get(kind.lower())
     object_id = resource.id_in(operation) if resource else None
     return f"{action.lower()} {kind.lower()} {object_id}" if object_id else operation.type
+
+
+def _capitalized(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _named(change: Change, object_id: str, name: str | None) -> str:

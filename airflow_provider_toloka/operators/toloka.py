@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
 from airflow_provider_toloka._arguments import check_literals
-from airflow_provider_toloka.archiving.plan import PoolsRule
+from airflow_provider_toloka._outlets import describe_outlets
+from airflow_provider_toloka._task import POSTPONED
+from airflow_provider_toloka.archiving.plan import APPEAL, PoolsRule
 from airflow_provider_toloka.archiving.project import Progress, look_at_project, retire_project
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.resources import (
@@ -21,10 +22,11 @@ from airflow_provider_toloka.client.resources import (
 from airflow_provider_toloka.exceptions import TolokaPostponedError
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._changing import TolokaChangeOperator
+from airflow_provider_toloka.operators._lines import postponed_line
 from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import XComArg
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_toloka.client.api import TolokaApi
     from airflow_provider_toloka.client.sansio import Flow
@@ -41,7 +43,8 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         anything is changed. ``"close_and_archive"``: also close open ones, which stops paid work.
         The task waits for these even with ``wait_for_completion=False``. (templated)
     :param on_conflict: what to do when the project can be archived only in a few days, because a pool has rejected
-        answers: ``"fail"`` fails the task immediately, without retries; ``"skip"`` skips it.
+        answers: ``"fail"`` fails the task immediately, without retries; ``"skip"`` leaves the project to a later run:
+        the task succeeds with ``"postponed"``, and pushes the date as XCom ``postponed_until``.
     :param kwargs: the parameters of ``TolokaChangeOperator``, and those of every operator.
     """
 
@@ -76,16 +79,24 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
 
         :param api: the API's calls.
         :param done: operations that were waited for and have succeeded.
-        :raises AirflowSkipException: it can be archived only in a few days, and ``on_conflict`` is ``"skip"``.
         """
         snapshot = yield from look_at_project(api, self.object_id)
         self.object_name = snapshot.project.public_name
+        return (yield from retire_project(api, self.object_id, cast("PoolsRule", self.pools), done, snapshot))
+
+    def _proceed(self, context: Context, *args: Any) -> str:
         try:
-            return (yield from retire_project(api, self.object_id, cast("PoolsRule", self.pools), done, snapshot))
+            return super()._proceed(context, *args)
         except TolokaPostponedError as error:
-            if self.on_conflict == "skip":
-                raise AirflowSkipException(str(error)) from error
-            raise
+            if self.on_conflict == "fail":
+                raise
+            self.log.debug("Postponed: %s", error)
+            until = error.until or datetime.now(UTC) + APPEAL
+            name, reason = self.object_name, error.reason
+            self.log.info("%s", postponed_line(self.change, self.object_id, name, until=until, reason=reason))
+            context["ti"].xcom_push(key="postponed_until", value=until.isoformat())
+            describe_outlets(self, context, [], POSTPONED)
+            return POSTPONED
 
 
 class _PoolOperator(TolokaChangeOperator):

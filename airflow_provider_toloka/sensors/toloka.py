@@ -16,6 +16,7 @@ from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import (
     ALREADY_DONE,
+    POSTPONED,
     Deadline,
     failing_at_once,
     first_submitted,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
 _A_DAY = 86_400.0
+#: What operators return instead of an id.
+_NOTHING = (ALREADY_DONE, POSTPONED)
 
 
 class OperationSensor(TolokaSensor):
@@ -44,9 +47,9 @@ class OperationSensor(TolokaSensor):
     Returns the finished operation, or the list of them, as XCom. An operation that ends as ``FAIL`` fails the task
     immediately. An outage of the API does not end the wait.
 
-    :param operation_id: the id of an operation, or a list of ids. ``"already done"``, also in a list, means that there
-        is nothing to wait for; this package's operators return it. None or an empty text fails the task, because no
-        operation was passed. (templated)
+    :param operation_id: the id of an operation, or a list of ids. ``"already done"`` and ``"postponed"``, also in a
+        list, mean that there is nothing to wait for; this package's operators return them. None or an empty text fails
+        the task, because no operation was passed. (templated)
     :param kwargs: the parameters of ``TolokaSensor``, and those of every sensor.
     """
 
@@ -115,9 +118,14 @@ class OperationSensor(TolokaSensor):
         return self._result(context, seen)
 
     def _operation_ids(self) -> list[str]:
-        given: Any = self.operation_id if self._is_list else [self.operation_id]
         meant = 'An operator of this package that had nothing to do returns "already done".'
-        return [check_id("operation_id", id_) for id_ in given if require("operation_id", id_, meant) != ALREADY_DONE]
+        given = [require("operation_id", id_, meant) for id_ in self._given]
+        return [check_id("operation_id", id_) for id_ in given if id_ not in _NOTHING]
+
+    @property
+    def _given(self) -> Sequence[Any]:
+        given: Any = self.operation_id
+        return given if self._is_list else [given]
 
     @property
     def _is_list(self) -> bool:
@@ -146,7 +154,7 @@ class OperationSensor(TolokaSensor):
 
     def _result(self, context: Context, seen: Mapping[str, Operation | None]) -> Any:
         operations = [operation for operation in seen.values() if operation]
-        describe_outlets(self, context, operations, ALREADY_DONE)
+        describe_outlets(self, context, operations, POSTPONED if POSTPONED in self._given else ALREADY_DONE)
         told = [operation.to_json() for operation in operations]
         return told if self._is_list else next(iter(told), None)
 

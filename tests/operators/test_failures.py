@@ -6,7 +6,7 @@ import math
 import os
 import time
 import traceback
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pendulum
@@ -29,7 +29,7 @@ from airflow_provider_toloka.operators.toloka import (
     TolokaArchiveTrainingOperator,
 )
 from tests.operators.test_toloka import archive, both_ways, endless
-from tests.running import posts, run_task
+from tests.running import posts, run_logged, run_task
 
 PACKAGE = "/airflow_provider_toloka/"
 
@@ -177,11 +177,30 @@ def test_execution_timeout_bounds_the_wait_too(toloka: TolokaEmulator, deferrabl
         assert "execution_timeout" in task.error
 
 
-def test_rejected_answers_cost_no_retry_and_may_be_skipped(toloka: TolokaEmulator) -> None:
+def test_rejected_answers_cost_no_retry(toloka: TolokaEmulator) -> None:
     task = archive("1007", pools="archive_closed", retries=3)
     assert (task.state, task.tries) == ("failed", 1)
     assert isinstance(task.errors[0], AirflowFailException)
-    assert archive("1007", pools="archive_closed", on_conflict="skip").state == "skipped"
+    assert toloka.projects["1007"]["status"] == "ACTIVE"
+
+
+@both_ways
+def test_rejected_answers_may_postpone_the_project(toloka: TolokaEmulator, deferrable: bool) -> None:
+    task, ran = run_logged(
+        TolokaArchiveProjectOperator,
+        project_id="1007",
+        pools="archive_closed",
+        on_conflict="skip",
+        poll_interval=0.1,
+        deferrable=deferrable,
+    )
+    assert (task.state, task.tries, task.result, task.operation) == ("success", 1, "postponed", None)
+    (ti,) = ran.dag_run.get_task_instances()
+    until = datetime.fromisoformat(ti.xcom_pull(task_ids="task", key="postponed_until"))
+    assert timedelta(days=6) < until - datetime.now(UTC) < timedelta(days=8)  # rejected two days ago
+    told = f"Project 1007 'Product categories' is postponed to {until:%Y-%m-%d}: rejected answers in pool 2009"
+    assert told in ran.log
+    assert "request id" not in ran.log
     assert toloka.projects["1007"]["status"] == "ACTIVE"
 
 

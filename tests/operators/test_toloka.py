@@ -268,16 +268,27 @@ def test_ids_and_the_connection_may_be_templates(toloka: TolokaEmulator, monkeyp
     assert toloka.projects["1001"]["status"] == "ARCHIVED"
 
 
-@pytest.mark.parametrize("project_id", ["1001", "1006"], ids=["an operation", "already done"])
-def test_a_sensor_takes_what_the_operator_returns(toloka: TolokaEmulator, project_id: str) -> None:
+@pytest.mark.parametrize(
+    ("project_id", "nothing", "status"),
+    [("1001", None, "ARCHIVED"), ("1006", "already done", "ARCHIVED"), ("1007", "postponed", "ACTIVE")],
+)
+def test_a_sensor_takes_what_the_operator_returns(
+    toloka: TolokaEmulator, project_id: str, nothing: str | None, status: str
+) -> None:
     with new_dag() as dag:
-        submit = TolokaArchiveProjectOperator(task_id="submit", project_id=project_id, wait_for_completion=False)
+        submit = TolokaArchiveProjectOperator(
+            task_id="submit",
+            project_id=project_id,
+            pools="archive_closed",
+            on_conflict="skip",
+            wait_for_completion=False,
+        )
         OperationSensor(task_id="wait", operation_id=submit.output, poke_interval=0.1)
     ran = run(dag)
     assert ran.state == "success"
     found = ran.tasks["wait"].result
-    assert (found["id"] if found else "already done") == ran.tasks["submit"].result
-    assert toloka.projects[project_id]["status"] == "ARCHIVED"
+    assert (found["id"] if found else nothing) == ran.tasks["submit"].result
+    assert toloka.projects[project_id]["status"] == status
 
 
 @both_ways

@@ -77,7 +77,7 @@ def test_waits_for_one_operation(toloka: TolokaEmulator, mode: dict[str, Any]) -
 @each_mode
 def test_waits_for_each_of_several(toloka: TolokaEmulator, mode: dict[str, Any]) -> None:
     operations = [add(toloka, finishes_in=0.8), add(toloka, status="SUCCESS"), add(toloka, finishes_in=0.4)]
-    task, _ = sense([operations[0], "already done", *operations[1:]], **mode)
+    task, _ = sense([operations[0], "already done", "postponed", *operations[1:]], **mode)
     assert task.state == "success"
     assert [(operation["id"], operation["status"]) for operation in task.result] == [
         (operation, "SUCCESS") for operation in operations
@@ -85,7 +85,9 @@ def test_waits_for_each_of_several(toloka: TolokaEmulator, mode: dict[str, Any])
 
 
 @each_mode
-@pytest.mark.parametrize(("nothing", "result"), [("already done", None), ([], []), (["already done"], [])])
+@pytest.mark.parametrize(
+    ("nothing", "result"), [("already done", None), ("postponed", None), ([], []), (["already done", "postponed"], [])]
+)
 def test_nothing_to_wait_for_is_a_success(
     toloka: TolokaEmulator, mode: dict[str, Any], nothing: Any, result: Any
 ) -> None:
