@@ -167,7 +167,7 @@ def read_count(name: str, value: Any) -> int:
 
 
 def check_literals(operator: Any, **checks: Callable[[Any], Any]) -> None:
-    """Check the arguments that are not templates when the DAG is parsed, so that a typing error does not cost a run.
+    """Check the arguments that are not rendered later when the DAG is parsed, so that a typing error costs no run.
 
     :param operator: the operator that has the arguments as attributes.
     :param checks: by argument, a function that raises a ValueError for an invalid value.
@@ -175,7 +175,7 @@ def check_literals(operator: Any, **checks: Callable[[Any], Any]) -> None:
     """
     for name, check in checks.items():
         value = getattr(operator, name)
-        if not _is_template(value):
+        if name not in operator.template_fields or not _is_template(value):
             check(value)
 
 
