@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -22,6 +23,7 @@ _ISO = re.compile(
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 #: The calendar does not go back further.
 _LONGEST = timedelta(days=365_000)
+_INVALID = timedelta(seconds=-1)
 _EXPECTED = (
     "seconds, a timedelta such as timedelta(days=180), or a text such as '180d', '12h', 'P180D' or 'PT30M' "
     "(without months and years)"
@@ -50,14 +52,16 @@ def parse_age(text: str) -> timedelta:
     return age
 
 
-def duration(name: str, value: Any) -> timedelta:
+def duration(name: str, value: Any, *, may_be_zero: bool = False) -> timedelta:
     """Return the value of a duration parameter.
 
     :param name: the parameter, for the error.
     :param value: seconds, a timedelta, pendulum's Duration, or a text: a number of seconds, or see :func:`parse_age`.
-    :raises ValueError: it is anything else, not above 0, infinite, or an empty rendered template.
+    :param may_be_zero: whether 0 is allowed.
+    :raises ValueError: it is anything else, below 0, infinite, an empty text, or 0 unless allowed.
     """
-    try:
+    length = _INVALID
+    with suppress(ValueError, OverflowError):
         if isinstance(value, str):
             text = value.strip()
             length = timedelta(seconds=float(text)) if _NUMBER.fullmatch(text) else parse_age(text)
@@ -65,18 +69,15 @@ def duration(name: str, value: Any) -> timedelta:
             length = value
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             length = timedelta(seconds=value)
-        else:
-            length = timedelta()
-    except (ValueError, OverflowError):
-        length = timedelta()
-    if not timedelta() < length <= _LONGEST:
-        raise ValueError(f"{name} should be a duration above 0: {_EXPECTED}; but is {shown(value)}.")
+    least, bound = (timedelta(), "of 0 or more") if may_be_zero else (timedelta.resolution, "above 0")
+    if not least <= length <= _LONGEST:
+        raise ValueError(f"{name} should be a duration {bound}: {_EXPECTED}; but is {shown(value)}.")
     return length
 
 
-def seconds(name: str, value: Any) -> float:
+def seconds(name: str, value: Any, *, may_be_zero: bool = False) -> float:
     """Return the value of a duration parameter in seconds; see :func:`duration`."""
-    return duration(name, value).total_seconds()
+    return duration(name, value, may_be_zero=may_be_zero).total_seconds()
 
 
 def optional_seconds(name: str, value: Any) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_toloka._durations import Duration
 from airflow_provider_toloka.client.models import FAIL, SUCCESS, Operation
 from airflow_provider_toloka.client.resources import WITH_A_PAGE
 from airflow_provider_toloka.polling.poller import Poller
@@ -44,10 +45,10 @@ class OperationFinishedTrigger(WatchingTrigger):
         operation_types: Sequence[str],
         statuses: Sequence[str] = ("SUCCESS",),
         toloka_conn_id: str = "toloka_default",
-        poll_interval: float = 10.0,
-        look_back: float = 0.0,
+        poll_interval: Duration = 10.0,
+        look_back: Duration = 0.0,
         repeat_last: bool = False,
-        settle_seconds: float = 10.0,
+        settle_seconds: Duration = 10.0,
     ) -> None:
         super().__init__(
             toloka_conn_id=toloka_conn_id,

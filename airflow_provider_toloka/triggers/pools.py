@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_toloka._durations import Duration
 from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.models import CLOSED, SUCCESS, Operation, Pool
 from airflow_provider_toloka.client.parsing import check_id
@@ -155,10 +156,10 @@ class PoolClosedTrigger(WatchingTrigger):
         project_id: str | None = None,
         reasons: Sequence[str] | None = None,
         toloka_conn_id: str = "toloka_default",
-        poll_interval: float = 60.0,
-        look_back: float = 0.0,
+        poll_interval: Duration = 60.0,
+        look_back: Duration = 0.0,
         repeat_last: bool = False,
-        settle_seconds: float = 10.0,
+        settle_seconds: Duration = 10.0,
     ) -> None:
         super().__init__(
             toloka_conn_id=toloka_conn_id,

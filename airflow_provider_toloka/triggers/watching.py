@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_toloka._durations import Duration, seconds
 from airflow_provider_toloka.client.backoff import backing_off
 from airflow_provider_toloka.polling.subscription import Cursor
 
@@ -23,13 +24,14 @@ class WatchingTrigger(BaseEventTrigger):
     """The base of the triggers for an ``AssetWatcher``.
 
     :param toloka_conn_id: the id of the Toloka connection, and thereby the account to watch.
-    :param poll_interval: seconds between two polls.
-    :param look_back: how many seconds before its start the trigger begins, when no position is stored.
+    :param poll_interval: the time between two polls: seconds, a timedelta, or a text such as ``"PT30S"``.
+    :param look_back: how long before its start the trigger begins, when no position is stored: seconds, a timedelta, or
+        a text such as ``"PT1H"``.
     :param repeat_last: whether the last of several events that arrive together is sent once more, after
         ``settle_seconds``. Airflow starts one run for the first of them, and leaves the others to the next run; the
         repeated event starts that run.
-    :param settle_seconds: how many seconds Airflow may take to store events and start runs for them. The position is
-        stored that much later.
+    :param settle_seconds: how long Airflow may take to store events and start runs for them: seconds, a timedelta, or a
+        text such as ``"PT10S"``. The position is stored that much later.
     :raises ValueError: an argument is invalid.
     """
 
@@ -37,24 +39,24 @@ class WatchingTrigger(BaseEventTrigger):
     subject: ClassVar[str]
 
     def __init__(
-        self, *, toloka_conn_id: str, poll_interval: float, look_back: float, repeat_last: bool, settle_seconds: float
+        self,
+        *,
+        toloka_conn_id: str,
+        poll_interval: Duration,
+        look_back: Duration,
+        repeat_last: bool,
+        settle_seconds: Duration,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         if type(toloka_conn_id) is not str or not toloka_conn_id:
             raise ValueError(f"toloka_conn_id should be the id of a connection, but is {toloka_conn_id!r}.")
         self.toloka_conn_id = toloka_conn_id
-        if type(poll_interval) not in (int, float) or not poll_interval > 0:
-            raise ValueError(f"poll_interval should be a number of seconds above 0, but is {poll_interval!r}.")
-        self.poll_interval = poll_interval
-        if type(look_back) not in (int, float) or not look_back >= 0:
-            raise ValueError(f"look_back should be a number of seconds, 0 or more, but is {look_back!r}.")
-        self.look_back = look_back
+        self.poll_interval = seconds("poll_interval", poll_interval)
+        self.look_back = seconds("look_back", look_back, may_be_zero=True)
         if type(repeat_last) is not bool:
             raise ValueError(f"repeat_last should be True or False, but is {repeat_last!r}.")
         self.repeat_last = repeat_last
-        if type(settle_seconds) not in (int, float) or not settle_seconds >= 0:
-            raise ValueError(f"settle_seconds should be a number of seconds, 0 or more, but is {settle_seconds!r}.")
-        self.settle_seconds = settle_seconds
+        self.settle_seconds = seconds("settle_seconds", settle_seconds, may_be_zero=True)
         #: When watching last failed, in the event loop's time: a connection that was read earlier may be outdated.
         self.failed_at: float | None = None
         #: Airflow 3.3's state store of the watched asset; None: there is none.

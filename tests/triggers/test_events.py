@@ -7,13 +7,14 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.triggers.events import OperationFinishedTrigger
+from airflow_provider_toloka.triggers.pools import PoolClosedTrigger
 from tests.triggers.conftest import until
 
 GIVEN: dict[str, Any] = {"operation_types": ["POOL.CLOSE"], "poll_interval": 0.1}
@@ -286,13 +287,29 @@ async def test_a_connection_that_is_made_later_is_found(
         ({"statuses": ["FAILED"]}, r"statuses should be of SUCCESS and FAIL, but is \['FAILED'\]"),
         ({"statuses": "FAIL"}, "statuses should be a list"),
         ({"toloka_conn_id": ""}, "toloka_conn_id should be the id of a connection"),
-        ({"poll_interval": 0}, "poll_interval should be a number of seconds above 0, but is 0"),
-        ({"poll_interval": "10"}, "poll_interval should be a number of seconds above 0, but is '10'"),
+        ({"poll_interval": 0}, "poll_interval should be a duration above 0: .* but is 0"),
+        ({"poll_interval": "soon"}, "poll_interval should be a duration above 0: .* but is 'soon'"),
+        ({"poll_interval": True}, "poll_interval should be a duration above 0: .* but is True"),
         ({"repeat_last": "yes"}, "repeat_last should be True or False, but is 'yes'"),
-        ({"settle_seconds": -1}, "settle_seconds should be a number of seconds, 0 or more, but is -1"),
-        ({"look_back": -1}, "look_back should be a number of seconds, 0 or more, but is -1"),
+        ({"settle_seconds": -1}, "settle_seconds should be a duration of 0 or more: .* but is -1"),
+        ({"look_back": -1}, "look_back should be a duration of 0 or more: .* but is -1"),
+        ({"look_back": None}, "look_back should be a duration of 0 or more: .* but is None"),
     ],
 )
 def test_wrong_arguments_are_refused_where_the_dag_is_read(arguments: dict[str, Any], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         OperationFinishedTrigger(**GIVEN | arguments)
+
+
+@pytest.mark.parametrize("given", [timedelta(minutes=30), "PT30M", "0.5h", "1800", 1800])
+@pytest.mark.parametrize("name", ["poll_interval", "look_back", "settle_seconds"])
+def test_durations_may_be_given_in_any_form(name: str, given: Any) -> None:
+    for trigger in (OperationFinishedTrigger(**GIVEN | {name: given}), PoolClosedTrigger(**{name: given})):
+        arguments = trigger.serialize()[1]
+        assert json.loads(json.dumps(arguments))[name] == 1800
+
+
+@pytest.mark.parametrize("given", [0, 0.0, "0", timedelta()])
+def test_a_trigger_need_not_look_back_or_settle(given: Any) -> None:
+    trigger = PoolClosedTrigger(look_back=given, settle_seconds=given)
+    assert (trigger.look_back, trigger.settle_seconds) == (0, 0)
