@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
 from airflow_provider_toloka import _settling
+from airflow_provider_toloka._durations import seconds
 from airflow_provider_toloka._task import Deadline
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 #: Airflow's own timeout, whose message has no reason, counts from slightly earlier than ours, in seconds.
 _EARLIER = 0.1
+_DURATIONS = ("poke_interval", "timeout", "max_wait")
 
 
 class TolokaSensor(BaseSensorOperator):
@@ -25,7 +27,8 @@ class TolokaSensor(BaseSensorOperator):
     :param toloka_conn_id: the id of the Toloka connection. (templated)
     :param deferrable: whether to wait on the triggerer, without a worker slot; default: Airflow's setting
         ``[operators] default_deferrable``.
-    :param kwargs: the parameters of every sensor.
+    :param kwargs: the parameters of every sensor. ``poke_interval``, ``timeout`` and ``max_wait`` may also be a text
+        such as ``"PT30M"``.
     """
 
     def __init__(
@@ -35,6 +38,9 @@ class TolokaSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
+        # Airflow itself accepts numbers and timedeltas.
+        given = {**(kwargs.get("default_args") or {}), **kwargs}
+        kwargs |= {name: seconds(name, given[name]) for name in _DURATIONS if isinstance(given.get(name), str)}
         super().__init__(**kwargs)
         self.toloka_conn_id = toloka_conn_id
         self.deferrable = deferrable
