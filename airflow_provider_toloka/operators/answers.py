@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_toloka._task import Deadline
 
-#: Of arguments that are no templates, as ``check_literals`` takes them.
-_CHECKS = {
-    "pool_id": partial(read_id, POOL),
-    # Not check_format: the machine that parses the DAG may lack pyarrow.
-    "format": partial(read_choice, "format", choices=get_args(Format)),
-}
+_FORMATS = get_args(Format)
+#: Checks for ``check_literals``. The machine that parses the DAG may lack pyarrow, so ``check_format`` comes later.
+_CHECKS = {"pool_id": partial(read_id, POOL), "format": partial(read_choice, "format", choices=_FORMATS)}
 
 
 class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
@@ -93,7 +90,7 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
         """
         assignments = 0
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
-            statuses, format_, path = _statuses(self.status), check_format(self.format), storage_path(self.path)
+            statuses, format_, path = _statuses(self.status), _read_format(self.format), storage_path(self.path)
             pool = find_pool(context, hook, self.pool_id)
             if pool.status not in (CLOSED, "ARCHIVED"):
                 self.log.warning("Pool %s is %s: answers may still arrive or change status", pool.id, pool.status)
@@ -172,19 +169,20 @@ class TolokaAggregateOperator(WaitingOperator):
         :raises TolokaOperationFailedError: the aggregation failed.
         :raises TolokaTimeoutError: it did not finish in time; it keeps running at Toloka.
         """
-        format_ = check_format(self.format)
+        method: Any = read_choice("method", self.method, METHODS)
+        format_ = _read_format(self.format)
         given = read_optional(self, "path")
         path = None if given is None else storage_path(given)
         skill_id: Any = read_optional(self, "skill_id")
         # Checked here too, because the pool is read before the aggregation is started.
-        aggregation_form(read_id(POOL, self.pool_id), self.fields, self.method, skill_id)
+        aggregation_form(read_id(POOL, self.pool_id), self.fields, method, skill_id)
         pool = find_pool(context, hook, self.pool_id)
         operation = waited_for(waited)
         if operation is None:
             aggregation = hook.api.aggregation.start(
                 pool.id,
                 fields=self.fields,
-                method=self.method,
+                method=method,
                 skill_id=skill_id,
                 since=context["dag_run"].start_date,
             )
@@ -228,11 +226,16 @@ def write(rows: Iterator[dict[str, Any]], path: ObjectStoragePath, format_: Form
     return write_rows(rows, path, format_=format_, values=VALUES, move=lambda source, to: source.move(to))
 
 
+def _read_format(given: Any) -> Format:
+    return check_format(read_choice("format", given, _FORMATS))
+
+
 def _check_path(given: Any) -> None:
     require("path", given, "")
 
 
 def _statuses(given: Any) -> list[str]:
+    require("status", given, "")
     statuses = [given] if isinstance(given, str) else list(given) if isinstance(given, Collection) else []
     if not statuses or not all(status in ASSIGNMENT_STATUSES for status in statuses):
         raise ValueError(f"status should be one or more of {', '.join(ASSIGNMENT_STATUSES)}, but is {shown(given)}.")

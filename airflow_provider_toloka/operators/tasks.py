@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_toloka._arguments import check_literals, is_nothing, note_given, read_id, read_optional
+from airflow_provider_toloka._arguments import check_literals, note_given, read_id, read_optional, require
 from airflow_provider_toloka._lineage import Place, file_place, source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
@@ -180,8 +180,9 @@ def _source(tasks: Any) -> Any:
 
     :raises ValueError: it is neither.
     """
+    require("tasks", tasks, "")
     if isinstance(tasks, str):
-        if is_nothing(tasks) or tasks.lstrip().startswith(("[", "{")):
+        if tasks.lstrip().startswith(("[", "{")):
             raise ValueError(
                 f"tasks should be a list of dicts, or the path of a file, but is the text {shown(tasks)}. "
                 "If it comes from a template, set render_template_as_native_obj=True, or pass the XComArg itself."

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.emulator.options import Tolokers
@@ -164,6 +165,39 @@ def test_an_optional_argument_that_renders_to_none_is_not_left_out(
     task = run(dag).tasks["task"]
     assert (task.state, f"{name} is empty (None)" in task.error) == ("failed", True), task.errors
     assert f"leave {name} out" in task.error
+    assert toloka.requests == []
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (TolokaCreateProjectOperator, {"project": PROJECT, "key": "k"}),
+        (TolokaCreateTrainingOperator, {"project_id": "1", "training": TRAINING_FORM, "key": "k"}),
+        (TolokaCreatePoolOperator, {"project_id": "1", "pool_form": POOL_FORM, "training_id": "1", "expires_in": "1d"}),
+        (TolokaAddTasksOperator, {"pool_id": "1", "tasks": TASKS, "key": "k"}),
+        (TolokaExportAssignmentsOperator, {"pool_id": "1", "path": "a.csv", "status": "ACCEPTED", "format": "csv"}),
+        (
+            TolokaAggregateOperator,
+            {
+                "pool_id": "1",
+                "fields": ["result"],
+                "method": "WEIGHTED_DYNAMIC_OVERLAP",
+                "skill_id": "1",
+                "path": "a",
+                "format": "csv",
+            },
+        ),
+    ],
+)
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 fails when it stores what was rendered")
+def test_a_misspelt_name_in_a_native_template_fails_at_once(
+    toloka: TolokaEmulator, operator: type[BaseOperator], arguments: Any
+) -> None:
+    with new_dag(render_native=True) as dag:
+        for name in arguments:
+            operator(task_id=name, retries=1, **arguments | {name: "{{ no_such_name }}"})
+    for name, task in run(dag).tasks.items():
+        assert (task.state, task.tries, str(name) in task.error) == ("failed", 1, True), task.errors
     assert toloka.requests == []
 
 

@@ -143,9 +143,10 @@ def test_a_token_that_is_replaced_during_the_task_costs_no_try(
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pool_id": "10/01"}, "pool_id should be an id"),
-    ({"tasks": None}, "tasks should be a list of dicts"),
-    ({"tasks": ""}, "tasks should be a list of dicts"),
-    ({"tasks": "None"}, "tasks should be a list of dicts"),
+    ({"tasks": None}, "tasks is empty"),
+    ({"tasks": ""}, "tasks is empty"),
+    ({"tasks": "None"}, "tasks is empty"),
+    ({"tasks": 5}, "tasks should be a list of dicts"),
     ({"tasks": "[{'input_values': {}}]"}, "render_template_as_native_obj"),
     ({"tasks": {"input_values": {}}}, "tasks should be a list of dicts"),
     ({"tasks": "s3://bucket/tasks.txt"}, "ends in .jsonl"),
