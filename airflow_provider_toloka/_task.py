@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_toloka._arguments import check_literals, read_id
 from airflow_provider_toloka._durations import optional_seconds
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
@@ -22,6 +23,7 @@ from airflow_provider_toloka.exceptions import TolokaError, TolokaTimeoutError, 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+    from airflow_provider_toloka.client.resources import Resource
     from airflow_provider_toloka.client.sansio import Flow
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
@@ -66,6 +68,28 @@ class failing_at_once:  # noqa: N801 - used like a function
             error.__traceback__ = None
             raise error from None
         raise AirflowFailException(str(error)) from None
+
+
+def check_when_parsed(task: BaseOperator, **checks: Callable[[Any], Any]) -> None:
+    """Check the literal arguments of a task when its DAG is parsed; see ``check_literals``.
+
+    Airflow creates a mapped task on the worker, from values that may come from upstream. They are checked when the task
+    runs: an error in ``__init__`` would cost its retries.
+
+    :param task: the task.
+    :param checks: by argument, a function that raises a ValueError for an invalid value.
+    :raises ValueError: a value cannot be used.
+    """
+    if not getattr(task, "_BaseOperator__from_mapped", False):
+        check_literals(task, **checks)
+
+
+def literal_id(resource: Resource) -> Callable[[Any], Any]:
+    """Return a check for ``check_when_parsed``: an id, or None, which is refused when the task runs.
+
+    :param resource: the kind of the object.
+    """
+    return lambda value: value is None or read_id(resource, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_toloka._arguments import read_id
 from airflow_provider_toloka._lineage import source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
-from airflow_provider_toloka._task import ALREADY_DONE
+from airflow_provider_toloka._task import ALREADY_DONE, check_when_parsed, literal_id
 from airflow_provider_toloka.client.api.opening import open_it
-from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, Change
+from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, POOL, TRAINING, Change
 from airflow_provider_toloka.exceptions import TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._labelling import WaitingOperator, read_and_link, waited_for
@@ -93,6 +93,7 @@ class TolokaOpenPoolOperator(_OpenOperator):
     def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
+        check_when_parsed(self, pool_id=literal_id(POOL))
 
 
 class TolokaOpenTrainingOperator(_OpenOperator):
@@ -109,3 +110,4 @@ class TolokaOpenTrainingOperator(_OpenOperator):
     def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_id = training_id
+        check_when_parsed(self, training_id=literal_id(TRAINING))

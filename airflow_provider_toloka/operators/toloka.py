@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_toloka._arguments import check_literals
 from airflow_provider_toloka._outlets import describe_outlets
-from airflow_provider_toloka._task import POSTPONED
+from airflow_provider_toloka._task import POSTPONED, check_when_parsed, literal_id
 from airflow_provider_toloka.archiving.plan import APPEAL, PoolsRule
 from airflow_provider_toloka.archiving.project import Progress, look_at_project, retire_project
 from airflow_provider_toloka.client.models import Operation
@@ -18,6 +17,9 @@ from airflow_provider_toloka.client.resources import (
     ARCHIVE_TRAINING,
     CLOSE_POOL,
     CLOSE_TRAINING,
+    POOL,
+    PROJECT,
+    TRAINING,
 )
 from airflow_provider_toloka.exceptions import TolokaPostponedError
 from airflow_provider_toloka.links.toloka import LINKS
@@ -63,7 +65,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         self.project_id = project_id
         self.pools = pools
         self.on_conflict = on_conflict
-        check_literals(self, pools=read_pools, on_conflict=read_on_conflict)
+        check_when_parsed(self, project_id=literal_id(PROJECT), pools=read_pools, on_conflict=read_on_conflict)
 
     def check(self) -> None:
         """Check all arguments, before the first request.
@@ -112,6 +114,7 @@ class _PoolOperator(TolokaChangeOperator):
     def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
+        check_when_parsed(self, pool_id=literal_id(POOL))
 
 
 class TolokaClosePoolOperator(_PoolOperator):
@@ -139,6 +142,7 @@ class _TrainingOperator(TolokaChangeOperator):
     def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_id = training_id
+        check_when_parsed(self, training_id=literal_id(TRAINING))
 
 
 class TolokaCloseTrainingOperator(_TrainingOperator):

@@ -18,6 +18,7 @@ from airflow_provider_toloka._task import (
     ALREADY_DONE,
     POSTPONED,
     Deadline,
+    check_when_parsed,
     failing_at_once,
     first_submitted,
     operations_of,
@@ -66,6 +67,7 @@ class OperationSensor(TolokaSensor):
     ) -> None:
         super().__init__(**kwargs)
         self.operation_id = operation_id
+        check_when_parsed(self, operation_id=_check_literal)
         #: What is known of the operations, from the first poke on.
         self._watch: Watch | None = None
         self._has_links = False
@@ -118,9 +120,7 @@ class OperationSensor(TolokaSensor):
         return self._result(context, seen)
 
     def _operation_ids(self) -> list[str]:
-        meant = 'An operator of this package that had nothing to do returns "already done".'
-        given = [require("operation_id", id_, meant) for id_ in self._given]
-        return [check_id("operation_id", id_) for id_ in given if id_ not in _NOTHING]
+        return [id_ for given in self._given if (id_ := _read_id(given)) not in _NOTHING]
 
     @property
     def _given(self) -> Sequence[Any]:
@@ -173,3 +173,16 @@ class OperationSensor(TolokaSensor):
             limit=deadline.limit,
             not_before=time.time() + settling_seconds(),
         )
+
+
+def _read_id(value: Any) -> str:
+    """Return the id of an operation, or what an operator returns instead."""
+    require("operation_id", value, 'An operator of this package that had nothing to do returns "already done".')
+    return str(value) if value in _NOTHING else check_id("operation_id", value)
+
+
+def _check_literal(value: Any) -> None:
+    """Check an id or a list of ids; None is refused when the task runs."""
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        if one is not None:
+            _read_id(one)

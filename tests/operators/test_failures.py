@@ -22,14 +22,16 @@ from airflow_provider_toloka.exceptions import (
     TolokaTimeoutError,
     TolokaUnavailableError,
 )
-from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator
+from airflow_provider_toloka.operators.open import TolokaOpenPoolOperator, TolokaOpenTrainingOperator
 from airflow_provider_toloka.operators.toloka import (
     TolokaArchivePoolOperator,
     TolokaArchiveProjectOperator,
     TolokaArchiveTrainingOperator,
+    TolokaClosePoolOperator,
+    TolokaCloseTrainingOperator,
 )
 from tests.operators.test_toloka import archive, both_ways, endless
-from tests.running import posts, run_logged, run_task
+from tests.running import new_dag, posts, run, run_logged, run_task
 
 PACKAGE = "/airflow_provider_toloka/"
 
@@ -118,14 +120,13 @@ def test_a_timeout_says_how_the_operation_stands(toloka: TolokaEmulator, deferra
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"project_id": ""}, "project_id"),
-        ({"project_id": "1/2"}, "project_id"),
-        ({"project_id": "1?x"}, "project_id"),
+        ({"project_id": "{{ '' }}"}, "project_id"),
+        ({"project_id": "{{ '1/2' }}"}, "project_id"),
         ({"project_id": None}, "project_id"),
         ({"project_id": "{{ none }}"}, "project_id"),
         ({"project_id": "999"}, "DOES_NOT_EXIST"),
         ({"pools": "{{ 'all' }}"}, "pools should be one of"),
-        ({"pools": "{{ none }}"}, "pools should be one of"),
+        ({"pools": "{{ none }}"}, "pools is empty"),
     ],
 )
 def test_what_no_retry_mends_fails_at_the_first_try(arguments: dict[str, Any], told: str) -> None:
@@ -145,6 +146,10 @@ def test_what_no_retry_mends_fails_at_the_first_try(arguments: dict[str, Any], t
         ({"poll_interval": 0}, "poll_interval should be a duration above 0"),
         ({"pools": "all"}, "pools should be one of"),
         ({"on_conflict": "wait"}, "on_conflict should be one of"),
+        ({"project_id": ""}, "project_id should be an id"),
+        ({"project_id": "10/01"}, "project_id should be an id"),
+        ({"project_id": "1?x"}, "project_id should be an id"),
+        ({"project_id": 1.5}, "project_id should be an id"),
     ],
 )
 def test_wrong_arguments_that_are_no_templates_fail_when_the_dag_is_parsed(
@@ -152,6 +157,43 @@ def test_wrong_arguments_that_are_no_templates_fail_when_the_dag_is_parsed(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         archive(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"),
+    [
+        (TolokaArchiveProjectOperator, "project_id"),
+        (TolokaClosePoolOperator, "pool_id"),
+        (TolokaArchivePoolOperator, "pool_id"),
+        (TolokaOpenPoolOperator, "pool_id"),
+        (TolokaCloseTrainingOperator, "training_id"),
+        (TolokaArchiveTrainingOperator, "training_id"),
+        (TolokaOpenTrainingOperator, "training_id"),
+    ],
+)
+def test_ids_that_are_no_templates_are_checked_when_the_dag_is_parsed(operator: Any, name: str) -> None:
+    with new_dag():
+        upstream = BaseOperator(task_id="upstream")
+        for number, accepted in enumerate(("1001", 1001, " 1001 ", "{{ params.id }}", upstream.output, None)):
+            operator(task_id=f"task_{number}", **{name: accepted})
+    for refused in ("10/01", "", "None", ["1001"]):
+        with pytest.raises(ValueError, match=f"{name} should be an id"):
+            operator(task_id="task", **{name: refused})
+
+
+@both_ways
+def test_wrong_values_of_mapped_tasks_fail_at_the_first_try(toloka: TolokaEmulator, deferrable: bool) -> None:
+    """Airflow creates a mapped task on the worker, where a ValueError would cost its retries."""
+    with new_dag(retries=3) as dag:
+        TolokaArchiveProjectOperator.partial(task_id="ids", poll_interval=0.1, deferrable=deferrable).expand(
+            project_id=["1003", "10/01", None]
+        )
+        TolokaArchiveProjectOperator.partial(task_id="rules", project_id="1006").expand(pools=["all"])
+    tasks = run(dag).tasks
+    assert [tasks["ids", index].state for index in range(3)] == ["success", "failed", "failed"]
+    for task in (tasks["ids", 1], tasks["ids", 2], tasks["rules", 0]):
+        assert (task.tries, [type(error) for error in task.errors]) == (1, [AirflowFailException])
+    assert posts(toloka) == ["/projects/1003/archive"]
 
 
 @pytest.mark.parametrize("duration", [5, 5.0, "5", "PT5S", timedelta(seconds=5), pendulum.duration(seconds=5)])

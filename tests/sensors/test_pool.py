@@ -174,15 +174,30 @@ def test_a_refused_token_fails_at_once(toloka: TolokaEmulator, how: Any) -> None
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"pool_id": "None"}, "pool_id should be an id"),
-        ({"reasons": []}, "reasons should be one or more of"),
-        ({"reasons": "DONE"}, "reasons should be one or more of"),
+        ({"pool_id": "{{ none }}"}, "pool_id should be an id"),
+        ({"pool_id": None}, "pool_id should be an id"),
+        ({"reasons": "{{ '' }}"}, "reasons should be one or more of"),
+        ({"reasons": ["{{ 'DONE' }}"]}, "reasons should be one or more of"),
     ],
 )
 def test_wrong_arguments_fail_at_once(toloka: TolokaEmulator, how: Any, arguments: Any, problem: str) -> None:
     task, _ = wait(**how, retries=2, **arguments)
     assert (task.state, task.tries, problem in task.error) == ("failed", 1, True), task.error
     assert toloka.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"pool_id": "1/2"}, "pool_id should be an id"),
+        ({"pool_id": ""}, "pool_id should be an id"),
+        ({"reasons": []}, "reasons should be one or more of"),
+        ({"reasons": "DONE"}, "reasons should be one or more of"),
+    ],
+)
+def test_wrong_arguments_that_are_no_templates_fail_when_the_dag_is_parsed(arguments: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TolokaPoolSensor(task_id="wait", **{"pool_id": "7"} | arguments)
 
 
 @each_way

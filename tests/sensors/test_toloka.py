@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, BaseOperator
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.sensors.pool import TolokaPoolSensor
 from airflow_provider_toloka.sensors.toloka import OperationSensor
-from tests.running import Ended, Run, run_logged
+from tests.running import Ended, Run, new_dag, run, run_logged
 
 pytestmark = pytest.mark.usefixtures("airflow_database")
 
@@ -152,8 +152,8 @@ def test_soft_fail_skips(toloka: TolokaEmulator, mode: dict[str, Any], case: str
     ("arguments", "told"),
     [
         ({"operation_id": "999"}, "DOES_NOT_EXIST"),
-        ({"operation_id": "1/2"}, "operation_id"),
-        ({"operation_id": ["1", ""]}, "operation_id"),
+        ({"operation_id": "{{ '1/2' }}"}, "operation_id"),
+        ({"operation_id": ["1", "{{ '' }}"]}, "operation_id"),
         ({"operation_id": None}, "operation_id is empty"),
         ({"operation_id": "{{ none }}"}, "operation_id is empty"),
         ({"operation_id": ["1", None]}, "operation_id is empty"),
@@ -164,6 +164,27 @@ def test_what_no_retry_mends_fails_at_the_first_try(mode: dict[str, Any], argume
     assert (task.state, task.tries) == ("failed", 1)
     assert isinstance(task.errors[0], AirflowFailException)
     assert told in task.error
+
+
+def test_ids_that_are_no_templates_are_checked_when_the_dag_is_parsed() -> None:
+    with new_dag():
+        upstream = BaseOperator(task_id="upstream").output
+        ids: list[Any] = ["1", 1, "already done", "postponed", None]
+        for number, given in enumerate([*ids, ids, [], upstream, [upstream, "1"], ["1", "{{ params.id }}"]]):
+            OperationSensor(task_id=f"wait_{number}", operation_id=given)
+    for refused in ("1/2", "", "None", ["1", ""], ["1", "1/2"]):
+        with pytest.raises(ValueError, match="operation_id"):
+            OperationSensor(task_id="wait", operation_id=refused)
+
+
+def test_wrong_values_of_mapped_tasks_fail_at_the_first_try(toloka: TolokaEmulator) -> None:
+    with new_dag(retries=3) as dag:
+        OperationSensor.partial(task_id="wait", poke_interval=0.1).expand(
+            operation_id=[add(toloka, status="SUCCESS"), "1/2", None]
+        )
+    tasks = [task for _, task in sorted(run(dag).tasks.items())]
+    assert [(task.state, task.tries) for task in tasks] == [("success", 1), ("failed", 1), ("failed", 1)]
+    assert {type(error) for task in tasks for error in task.errors} == {AirflowFailException}
 
 
 @each_mode
