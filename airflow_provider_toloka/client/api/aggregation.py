@@ -78,8 +78,11 @@ class Aggregation:
             return theirs if pool.last_stopped is None else max(theirs, pool.last_stopped)
 
         start = None if since is None else searched_from(since)
+        may_have_started = False
         while True:
-            operation = yield from self._find(form, start)
+            operation = yield from (
+                self._keep_looking(form, start) if may_have_started and start else self._find(form, start)
+            )
             if operation is not None:
                 return operation
             if start is None:
@@ -90,6 +93,7 @@ class Aggregation:
                 if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
                     return reader.model(answer, Operation.from_json)
                 yield from self._calls.pause(reader, answer, patience)
+                may_have_started = may_be_done(answer)
             except (TolokaInvalidAnswerError, TolokaUnavailableError) as error:
                 if not may_be_done(answer):
                     raise
@@ -194,7 +198,7 @@ def _does(operation: Operation, form: Mapping[str, Any]) -> bool:
     """Return whether an operation matches a form; the methods name the fields differently."""
     told = operation.parameters
     named = told.get("aggregated_output_fields") or told.get("aggregated_fields") or ()
-    fields = {one.get("name") if isinstance(one, Mapping) else one for one in named}
+    fields = {str(one.get("name") if isinstance(one, Mapping) else one) for one in named}
     skill = told.get("answer_weight_skill_id")
     return (
         operation.type == AGGREGATE

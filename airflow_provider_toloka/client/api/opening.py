@@ -18,8 +18,8 @@ from airflow_provider_toloka.client.resources import Change
 from airflow_provider_toloka.client.sansio import Flow, Response
 from airflow_provider_toloka.exceptions import TolokaConflictError
 
-#: The precision of comparing two clocks by the ``Date`` header.
-_INEXACT = timedelta(seconds=5)
+#: The ``Date`` header has whole seconds, and the time may be from another machine: the scheduler sets a run's start.
+_INEXACT = timedelta(minutes=1)
 
 _REMEDIES = {
     "EMPTY_POOL": "it has no tasks. Add tasks first, with TolokaAddTasksOperator",
