@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_toloka._arguments import require
+from airflow_provider_toloka._arguments import is_nothing, require
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import (
@@ -23,6 +23,7 @@ from airflow_provider_toloka._task import (
     first_submitted,
     operations_of,
 )
+from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.api.waits import Watch, timeout_message
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.client.parsing import check_id
@@ -49,8 +50,8 @@ class OperationSensor(TolokaSensor):
     immediately. An outage of the API does not end the wait.
 
     :param operation_id: the id of an operation, or a list of ids. ``"already done"`` and ``"postponed"``, also in a
-        list, mean that there is nothing to wait for; this package's operators return them. None or an empty text fails
-        the task, because no operation was passed. (templated)
+        list, mean that there is nothing to wait for; this package's operators return them. None, an empty text or an
+        empty list fails the task, because no operation was passed. (templated)
     :param kwargs: the parameters of ``TolokaSensor``, and those of every sensor.
     """
 
@@ -120,7 +121,16 @@ class OperationSensor(TolokaSensor):
         return self._result(context, seen)
 
     def _operation_ids(self) -> list[str]:
-        return [id_ for given in self._given if (id_ := _read_id(given)) not in _NOTHING]
+        whole: Any = self.operation_id
+        if self._is_list and (isinstance(whole, bytes) or not isinstance(whole, Sequence)):
+            raise ValueError(f"operation_id should be an id or a list of ids, but is {shown(whole)}.")
+        read = [_read_id(given) for given in self._given]
+        if not read:
+            raise ValueError(
+                "operation_id has no ids. If it comes from mapped tasks, check that they ran and returned ids. "
+                f'If there is nothing to wait for, set it to ["{ALREADY_DONE}"].'
+            )
+        return [id_ for id_ in read if id_ not in _NOTHING]
 
     @property
     def _given(self) -> Sequence[Any]:
@@ -129,7 +139,7 @@ class OperationSensor(TolokaSensor):
 
     @property
     def _is_list(self) -> bool:
-        return not isinstance(self.operation_id, (str, int, type(None)))
+        return not (isinstance(self.operation_id, (str, int)) or is_nothing(self.operation_id))
 
     def _push_links(self, context: Context, seen: Mapping[str, Operation | None]) -> None:
         """Link to the operation's object, if there is only one operation with one object."""

@@ -86,7 +86,7 @@ def test_waits_for_each_of_several(toloka: TolokaEmulator, mode: dict[str, Any])
 
 @each_mode
 @pytest.mark.parametrize(
-    ("nothing", "result"), [("already done", None), ("postponed", None), ([], []), (["already done", "postponed"], [])]
+    ("nothing", "result"), [("already done", None), ("postponed", None), (["already done", "postponed"], [])]
 )
 def test_nothing_to_wait_for_is_a_success(
     toloka: TolokaEmulator, mode: dict[str, Any], nothing: Any, result: Any
