@@ -97,12 +97,12 @@ def test_a_lost_answer_is_found_out_by_looking() -> None:
 
 def test_after_a_lost_answer_it_is_searched_for_until_the_lists_had_time_to_update() -> None:
     nothing = [page(), page(), page()]
-    found, driver = start([ok(POOL), *nothing, lost(), *nothing, *nothing, page(operation(id_="op2"))])
+    found, driver = start([ok(POOL), *nothing, lost(), *nothing, page(operation(id_="op2"))])
     assert (found.id, len(sent(driver))) == ("op2", 1)
 
 
 def test_an_aggregation_with_odd_parameters_is_another_one() -> None:
-    odd = operation(**{"aggregated_output_fields": [["result"]]})
+    odd = operation(aggregated_output_fields=[["result"]])
     found, _ = start([ok(POOL), page(odd), page(), page(), ok(operation(id_="op2"))])
     assert found.id == "op2"
 
