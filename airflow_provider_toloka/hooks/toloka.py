@@ -201,7 +201,8 @@ class TolokaHook(ClientMethods, BaseHook):
 
     def _send_by(self, client: TolokaClient, request: Request) -> Answer:
         answer = client.transport.send(request)
-        self._requests_sent += 1
+        if not (isinstance(answer, NoAnswer) and answer.kind == "late"):
+            self._requests_sent += 1
         return answer
 
     def _renewed(self, refused: TolokaClient) -> TolokaClient | None:

@@ -82,7 +82,7 @@ class Upload:
             generation += 1
 
 
-def counted(operation: Operation, name: str) -> int:
+def count_in(operation: Operation, name: str) -> int:
     """Return a number from an upload's details, such as ``success_count``; 0: unknown."""
     value = operation.details.get(name)
     return int(value) if isinstance(value, (int, float)) else 0
@@ -100,7 +100,7 @@ def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOp
         log.info("No log of operation %s: %s", operation.id, error)
         entries = []
     refused = [entry for entry in entries if not entry.get("success") and entry.get("type") == _VALIDATE]
-    added = counted(operation, "success_count")
+    added = count_in(operation, "success_count")
     if refused:
         numbers = _numbers(chunk)
         reasons = [_reason(entry, numbers) for entry in refused[:_SHOWN]]
@@ -109,7 +109,7 @@ def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOp
         remedy = "Correct them and clear the task, or set skip_invalid=True"
         return TolokaTasksRefusedError(operation, refused, summary=f"{summary}. {remedy}.")
     if added:
-        total = counted(operation, "total_count") or chunk.count
+        total = count_in(operation, "total_count") or chunk.count
         summary = (
             f"Toloka has added only {added} of {total} tasks of chunk {chunk.number} (tasks[{chunk.first}] and the "
             f"{chunk.count - 1} after it). Tasks cannot be deleted: add the missing ones manually, or use another pool."

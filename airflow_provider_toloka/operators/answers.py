@@ -25,6 +25,7 @@ from airflow_provider_toloka.labelling.results import joined
 from airflow_provider_toloka.labelling.writing import Format, check_format, write_rows
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool, waited_for
+from airflow_provider_toloka.reporting.words import counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -106,7 +107,8 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
             count = write(rows(), path, format_)
             place = toloka_place(source_of(hook.api.settings), POOL, pool.id)
             self._add_lineage(inputs=[place], outputs=[file_place(path, count)])
-        self.log.info("Wrote %d rows of %d assignments to %s", count, assignments, path)
+        requests = counted(hook.requests_sent, "request")
+        self.log.info("Wrote %d rows of %d assignments to %s (%s)", count, assignments, path, requests)
         return {"path": str(path), "rows": count, "assignments": assignments}
 
 
@@ -193,14 +195,15 @@ class TolokaAggregateOperator(WaitingOperator):
         self._add_lineage(inputs=[place], operation_ids=[operation.id], source=source)
         (operation,) = self.settle(hook, [operation], deadline)
         hook.run(hook.api.operations.require_success([operation]))
-        self.log.info("Toloka's %s", operation.summary)
+        self.log.debug("Toloka's %s", operation.summary)
         describe_outlets(self, context, [operation])
         if path is None:
+            self.log.info("Aggregated the answers of pool %s (%s)", pool.id, counted(hook.requests_sent, "request"))
             return operation.id
         rows = joined(hook.list_aggregated(operation.id), hook.list_tasks(pool_id=pool.id))
         count = write(rows, path, format_)
         self._add_lineage(outputs=[file_place(path, count)])
-        self.log.info("Wrote %d rows to %s", count, path)
+        self.log.info("Wrote %d rows to %s (%s)", count, path, counted(hook.requests_sent, "request"))
         return {"path": str(path), "rows": count, "operation_id": operation.id}
 
 

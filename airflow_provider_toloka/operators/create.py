@@ -22,6 +22,7 @@ from airflow_provider_toloka.labelling.checks import write_time
 from airflow_provider_toloka.labelling.forms import Kind, check_form
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._labelling import key_of, link_to
+from airflow_provider_toloka.reporting.words import counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -80,6 +81,8 @@ class _CreateOperator(LineageMixin, BaseOperator):
             link_to(context, hook, resource, getattr(created, "project_id", created.id), created.id)
             place = toloka_place(source_of(hook.api.settings), resource, created.id, change="CREATE")
             self._add_lineage(outputs=[place])
+        requests = counted(hook.requests_sent, "request")
+        self.log.info("%s %s is ready (%s)", kind.capitalize(), created.id, requests)
         return created.id
 
 

@@ -19,8 +19,9 @@ from airflow_provider_toloka.labelling.ahead import one_ahead
 from airflow_provider_toloka.labelling.chunks import Chunk, chunks_of
 from airflow_provider_toloka.labelling.forms import check_task
 from airflow_provider_toloka.labelling.reading import check_name, is_csv, read_tasks
-from airflow_provider_toloka.labelling.upload import Upload, counted, failure
+from airflow_provider_toloka.labelling.upload import Upload, count_in, failure
 from airflow_provider_toloka.operators._labelling import WaitingOperator, find_pool, key_of
+from airflow_provider_toloka.reporting.words import counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
@@ -120,13 +121,14 @@ class TolokaAddTasksOperator(WaitingOperator):
             if operation.failed:
                 # Read again, to name the tasks of the chunk.
                 raise _failure(hook, _forms(hook, source, pool.project_id), pool.id, number, operation)
-        created = sum(counted(operation, "success_count") for operation in sent.values())
-        invalid = sum(counted(operation, "not_valid_count") for operation in sent.values())
+        created = sum(count_in(operation, "success_count") for operation in sent.values())
+        invalid = sum(count_in(operation, "not_valid_count") for operation in sent.values())
         resource = POOL if isinstance(pool, Pool) else TRAINING
         place = toloka_place(source_of(hook.api.settings), resource, pool.id, rows=created)
         self._add_lineage(inputs=self._files(created + invalid), outputs=[place])
         describe_outlets(self, context, list(sent.values()))
-        self.log.info("Tasks added to %s %s: %d; invalid: %d", resource.kind, pool.id, created, invalid)
+        requests = counted(hook.requests_sent, "request")
+        self.log.info("Tasks added to %s %s: %d; invalid: %d (%s)", resource.kind, pool.id, created, invalid, requests)
         return {"created": created, "invalid": invalid, "operation_ids": list(sent)}
 
     def _files(self, rows: int) -> list[Place]:

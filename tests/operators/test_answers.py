@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +71,18 @@ def test_a_late_aggregation_is_named(toloka: TolokaEmulator, pool_id: str) -> No
         "increase timeout."
     )
     assert posts(toloka) == []
+
+
+def test_the_outcome_has_the_number_of_requests(toloka: TolokaEmulator, pool_id: str, tmp_path: Path) -> None:
+    _, ran = aggregate(pool_id)
+    assert f"Aggregated the answers of pool {pool_id} ({len(toloka.requests)} requests)" in ran.log
+    toloka.clear_requests()
+    _, ran = aggregate(pool_id, path=str(tmp_path / "a.csv"), format="csv")
+    assert f"Wrote 7 rows to {tmp_path}/a.csv ({len(toloka.requests)} requests)" in ran.log
+    toloka.clear_requests()
+    _, ran = run_logged(TolokaExportAssignmentsOperator, pool_id=pool_id, path=str(tmp_path / "b.jsonl"))
+    assert re.search(rf"Wrote 21 rows of \d+ assignments to {tmp_path}/b.jsonl \(2 requests\)", ran.log)
+    assert len(toloka.requests) == 2
 
 
 AGGREGATION: dict[str, Any] = {"pool_id": "1", "fields": ["result"], "method": "DAWID_SKENE"}

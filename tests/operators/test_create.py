@@ -1,4 +1,4 @@
-"""The operators that create objects: arguments that are checked when the DAG is parsed."""
+"""The operators that create objects: arguments that are checked when the DAG is parsed, and the last line."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.operators.create import (
     TolokaCreatePoolOperator,
     TolokaCreateProjectOperator,
     TolokaCreateTrainingOperator,
 )
 from tests.labelling.forms import POOL, PROJECT, TRAINING
-from tests.running import new_dag
+from tests.running import new_dag, run_logged
 
 CREATE: dict[type[BaseOperator], dict[str, Any]] = {
     TolokaCreateProjectOperator: {"project": PROJECT},
@@ -55,3 +56,9 @@ def test_arguments_may_come_from_other_tasks() -> None:
         other = BaseOperator(task_id="other").output
         given: dict[str, Any] = dict.fromkeys(("project_id", "pool_form", "training_id", "expires_in", "key"), other)
         TolokaCreatePoolOperator(task_id="task", **given)
+
+
+@pytest.mark.usefixtures("airflow_database")
+def test_the_outcome_has_the_number_of_requests(toloka: TolokaEmulator) -> None:
+    task, ran = run_logged(TolokaCreateProjectOperator, project=PROJECT)
+    assert f"Project {task.result} is ready ({len(toloka.requests)} requests)" in ran.log

@@ -141,6 +141,11 @@ def test_a_token_that_is_replaced_during_the_task_costs_no_try(
     assert NEW not in ran.log
 
 
+def test_the_outcome_has_the_number_of_requests(toloka: TolokaEmulator, pool_id: str) -> None:
+    _, ran = add(pool_id)
+    assert f"Tasks added to pool {pool_id}: 7; invalid: 0 ({len(toloka.requests)} requests)" in ran.log
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pool_id": "10/01"}, "pool_id should be an id"),
     ({"tasks": None}, "tasks is empty"),
