@@ -254,7 +254,7 @@ def test_a_later_run_opens_a_pool_that_was_completed_before(skew: float) -> None
     pool_id = pool_in(toloka)
     toloka.run(upload(toloka, pool_id, TASKS[:5]))
     assert toloka.run(API.pools.open(pool_id, opened_since=datetime.fromtimestamp(toloka.now, UTC))) is not None
-    toloka.now += 60
+    toloka.now += 3600
     assert toloka.rows("pools")[0]["status"] == "CLOSED"
     job = Upload(key="another day", pool_id=pool_id)
     for chunk in chunks_of(TASKS[5:], pool_id):
