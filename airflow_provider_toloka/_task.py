@@ -67,7 +67,14 @@ class failing_at_once:  # noqa: N801 - used like a function
         if isinstance(error, TolokaError) and not (error.is_permanent or isinstance(error, self._permanent)):
             error.__traceback__ = None
             raise error from None
-        raise AirflowFailException(str(error)) from None
+        raise AirflowFailException(_told(error)) from None
+
+
+def _told(error: TolokaError | ValueError) -> str:
+    """Return the error's text, with the remedy on a line of its own."""
+    text, remedy = str(error), getattr(error, "remedy", "")
+    before, found, after = text.partition(f" {remedy}")
+    return f"{before}{after}\n{remedy}" if remedy and found else text
 
 
 def check_when_parsed(task: BaseOperator, **checks: Callable[[Any], Any]) -> None:

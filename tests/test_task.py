@@ -51,6 +51,16 @@ def test_permanent_errors_fail_at_once(error: type[Exception]) -> None:
     assert isinstance(raised.value.__context__, error)
 
 
+@pytest.mark.parametrize("remedy", ["Check the id.", "Another one.", ""])
+def test_the_remedy_is_on_a_line_of_its_own(remedy: str) -> None:
+    error = TolokaNotFoundError("Could not read pool 1: not found. Check the id.", code="CODE", remedy=remedy)
+    with pytest.raises(AirflowFailException) as raised, failing_at_once():
+        raise error
+    is_known = remedy in error.summary and remedy
+    told = "Could not read pool 1: not found. [code 'CODE']\nCheck the id." if is_known else str(error)
+    assert str(raised.value) == told
+
+
 def test_a_task_may_name_further_permanent_errors() -> None:
     with pytest.raises(AirflowFailException, match="the reason"), failing_at_once(TolokaConflictError):
         raise TolokaNotArchivableError("the reason")
