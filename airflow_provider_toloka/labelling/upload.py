@@ -22,7 +22,7 @@ from airflow_provider_toloka.labelling.keys import upload_id
 
 log = logging.getLogger(__name__)
 
-_VALIDATE = "TASK_VALIDATE"
+_CREATE, _VALIDATE = "TASK_CREATE", "TASK_VALIDATE"
 _SHOWN = 10
 
 
@@ -50,7 +50,7 @@ class Upload:
         :param may_repeat: whether to repeat an earlier upload that failed; only in a new try. A resumed task still
             finds the upload that repeated it before the task was deferred.
         :returns: the operation; if it has finished, it has succeeded.
-        :raises TolokaTasksRefusedError: Toloka refuses tasks, or has added only some of them.
+        :raises TolokaTasksRefusedError: Toloka refuses tasks, or has added some of them, or an unknown number.
         :raises TolokaOperationFailedError: the upload failed, and is not repeated.
         """
         generation = 0
@@ -92,15 +92,23 @@ def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOp
     """Return the error for a failed upload.
 
     :param operation: the chunk's upload, which has ended as ``FAIL``.
-    :returns: a ``TolokaTasksRefusedError`` if a retry cannot help.
+    :returns: a ``TolokaTasksRefusedError`` if a retry cannot help, or could add tasks twice.
+    :raises TolokaApiError: the number of added tasks is unknown, and the log cannot be read now.
     """
+    # Toloka may omit the details; then the log lists what was added.
+    is_counted = isinstance(operation.details.get("success_count"), (int, float))
+    added: int | None = count_in(operation, "success_count") if is_counted else None
     try:
         entries = yield from api.operations.get_log(operation.id)
     except TolokaApiError as error:
+        if added is None and error.is_transient:
+            raise
         log.info("No log of operation %s: %s", operation.id, error)
         entries = []
+    else:
+        if added is None:
+            added = sum(entry.get("type") == _CREATE and bool(entry.get("success")) for entry in entries)
     refused = [entry for entry in entries if not entry.get("success") and entry.get("type") == _VALIDATE]
-    added = count_in(operation, "success_count")
     if refused:
         numbers = _numbers(chunk)
         reasons = [_reason(entry, numbers) for entry in refused[:_SHOWN]]
@@ -108,11 +116,18 @@ def failure(api: TolokaApi, operation: Operation, chunk: Chunk) -> Flow[TolokaOp
         summary = f"Toloka refuses {len(refused)} tasks: {'; '.join(reasons)}{more}"
         remedy = "Correct them and clear the task, or set skip_invalid=True"
         return TolokaTasksRefusedError(operation, refused, summary=f"{summary}. {remedy}.")
+    name = f"chunk {chunk.number} (tasks[{chunk.first}] and the {chunk.count - 1} after it)"
+    if added is None:
+        summary = (
+            f"The upload of {name} failed, and it is unknown how many tasks were added. Tasks cannot be deleted: "
+            "check the pool's tasks and add the missing ones manually, or use another pool."
+        )
+        return TolokaTasksRefusedError(operation, summary=summary)
     if added:
         total = count_in(operation, "total_count") or chunk.count
         summary = (
-            f"Toloka has added only {added} of {total} tasks of chunk {chunk.number} (tasks[{chunk.first}] and the "
-            f"{chunk.count - 1} after it). Tasks cannot be deleted: add the missing ones manually, or use another pool."
+            f"Toloka has added only {added} of {total} tasks of {name}. Tasks cannot be deleted: add the missing ones "
+            "manually, or use another pool."
         )
         return TolokaTasksRefusedError(operation, summary=summary)
     return TolokaOperationFailedError(operation, [entry for entry in entries if not entry.get("success")])
