@@ -41,7 +41,8 @@ class Upload:
     allow_defaults: bool = True
     skip_invalid: bool = False
     #: Whether a chunk was not found at Toloka. Chunks are sent in order, so later ones are not there either, and need
-    #: no search. Should one be there after all, Toloka refuses its operation id, and it is read.
+    #: no search. If one is there after all, such as with corrected input, Toloka refuses its operation id, and it is
+    #: read; the chunks after it are searched for again.
     _is_ahead: bool = field(default=False, init=False)
 
     def send(self, api: TolokaApi, chunk: Chunk, *, may_repeat: bool) -> Flow[Operation]:
@@ -60,20 +61,20 @@ class Upload:
                 self.key, pool_id=self.pool_id, chunk=chunk.number, digest=chunk.digest, generation=generation
             )
             operation = None if self._is_ahead else (yield from api.tasks.find_upload(id_))
-            is_new = operation is None
+            is_new = False
             if operation is None and error is not None:
                 if not may_repeat:
                     raise error
                 log.warning("The upload of chunk %d failed in an earlier try; repeating it: %s", chunk.number, error)
             if operation is None:
-                # An upload that is repeated says nothing about the later chunks.
-                self._is_ahead = self._is_ahead or generation == 0
-                operation = yield from api.tasks.add(
+                operation, is_new = yield from api.tasks.submit(
                     chunk.body,
                     operation_id=id_,
                     allow_defaults=self.allow_defaults,
                     skip_invalid=self.skip_invalid,
                 )
+                # An upload that is repeated says nothing about the later chunks.
+                self._is_ahead = is_new and (self._is_ahead or generation == 0)
             if not operation.failed:
                 return operation
             error = yield from failure(api, operation, chunk)

@@ -197,6 +197,31 @@ def test_an_upload_that_failed_is_repeated_by_a_new_try_only() -> None:
     assert [one.id for one in toloka.run(upload(toloka, pool_id, TASKS[:3]))] == [second.id]
 
 
+def test_a_later_chunk_that_failed_is_repeated_with_corrected_input() -> None:
+    toloka = Toloka()
+    pool_id = pool_in(toloka)
+    old = toloka.run(upload(toloka, pool_id, TASKS))
+    fail(toloka, old[2].id, success_count=0)
+    corrected = [{"input_values": {"image": "https://example.com/corrected.jpg"}}, *TASKS[1:]]
+    new = toloka.run(upload(toloka, pool_id, corrected))
+    # Only the first chunk has changed.
+    assert [one.id in {one.id for one in old} for one in new] == [False, True, False]
+    assert [one.id for one in toloka.run(upload(toloka, pool_id, corrected))] == [one.id for one in new]
+
+
+@pytest.mark.parametrize("fates", [["ok", "ok"], ["ok", "answer lost"], ["ok", "503 carried out"]])
+def test_an_upload_that_fails_at_once_is_not_repeated_by_the_same_try(fates: list[Any]) -> None:
+    toloka = Toloka()
+    pool_id = pool_in(toloka)
+    toloka.account.operations.fail_next("TASK.BATCH_CREATE", 1, {"success_count": 0})
+    toloka._fates = iter(fates)
+    before = toloka.posts()
+    with pytest.raises(TolokaOperationFailedError):
+        toloka.run(upload(toloka, pool_id, TASKS[:3]))
+    assert set(toloka.posts()[len(before) :]) == {"/tasks"}
+    assert sum(row["type"] == "TASK.BATCH_CREATE" for row in toloka.rows("operations")) == 1
+
+
 def test_a_resumed_task_finds_the_upload_that_repeated_a_failed_one() -> None:
     toloka = Toloka()
     pool_id = pool_in(toloka)

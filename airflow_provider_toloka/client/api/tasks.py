@@ -56,6 +56,23 @@ class Tasks:
         :param operation_id: a UUID. Toloka executes each id once.
         :returns: the operation, which may have been submitted before, or be finished.
         """
+        operation, _ = yield from self.submit(
+            tasks, operation_id=operation_id, allow_defaults=allow_defaults, skip_invalid=skip_invalid
+        )
+        return operation
+
+    def submit(
+        self,
+        tasks: Sequence[Mapping[str, Any]] | bytes,
+        *,
+        operation_id: str,
+        allow_defaults: bool,
+        skip_invalid: bool,
+    ) -> Flow[tuple[Operation, bool]]:
+        """Add tasks as :meth:`add` does, and return whether the operation is new.
+
+        :returns: the operation, and whether this call may have submitted it; False: an earlier call has.
+        """
         operation_id = check_id("operation_id", operation_id)
         query = {
             "async_mode": "true",
@@ -70,24 +87,26 @@ class Tasks:
         )
         reader = self._calls.reader("add tasks")
         patience = Patience(self._calls.retry)
+        was_sent = False
         while True:
             answer = yield request
             try:
                 if isinstance(answer, Response) and answer.status in (200, HTTPStatus.CREATED, HTTPStatus.ACCEPTED):
-                    return reader.model(answer, Operation.from_json)
+                    return reader.model(answer, Operation.from_json), True
                 # The operation id makes the request idempotent.
                 yield from self._calls.pause(reader, answer, patience)
+                was_sent = was_sent or may_be_done(answer)
             except (TolokaInvalidAnswerError, TolokaUnavailableError) as error:
                 if not may_be_done(answer):
                     raise
                 try:
-                    return (yield from self._known(operation_id))
+                    return (yield from self._known(operation_id)), True
                 except TolokaNotFoundError:
                     raise error from None
             except TolokaConflictError as error:
                 if error.code != _ALREADY_EXISTS:
                     raise
-                return (yield from self._known(operation_id))
+                return (yield from self._known(operation_id)), was_sent
 
     def find_upload(self, operation_id: str) -> Flow[Operation | None]:
         """Return the operation of an earlier request; None: there is none."""
