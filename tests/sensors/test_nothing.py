@@ -35,7 +35,9 @@ def test_an_empty_list_fails_at_the_first_try(toloka: TolokaEmulator, mode: dict
 
 
 @pytest.mark.parametrize(
-    "given", [set(), {"1"}, {}, {"1": "2"}, b"1", 1.5, True, timedelta(1), iter(["1"]), object()], ids=str
+    "given",
+    [set(), {"1"}, {}, {"1": "2"}, b"1", 1.5, True, timedelta(1), iter(["1"]), object()],
+    ids=lambda given: type(given).__name__,
 )
 def test_what_is_neither_an_id_nor_a_list_is_refused(toloka: TolokaEmulator, given: Any) -> None:
     sensor = OperationSensor(task_id="a", operation_id="1")
@@ -47,7 +49,8 @@ def test_what_is_neither_an_id_nor_a_list_is_refused(toloka: TolokaEmulator, giv
 
 def test_a_misspelt_name_in_a_native_template_is_refused(toloka: TolokaEmulator) -> None:
     sensor = OperationSensor(task_id="a", operation_id="1")
-    sensor.operation_id = jinja2.Undefined(name="ids")  # type: ignore[assignment] - with template_undefined
+    undefined: Any = jinja2.Undefined(name="ids")  # with template_undefined
+    sensor.operation_id = undefined
     with pytest.raises(AirflowFailException, match=r"^operation_id is empty"):
         sensor.poke({})
     assert toloka.requests == []
