@@ -169,14 +169,27 @@ def read_count(name: str, value: Any) -> int:
 def check_literals(operator: Any, **checks: Callable[[Any], Any]) -> None:
     """Check the arguments that are not rendered later when the DAG is parsed, so that a typing error costs no run.
 
+    Airflow creates a mapped task on the worker, from values that may come from upstream. They are checked when the task
+    runs: an error in ``__init__`` would cost its retries.
+
     :param operator: the operator that has the arguments as attributes.
     :param checks: by argument, a function that raises a ValueError for an invalid value.
     :raises ValueError: a value cannot be used.
     """
+    if getattr(operator, "_BaseOperator__from_mapped", False):
+        return
     for name, check in checks.items():
         value = getattr(operator, name)
         if name not in operator.template_fields or not _is_template(value):
             check(value)
+
+
+def literal_id(resource: Resource) -> Callable[[Any], Any]:
+    """Return a check for ``check_literals``: an id, or None, which is refused when the task runs.
+
+    :param resource: the kind of the object.
+    """
+    return lambda value: value is None or read_id(resource, value)
 
 
 def _is_template(value: Any) -> bool:

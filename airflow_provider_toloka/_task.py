@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
-from airflow_provider_toloka._arguments import check_literals, read_id
 from airflow_provider_toloka._durations import optional_seconds
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
@@ -23,7 +22,6 @@ from airflow_provider_toloka.exceptions import TolokaError, TolokaTimeoutError, 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-    from airflow_provider_toloka.client.resources import Resource
     from airflow_provider_toloka.client.sansio import Flow
     from airflow_provider_toloka.triggers.toloka import OperationTrigger
 
@@ -61,7 +59,8 @@ class failing_at_once:  # noqa: N801 - used like a function
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if not isinstance(error, (TolokaError, ValueError)):
+        # A ValueError is about an argument or a setting; its subclasses, such as a JSONDecodeError, may be transient.
+        if not isinstance(error, TolokaError) and type(error) is not ValueError:
             return
         log.debug("The traceback of the error", exc_info=error)
         if isinstance(error, TolokaError) and not (error.is_permanent or isinstance(error, self._permanent)):
@@ -75,28 +74,6 @@ def _told(error: TolokaError | ValueError) -> str:
     text, remedy = str(error), getattr(error, "remedy", "")
     before, found, after = text.partition(f" {remedy}")
     return f"{before}{after}\n{remedy}" if remedy and found else text
-
-
-def check_when_parsed(task: BaseOperator, **checks: Callable[[Any], Any]) -> None:
-    """Check the literal arguments of a task when its DAG is parsed; see ``check_literals``.
-
-    Airflow creates a mapped task on the worker, from values that may come from upstream. They are checked when the task
-    runs: an error in ``__init__`` would cost its retries.
-
-    :param task: the task.
-    :param checks: by argument, a function that raises a ValueError for an invalid value.
-    :raises ValueError: a value cannot be used.
-    """
-    if not getattr(task, "_BaseOperator__from_mapped", False):
-        check_literals(task, **checks)
-
-
-def literal_id(resource: Resource) -> Callable[[Any], Any]:
-    """Return a check for ``check_when_parsed``: an id, or None, which is refused when the task runs.
-
-    :param resource: the kind of the object.
-    """
-    return lambda value: value is None or read_id(resource, value)
 
 
 @dataclass(frozen=True, slots=True)

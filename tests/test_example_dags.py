@@ -146,13 +146,13 @@ def test_people_are_notified_however_it_ends(
     assert mail["Subject"].startswith(f"Toloka clean-up {'failed' if ends == 'failed' else 'succeeded'} (manual__")
     body = mail.get_body()
     assert body
+    [page] = tmp_path.iterdir()
+    assert f"Report: {page}" in body.get_content()
     if ends == "failed":
-        assert "Report: not written" in body.get_content()
+        assert "refuses the token" in page.read_text()
         return
     assert archived(toloka) == STALE
-    [page] = tmp_path.iterdir()
     assert "archived: 14" in body.get_content()
-    assert f"Report: {page}" in body.get_content()
     assert "<b>14</b>" in page.read_text()
 
 

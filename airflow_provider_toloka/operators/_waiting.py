@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_toloka._arguments import check_literals
 from airflow_provider_toloka._durations import Duration, optional_seconds, seconds
 from airflow_provider_toloka._lineage import LineageMixin
-from airflow_provider_toloka._task import Deadline, check_when_parsed, operation_trigger
+from airflow_provider_toloka._task import Deadline, operation_trigger
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING, quick_first
 from airflow_provider_toloka.client.models import Operation
 from airflow_provider_toloka.exceptions import TolokaTimeoutError
@@ -45,7 +46,7 @@ class WaitOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.timeout = timeout
-        check_when_parsed(
+        check_literals(
             self, poll_interval=partial(seconds, "poll_interval"), timeout=partial(optional_seconds, "timeout")
         )
 

@@ -15,6 +15,7 @@ from airflow_provider_toloka._task import failing_at_once
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.api.aggregation import METHODS, Method, aggregation_form, check_fields, check_skill
 from airflow_provider_toloka.client.models import CLOSED, Operation
+from airflow_provider_toloka.client.parsing import check_truth
 from airflow_provider_toloka.client.resources import POOL
 from airflow_provider_toloka.client.waiting import in_time
 from airflow_provider_toloka.client.work import ASSIGNMENT_STATUSES
@@ -80,7 +81,13 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
         self.format = format
         self.without_golden = without_golden
         self.toloka_conn_id = toloka_conn_id
-        check_literals(self, **_CHECKS, path=_check_path, status=_statuses)
+        check_literals(
+            self,
+            **_CHECKS,
+            path=_check_path,
+            status=_statuses,
+            without_golden=partial(check_truth, "without_golden"),
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the file.
@@ -92,6 +99,7 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
         assignments = 0
         with failing_at_once(), TolokaHook(self.toloka_conn_id) as hook:
             statuses, format_, path = _statuses(self.status), _read_format(self.format), storage_path(self.path)
+            without_golden = check_truth("without_golden", self.without_golden)
             pool = find_pool(context, hook, self.pool_id)
             if pool.status not in (CLOSED, "ARCHIVED"):
                 self.log.warning("Pool %s is %s: answers may still arrive or change status", pool.id, pool.status)
@@ -102,7 +110,7 @@ class TolokaExportAssignmentsOperator(LineageMixin, BaseOperator):
                 for page in one_ahead(hook.pages(listing)):
                     assignments += len(page)
                     for assignment in page:
-                        yield from rows_of(assignment, without_golden=self.without_golden)
+                        yield from rows_of(assignment, without_golden=without_golden)
 
             count = write(rows(), path, format_)
             place = toloka_place(source_of(hook.api.settings), POOL, pool.id)

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._arguments import check_literals, literal_id, read_id
 from airflow_provider_toloka._lineage import source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
-from airflow_provider_toloka._task import ALREADY_DONE, check_when_parsed, literal_id
+from airflow_provider_toloka._task import ALREADY_DONE
 from airflow_provider_toloka.client.api.opening import open_it
 from airflow_provider_toloka.client.resources import OPEN_POOL, OPEN_TRAINING, POOL, TRAINING, Change
-from airflow_provider_toloka.exceptions import TolokaLockedError
+from airflow_provider_toloka.exceptions import TolokaApiError, TolokaLockedError
 from airflow_provider_toloka.links.toloka import LINKS
 from airflow_provider_toloka.operators._labelling import WaitingOperator, read_and_link, waited_for
 from airflow_provider_toloka.operators._lines import already_line, done_line
@@ -45,8 +45,13 @@ class _OpenOperator(WaitingOperator):
         started = time.monotonic()
         resource = self.change.resource
         object_id = read_id(resource, getattr(self, resource.id_param))
-        name = read_and_link(context, hook, resource, object_id).private_name
         operation = waited_for(waited)
+        name = None
+        try:
+            name = read_and_link(context, hook, resource, object_id).private_name
+        except TolokaApiError:
+            if operation is None:
+                raise  # else it has been opened, and an outage should not hide that
         if operation is None:
             operation = self._open(context, hook, deadline, object_id)
         if operation is None:
@@ -93,7 +98,7 @@ class TolokaOpenPoolOperator(_OpenOperator):
     def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
-        check_when_parsed(self, pool_id=literal_id(POOL))
+        check_literals(self, pool_id=literal_id(POOL))
 
 
 class TolokaOpenTrainingOperator(_OpenOperator):
@@ -110,4 +115,4 @@ class TolokaOpenTrainingOperator(_OpenOperator):
     def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_id = training_id
-        check_when_parsed(self, training_id=literal_id(TRAINING))
+        check_literals(self, training_id=literal_id(TRAINING))

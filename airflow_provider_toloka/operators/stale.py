@@ -113,10 +113,14 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             on_conflict=read_on_conflict,
             inactive_for=lambda value: value == ANY or duration("inactive_for", value),
             preview=lambda value: is_nothing(value) or check_truth("preview", value),
-            project_ids=lambda value: value == ALL or is_nothing(value) or read_ids("project_ids", value),
+            project_ids=self._check_project_ids,
         )
-        if project_ids == ALL and inactive_for == ANY:
+
+    def _check_project_ids(self, value: Any) -> None:
+        if value == ALL and self.inactive_for == ANY:
             raise ValueError(WHOLE_ACCOUNT)
+        if value != ALL and not is_nothing(value):
+            read_ids("project_ids", value)
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Find and archive the projects.

@@ -11,6 +11,7 @@ from airflow_provider_toloka._lineage import Place, file_place, source_of, tolok
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.client.models import Operation, Pool
+from airflow_provider_toloka.client.parsing import check_truth
 from airflow_provider_toloka.client.resources import POOL, TRAINING
 from airflow_provider_toloka.client.stamps import check_key
 from airflow_provider_toloka.client.waiting import in_time
@@ -74,7 +75,13 @@ class TolokaAddTasksOperator(WaitingOperator):
         self.skip_invalid = skip_invalid
         self.key = key
         note_given(self, key=key)
-        check_literals(self, pool_id=partial(read_id, POOL), tasks=_source)
+        check_literals(
+            self,
+            pool_id=partial(read_id, POOL),
+            tasks=_source,
+            allow_defaults=partial(check_truth, "allow_defaults"),
+            skip_invalid=partial(check_truth, "skip_invalid"),
+        )
         if key is not None:
             check_literals(self, key=check_key)
 
@@ -94,6 +101,8 @@ class TolokaAddTasksOperator(WaitingOperator):
         key = read_optional(self, "key")
         if key is not None:
             check_key(key)
+        allow_defaults = check_truth("allow_defaults", self.allow_defaults)
+        skip_invalid = check_truth("skip_invalid", self.skip_invalid)
         source = _source(self.tasks)
         if not isinstance(source, str) and isinstance(source, Sequence):
             for number, task in enumerate(source):
@@ -102,8 +111,8 @@ class TolokaAddTasksOperator(WaitingOperator):
         upload = Upload(
             key=key_of(context, hook, key),
             pool_id=pool.id,
-            allow_defaults=self.allow_defaults,
-            skip_invalid=self.skip_invalid,
+            allow_defaults=allow_defaults,
+            skip_invalid=skip_invalid,
         )
         sent: dict[str, Operation] = {}
         chunks = chunks_of(_forms(hook, source, pool.project_id), pool.id)

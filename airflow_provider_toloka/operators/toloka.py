@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_toloka._arguments import check_literals, literal_id
 from airflow_provider_toloka._outlets import describe_outlets
-from airflow_provider_toloka._task import POSTPONED, check_when_parsed, literal_id
+from airflow_provider_toloka._task import POSTPONED
 from airflow_provider_toloka.archiving.plan import APPEAL, PoolsRule
 from airflow_provider_toloka.archiving.project import Progress, look_at_project, retire_project
 from airflow_provider_toloka.client.models import Operation
@@ -65,7 +66,7 @@ class TolokaArchiveProjectOperator(TolokaChangeOperator):
         self.project_id = project_id
         self.pools = pools
         self.on_conflict = on_conflict
-        check_when_parsed(self, project_id=literal_id(PROJECT), pools=read_pools, on_conflict=read_on_conflict)
+        check_literals(self, project_id=literal_id(PROJECT), pools=read_pools, on_conflict=read_on_conflict)
 
     def check(self) -> None:
         """Check all arguments, before the first request.
@@ -114,7 +115,7 @@ class _PoolOperator(TolokaChangeOperator):
     def __init__(self, *, pool_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pool_id = pool_id
-        check_when_parsed(self, pool_id=literal_id(POOL))
+        check_literals(self, pool_id=literal_id(POOL))
 
 
 class TolokaClosePoolOperator(_PoolOperator):
@@ -142,7 +143,7 @@ class _TrainingOperator(TolokaChangeOperator):
     def __init__(self, *, training_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_id = training_id
-        check_when_parsed(self, training_id=literal_id(TRAINING))
+        check_literals(self, training_id=literal_id(TRAINING))
 
 
 class TolokaCloseTrainingOperator(_TrainingOperator):

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._arguments import check_literals, literal_id, read_id
 from airflow_provider_toloka._settling import settling_seconds
-from airflow_provider_toloka._task import Deadline, check_when_parsed, failing_at_once, literal_id
+from airflow_provider_toloka._task import Deadline, failing_at_once
 from airflow_provider_toloka.client.api.waits import look_up
 from airflow_provider_toloka.client.models import Pool
 from airflow_provider_toloka.client.resources import POOL
@@ -68,7 +68,7 @@ class TolokaPoolSensor(TolokaSensor):
         self.pool_id = pool_id
         self.reasons = reasons
         self.answers_checked = answers_checked
-        check_when_parsed(self, pool_id=literal_id(POOL), reasons=check_reasons)
+        check_literals(self, pool_id=literal_id(POOL), reasons=check_reasons)
         #: Whether a poke has read the pool.
         self._has_heard = False
 

@@ -11,14 +11,13 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_provider_toloka._arguments import is_nothing, require
+from airflow_provider_toloka._arguments import check_literals, is_nothing, require
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._settling import settling_seconds
 from airflow_provider_toloka._task import (
     ALREADY_DONE,
     POSTPONED,
     Deadline,
-    check_when_parsed,
     failing_at_once,
     first_submitted,
     operations_of,
@@ -68,7 +67,7 @@ class OperationSensor(TolokaSensor):
     ) -> None:
         super().__init__(**kwargs)
         self.operation_id = operation_id
-        check_when_parsed(self, operation_id=_check_literal)
+        check_literals(self, operation_id=_check_literal)
         #: What is known of the operations, from the first poke on.
         self._watch: Watch | None = None
         self._has_links = False

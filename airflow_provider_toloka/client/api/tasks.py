@@ -12,7 +12,7 @@ from airflow_provider_toloka.client.api.calls import Calls, Listing
 from airflow_provider_toloka.client.api.creation import pauses
 from airflow_provider_toloka.client.api.operations import Operations
 from airflow_provider_toloka.client.models import Operation
-from airflow_provider_toloka.client.parsing import check_id
+from airflow_provider_toloka.client.parsing import check_id, check_truth
 from airflow_provider_toloka.client.resources import TASK
 from airflow_provider_toloka.client.retry import Patience
 from airflow_provider_toloka.client.sansio import Flow, Request, Response, Sleep, may_be_done
@@ -77,8 +77,8 @@ class Tasks:
         query = {
             "async_mode": "true",
             "operation_id": operation_id,
-            "allow_defaults": json.dumps(allow_defaults),
-            "skip_invalid_items": json.dumps(skip_invalid),
+            "allow_defaults": json.dumps(check_truth("allow_defaults", allow_defaults)),
+            "skip_invalid_items": json.dumps(check_truth("skip_invalid", skip_invalid)),
         }
         request = (
             Request("POST", f"/{TASK.path}", query, content=tasks)
