@@ -367,6 +367,16 @@ def test_a_gateways_page_is_told_of_if_no_tasks_were_added(status: int) -> None:
     assert raised.value.status == status
 
 
+def test_a_switch_of_tasks_is_a_truth_value() -> None:
+    driver = Driver([ok(operation("TASK.BATCH_CREATE", id_=ID))])
+    text: Any = "False"
+    driver.run(api().tasks.add([], operation_id=ID, allow_defaults=text))
+    assert driver.requests[0].query["allow_defaults"] == "false"
+    text = "no"
+    with pytest.raises(ValueError, match="skip_invalid is 'no'; it should be true or false"):
+        Driver().run(api().tasks.add([], operation_id=ID, skip_invalid=text))
+
+
 def test_another_conflict_of_tasks_is_an_error() -> None:
     with pytest.raises(TolokaConflictError, match=r"^Could not add tasks at Toloka"):
         Driver([error(409, "ODD")]).run(api().tasks.add([], operation_id=ID))

@@ -132,6 +132,46 @@ def test_a_wrong_value_fails_before_the_first_request(
     assert toloka.requests == []
 
 
+@pytest.mark.parametrize("value", ["no", "", None, 1])
+def test_a_switch_that_is_no_truth_value_fails_when_the_dag_is_parsed(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"without_golden is .* it should be true or false"):
+        TolokaExportAssignmentsOperator(task_id="task", **EXPORT | {"without_golden": value})
+
+
+def test_a_switch_is_checked_before_the_first_request(toloka: TolokaEmulator) -> None:
+    with new_dag() as dag:
+        TolokaExportAssignmentsOperator(task_id="task", retries=2, **EXPORT).without_golden = "no"  # type: ignore[assignment]
+    task = run(dag).tasks["task"]
+    assert (task.state, task.tries, "without_golden is 'no'" in task.error) == ("failed", 1, True), task.error
+    assert toloka.requests == []
+
+
+@pytest.mark.parametrize(("value", "rows"), [("False", 1), ("True", 0)])
+def test_a_switch_may_be_a_text(toloka: TolokaEmulator, tmp_path: Path, value: Any, rows: int) -> None:
+    with TolokaClient.from_token(toloka.token, url=toloka.url, allow_http=True) as client:
+        project = client.create_project(PROJECT, key="p")
+        pool = client.create_pool({**POOL, "project_id": project.id}, key="golden")
+    toloka.fault(
+        "GET /assignments",
+        body={
+            "items": [
+                {
+                    "id": "a",
+                    "status": "ACCEPTED",
+                    "pool_id": pool.id,
+                    "tasks": [{"id": "t", "input_values": {}, "known_solutions": [{"output_values": {"result": "x"}}]}],
+                    "solutions": [{"output_values": {"result": "x"}}],
+                }
+            ],
+            "has_more": False,
+        },
+    )
+    task, _ = run_logged(
+        TolokaExportAssignmentsOperator, pool_id=pool.id, path=str(tmp_path / "a.jsonl"), without_golden=value
+    )
+    assert task.result["rows"] == rows, task.errors
+
+
 def test_a_skill_that_renders_to_none_is_not_left_out(toloka: TolokaEmulator) -> None:
     with new_dag(render_native=True) as dag:
         TolokaAggregateOperator(task_id="task", skill_id="{{ none }}", **AGGREGATION)

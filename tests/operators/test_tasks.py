@@ -159,6 +159,34 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+SWITCHES = ["allow_defaults", "skip_invalid"]
+NOT_TRUTHS = ["no", "", None, 1]
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("value", NOT_TRUTHS)
+def test_a_switch_that_is_no_truth_value_fails_when_the_dag_is_parsed(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} is .* it should be true or false"):
+        TolokaAddTasksOperator(task_id="task", pool_id="1", tasks=TASKS, **{name: value})
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_is_checked_before_the_first_request(toloka: TolokaEmulator, name: str) -> None:
+    with new_dag() as dag:
+        setattr(TolokaAddTasksOperator(task_id="task", pool_id="1", tasks=TASKS, retries=2), name, "no")
+    task = run(dag).tasks["task"]
+    assert (task.state, task.tries, f"{name} is 'no'" in task.error) == ("failed", 1, True), task.error
+    assert toloka.requests == []
+
+
+def test_a_switch_may_be_a_text(pool_id: str) -> None:
+    tasks = [*TASKS, {"input_values": {"picture": "no such field"}}]
+    task, _ = add(pool_id, tasks, skip_invalid="False")
+    assert "refuses 1 tasks" in task.error
+    task, _ = add(pool_id, tasks, skip_invalid="True", allow_defaults="true")
+    assert (task.result["created"], task.result["invalid"]) == (7, 1)
+
+
 @pytest.mark.parametrize(("more", "problem"), WRONG)
 def test_a_wrong_literal_fails_when_the_dag_is_parsed(more: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
