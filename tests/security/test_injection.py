@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -184,9 +185,16 @@ def test_any_pattern_is_a_pattern(pattern: str, name: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["a" * 501, 7, ["a*"]], ids=["long", "number", "list"])
 def test_what_is_no_pattern_is_refused(toloka: TolokaEmulator, pattern: Any) -> None:
-    ended, _ = run_logged(TolokaFindStaleProjectsOperator, inactive_for=timedelta(1), name_pattern=pattern)
+    told = "name_pattern should be a glob such as 'test \\*', of at most 500 characters, but is "
+    with pytest.raises(ValueError, match=told):
+        TolokaFindStaleProjectsOperator(task_id="a", inactive_for=timedelta(1), name_pattern=pattern)
+    with new_dag(render_native=True) as dag:
+        TolokaFindStaleProjectsOperator(
+            task_id="task", inactive_for=timedelta(1), name_pattern=f"{{{{ {pattern!r} }}}}", max_projects=1
+        )
+    ended = run(dag).tasks["task"]
     assert ended.state == "failed"
-    assert "name_pattern should be a glob such as 'test *', of at most 500 characters, but is " in ended.error
+    assert re.match(told, ended.error)
     assert toloka.requests == []
 
 
@@ -237,7 +245,11 @@ def test_messages_of_toloka_stay_on_their_line(
 
 @pytest.mark.parametrize("given", LEADS_ELSEWHERE)
 def test_an_id_of_a_dags_author_reaches_nothing(toloka: TolokaEmulator, given: str) -> None:
-    ended, ran = run_logged(TolokaArchiveProjectOperator, project_id=given)
+    with pytest.raises(ValueError, match=r"^project_id should be an id") as caught:
+        TolokaArchiveProjectOperator(task_id="a", project_id=given)
+    assert str(caught.value).isprintable()
+    # From a template, it is seen when the task runs.
+    ended, ran = run_logged(TolokaArchiveProjectOperator, project_id=f"{{{{ {given!r} }}}}")
     assert ended.state == "failed"
     assert "project_id should be an id" in ended.error
     assert posts(toloka) == []
