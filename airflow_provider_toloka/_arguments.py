@@ -93,6 +93,18 @@ def read_id(resource: Resource, value: Any) -> str:
     return _read_id(resource, value, resource.id_param)
 
 
+def read_pool_id(value: Any) -> str:
+    """Return the id of a pool or a training, as :func:`read_id` does.
+
+    :param value: the id, or the address of either page.
+    :raises ValueError: it is neither.
+    """
+    try:
+        return _read_id(TRAINING, value, POOL.id_param)
+    except ValueError:
+        return read_id(POOL, value)
+
+
 def _read_id(resource: Resource, value: Any, name: str) -> str:
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and (address := _ADDRESS.match(text)):

@@ -217,7 +217,7 @@ class TolokaOperationFailedError(TolokaError):
 
 
 class TolokaTasksRefusedError(TolokaOperationFailedError):
-    """An upload of tasks failed permanently: tasks are invalid, or only some of them were added.
+    """An upload of tasks failed permanently: tasks are invalid, or only some, or an unknown number, were added.
 
     :param operation: the upload.
     :param log: the log entries of the invalid tasks.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_toloka._arguments import read_id, read_ids
+from airflow_provider_toloka._arguments import read_id, read_ids, read_pool_id
 from airflow_provider_toloka.client.resources import POOL, PROJECT, TRAINING, Resource
 
 PAGE = "platform.toloka.ai/requester/project/995"
@@ -44,6 +44,13 @@ either = pytest.mark.parametrize("read", [of_project, of_a_list])
 @pytest.mark.parametrize("value", [995, "995", "995 ", "\t995\n", "\xa0995", *ADDRESSES])
 def test_an_id_may_have_blanks_and_may_be_an_address(read: Callable[[Any], str], value: Any) -> None:
     assert read(value) == "995"
+
+
+@pytest.mark.parametrize("address", ["7", f"{PAGE}/pool/7", f"{PAGE}/training/7"])
+def test_tasks_are_added_to_a_pool_or_a_training(address: str) -> None:
+    assert read_pool_id(address) == "7"
+    with pytest.raises(ValueError, match=r"^pool_id should be an id"):
+        read_pool_id(PAGE)
 
 
 @pytest.mark.parametrize(

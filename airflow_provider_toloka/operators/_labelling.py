@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_toloka._arguments import read_id
+from airflow_provider_toloka._arguments import read_pool_id
 from airflow_provider_toloka._durations import seconds
 from airflow_provider_toloka._task import Deadline, failing_at_once, operations_of
 from airflow_provider_toloka.client.models import PENDING, Operation
@@ -61,7 +61,7 @@ def read_and_link(context: Context, hook: TolokaHook, resource: Resource, object
 
 def find_pool(context: Context, hook: TolokaHook, pool_id: object) -> Pool | Training:
     """Read the pool or training with an id, and link the task to it."""
-    id_ = read_id(POOL, pool_id)
+    id_ = read_pool_id(pool_id)
     found: Pool | Training
     try:
         found, resource = hook.get_pool(id_), POOL

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_toloka._arguments import check_literals, note_given, read_id, read_optional, require
+from airflow_provider_toloka._arguments import check_literals, note_given, read_optional, read_pool_id, require
 from airflow_provider_toloka._lineage import Place, file_place, source_of, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._text import shown
@@ -77,7 +77,7 @@ class TolokaAddTasksOperator(WaitingOperator):
         note_given(self, key=key)
         check_literals(
             self,
-            pool_id=partial(read_id, POOL),
+            pool_id=read_pool_id,
             tasks=_source,
             allow_defaults=partial(check_truth, "allow_defaults"),
             skip_invalid=partial(check_truth, "skip_invalid"),
