@@ -29,6 +29,7 @@ from airflow_provider_toloka.client.parsing import check_truth
 from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
 from airflow_provider_toloka.operators._finding import TolokaFindStaleProjectsOperator
+from airflow_provider_toloka.operators._reports import by_outcome, seconds_since_start
 from airflow_provider_toloka.operators._resuming import archived_since, carry, finished_since, resume
 from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
 from airflow_provider_toloka.operators._selecting import (
@@ -37,8 +38,6 @@ from airflow_provider_toloka.operators._selecting import (
     WHOLE_ACCOUNT,
     Arguments,
     SelectingOperator,
-    by_outcome,
-    seconds_since_start,
     too_many,
 )
 from airflow_provider_toloka.operators._waiting import WaitOperator
@@ -300,26 +299,6 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             else:
                 report = replace(report, account=requester.name, account_id=requester.id)
         return await self._with_others(client, context, arguments, report) if self.report_path else report
-
-    async def _with_others(
-        self, client: AsyncTolokaClient, context: Context, arguments: Arguments, report: Report
-    ) -> Report:
-        """Add the account's other active projects to a report."""
-        everything = replace(arguments.selection, project_ids=None)
-        try:
-            found = await search(client, everything, keep_others=True)
-        except TolokaApiError as error:
-            self.log.warning("The report omits the projects that were left alone, which could not be read: %s", error)
-            return report
-        known = {one.id for one in report.projects}
-        is_listed = arguments.selection.project_ids is not None
-        return report.updated(
-            replace(one, outcome=Outcome.SKIPPED, reason="not in project_ids")
-            if is_listed and one.outcome is Outcome.WOULD_ARCHIVE
-            else one
-            for one in survey(found, web_page=self._web_page, try_number=context["ti"].try_number)
-            if one.id not in known
-        )
 
     def _defer(self, arguments: Arguments, deadline: Deadline, results: Results) -> NoReturn:
         operations = [operation for waiting in results.waiting.values() for operation in waiting]
