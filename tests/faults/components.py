@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: Seconds that a wait may take when the fault stays.
 WAIT = 0.2
+#: Seconds that reading a project may take on a busy machine.
+READING = 1.0
 TIMED_OUT = "timed out, with the reason"
 
 
@@ -160,7 +162,8 @@ def operator(*, deferrable: bool, stays: bool = False) -> Measure:
                     project_id=account.project_id,
                     deferrable=deferrable,
                     poll_interval=0.05,
-                    timeout=_patience(account, stays=stays),
+                    # It reads the project first, and submits nothing after the timeout.
+                    timeout=_patience(account, stays=stays) + READING,
                 )
         return _ended(accounts, run(dag).tasks)
 

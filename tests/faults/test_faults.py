@@ -22,6 +22,9 @@ from tests.faults.accounts import accounts
 from tests.faults.catalog import FAULTS, STAYS, Fault, is_met
 from tests.faults.components import COLUMNS, TIMED_OUT, Outcome
 
+#: The first test of a column measures all of it.
+pytestmark = pytest.mark.timeout(600)
+
 #: What the responses of all faults of a column may add to the peak memory, in bytes: eight calls of the hook run at
 #: the same time, and the servers are in the same process.
 MEMORY = 300_000_000
