@@ -199,6 +199,8 @@ class Person:
                     pytest.fail("Nobody was asked within 120 s.")
                 time.sleep(0.2)
                 found = self._client.get(f"{runs}/~/hitlDetails?response_received=false").json()
+                if found["hitl_details"]:
+                    time.sleep(2)  # dag.test() sets the task's state once more after it has asked
                 for self.asked in found["hitl_details"]:
                     ti = self.asked["task_instance"]
                     task = f"{runs}/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/{ti['map_index']}"
