@@ -27,7 +27,7 @@ T = TypeVar("T")
 #: Seconds that a wait may take when the fault stays.
 WAIT = 0.2
 #: Seconds that reading a project may take on a busy machine.
-READING = 0.5
+READING = 1.0
 TIMED_OUT = "timed out, with the reason"
 
 
