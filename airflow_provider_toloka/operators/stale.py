@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast
 
 import pendulum
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_toloka import _record
 from airflow_provider_toloka._arguments import check_literals, is_nothing, read_count, read_ids, require
 from airflow_provider_toloka._durations import Duration, duration, seconds
-from airflow_provider_toloka._lineage import LineageMixin, toloka_place
 from airflow_provider_toloka._outlets import describe_outlets
 from airflow_provider_toloka._task import ALREADY_DONE, Deadline, failing_at_once, operation_trigger
 from airflow_provider_toloka.archiving.batch import Batch, Results
@@ -26,11 +24,12 @@ from airflow_provider_toloka.client.async_client import AsyncTolokaClient
 from airflow_provider_toloka.client.backoff import BEFORE_DEFERRING
 from airflow_provider_toloka.client.models import ARCHIVED, SUCCESS, Operation
 from airflow_provider_toloka.client.parsing import check_truth
-from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT, PROJECT
+from airflow_provider_toloka.client.resources import ARCHIVE_PROJECT
 from airflow_provider_toloka.exceptions import TolokaApiError, TolokaError
 from airflow_provider_toloka.operators._finding import TolokaFindStaleProjectsOperator
-from airflow_provider_toloka.operators._reports import by_outcome, seconds_since_start
-from airflow_provider_toloka.operators._resuming import archived_since, carry, finished_since, resume
+from airflow_provider_toloka.operators._recording import RecordingOperator
+from airflow_provider_toloka.operators._reports import seconds_since_start
+from airflow_provider_toloka.operators._resuming import carry, resume
 from airflow_provider_toloka.operators._rules import OnConflict, read_on_conflict, read_pools
 from airflow_provider_toloka.operators._selecting import (
     ALL,
@@ -41,18 +40,16 @@ from airflow_provider_toloka.operators._selecting import (
     too_many,
 )
 from airflow_provider_toloka.operators._waiting import WaitOperator
-from airflow_provider_toloka.reporting import Outcome, Report, ReportedProject, log_lines
+from airflow_provider_toloka.reporting import Outcome, Report, log_lines
 from airflow_provider_toloka.reporting.words import counted
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-_SINCE_THE_START = "archived since the run started, by an earlier try or somebody else"
-
 __all__ = ["TolokaArchiveStaleProjectsOperator", "TolokaFindStaleProjectsOperator"]
 
 
-class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOperator):
+class TolokaArchiveStaleProjectsOperator(RecordingOperator, WaitOperator):
     """Archive the stale projects of an account, or a list of projects, with their pools and trainings.
 
     A failing project does not stop the others; the task fails at the end, after it has written the report. Retries are
@@ -235,50 +232,6 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
         record = _record.keep(context, results.entries)
         return report.updated(record), {entry.id for entry in record}
 
-    @contextmanager
-    def _recorded(self, context: Context, results: Results) -> Iterator[None]:
-        """Keep the record, push the result and write the report, whatever ends the task: archiving cannot be undone."""
-        try:
-            yield
-        except BaseException as error:
-            try:
-                record = _record.keep(context, results.entries)
-                self._push(context, record)
-            except Exception as other:  # noqa: BLE001 - the error that ends the task is more important
-                self.log.warning("Could not store the record and the result: %s", other)
-                record = results.entries
-            if not isinstance(error, TaskDeferred):
-                self._write_unfinished(context, error, record)
-            raise
-
-    def _keep_so_far(self, context: Context, results: Results) -> None:
-        """Store the record while the batch runs, in case the task is killed."""
-        try:
-            _record.keep(context, results.entries)
-        except Exception as error:  # noqa: BLE001 - whatever Airflow raises, the batch continues
-            self.log.warning("Could not store the record of archived projects; trying again: %s", error)
-
-    def _take_over(self, context: Context, found: Search, results: Results) -> None:
-        """Add what earlier tries archived, including what finished after their end; forget their other outcomes."""
-        earlier = _record.load(context)
-        active = {id_ for id_, one in found.candidates.items() if one.project.status != ARCHIVED}
-        left = [one for one in earlier if one.outcome is not Outcome.ARCHIVED and one.id not in active]
-        kept = [one for one in earlier if one.outcome is Outcome.ARCHIVED]
-        if left:
-            kept += self._in_loop(lambda client: finished_since(client, left))
-        started: Any = getattr(context.get("dag_run"), "start_date", None)
-        if not _record.lasts(context) and context["ti"].try_number > 1 and started:
-            name = ReportedProject(id="", outcome=Outcome.ALREADY_ARCHIVED, reason=_SINCE_THE_START)
-            others = self._in_loop(
-                lambda client: archived_since(
-                    client, started, lambda id_: replace(name, id=id_, url=self._web_page(id_))
-                )
-            )
-            kept += [one for one in others if one.id not in active]
-        for entry in kept:
-            results.add(entry)
-        _record.save(context, kept)
-
     async def _find(self, client: AsyncTolokaClient, context: Context, arguments: Arguments) -> tuple[Search, Report]:
         """Select the projects; the report of a preview has the account's other projects, too."""
         is_whole = arguments.is_dry_run and bool(self.report_path)
@@ -314,15 +267,6 @@ class TolokaArchiveStaleProjectsOperator(LineageMixin, SelectingOperator, WaitOp
             carry=carry(arguments, results),
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=deadline.for_deferral)
-
-    def _push(self, context: Context, entries: Sequence[ReportedProject]) -> dict[str, list[dict[str, Any]]]:
-        ended = by_outcome(entries)
-        archived = [one.id for one in entries if one.outcome is Outcome.ARCHIVED]
-        if self._source:
-            self._add_lineage(outputs=[toloka_place(self._source, PROJECT, id_, change="ALTER") for id_ in archived])
-        # A failed task returns nothing, but later tasks may need the result.
-        context["ti"].xcom_push(key="return_value", value=ended)
-        return ended
 
     def _end(
         self,
