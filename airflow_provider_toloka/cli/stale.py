@@ -27,7 +27,7 @@ from airflow_provider_toloka.cli.exit_codes import FOUND, NOT_READ, NOT_WRITTEN,
 from airflow_provider_toloka.client import AsyncTolokaClient, Settings
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.exceptions import TolokaAuthenticationError, TolokaError, TolokaPermissionError
-from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, write_report
+from airflow_provider_toloka.reporting import Report, check_report_path, log_lines, render, why_unusable, write_report
 from airflow_provider_toloka.reporting.words import counted, flat, holdings
 
 #: A pipe has no width; this one keeps each row on one line.
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _fail(messages, str(error), WRONG_USE)
     for path in paths:
-        if reason := _unusable(path):
+        if reason := why_unusable(path):
             return _fail(messages, f"Could not write {path}: {reason}", NOT_WRITTEN)
     as_of = datetime.now(UTC)
     selection = Selection(before=as_of - inactive_for, name_pattern=pattern, exclude_project_ids=excluded)
@@ -187,21 +187,6 @@ def _paths(options: argparse.Namespace) -> list[str]:
             raise ValueError(f"--{name} should name a file that ends with .{name}, but is {path!r}.")
         paths.append(path)
     return paths
-
-
-def _unusable(path: str) -> str:
-    """Return why the storage of a path cannot be used, without connecting to it; empty: no reason is known."""
-    if "://" not in path or path.startswith("file:"):
-        return ""
-    try:
-        # Imported here: local files work without Airflow.
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-        from fsspec import get_filesystem_class  # type: ignore[import-untyped]
-
-        get_filesystem_class(ObjectStoragePath(path).protocol)
-    except Exception as error:  # noqa: BLE001 - as when the report is written
-        return _reason(error)
-    return ""
 
 
 def _pattern(options: argparse.Namespace) -> str | None:

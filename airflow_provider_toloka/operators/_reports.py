@@ -13,6 +13,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_toloka._arguments import check_literals, note_given, read_optional
+from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.links.toloka import ACCOUNT_LINK, REPORT_LINK, push_report_link
 from airflow_provider_toloka.reporting import (
     Outcome,
@@ -21,6 +22,7 @@ from airflow_provider_toloka.reporting import (
     RunInfo,
     check_report_path,
     log_lines,
+    why_unusable,
     write_report,
 )
 from airflow_provider_toloka.reporting.words import age
@@ -77,6 +79,11 @@ class ReportingOperator(BaseOperator):
         for name in ("report_path", "report_url"):
             read_optional(self, name, "For no report, leave it out, or set it to an empty text.")
         check_report_path(self.report_path)
+        if reason := why_unusable(self.report_path or ""):
+            raise ValueError(
+                f"report_path is {shown(str(self.report_path))}, and nothing was changed: {reason}. Set it to a path, "
+                "or to a URI of a storage that this worker can write to; report_url is where people read it."
+            )
 
     def _bare_report(self, context: Context, as_of: datetime) -> Report:
         """Return a report on the task without account and projects."""

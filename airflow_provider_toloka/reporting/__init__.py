@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from airflow_provider_toloka.reporting.markdown import approval_body, approval_subject
 from airflow_provider_toloka.reporting.report import Outcome, Report, ReportedProject, RunInfo
-from airflow_provider_toloka.reporting.writing import check_report_path, render, write_report
+from airflow_provider_toloka.reporting.writing import check_report_path, render, why_unusable, write_report
 
 __all__ = [
     "Outcome",
@@ -18,5 +18,6 @@ __all__ = [
     "approval_subject",
     "check_report_path",
     "render",
+    "why_unusable",
     "write_report",
 ]

@@ -16,6 +16,7 @@ from airflow_provider_toloka._text import shown
 from airflow_provider_toloka.reporting.csv_table import csv_table
 from airflow_provider_toloka.reporting.markdown import markdown
 from airflow_provider_toloka.reporting.report import Report
+from airflow_provider_toloka.reporting.words import flat
 
 
 def render_html(report: Report) -> str:
@@ -63,6 +64,26 @@ def check_report_path(path: Any) -> str:
             f"but is {shown(str(path))}."
         )
     return ending
+
+
+def why_unusable(path: Any) -> str:
+    """Return why no report can be written to a path, without connecting to its storage; empty: no reason is known.
+
+    :param path: a path or URI, as text or as an object.
+    """
+    scheme = urlsplit(str(path)).scheme
+    if "://" not in str(path) or scheme == "file":
+        return ""
+    if scheme in ("http", "https"):
+        return "a web address cannot be written to"
+    try:
+        # Imported here: local files work without Airflow.
+        from fsspec import get_filesystem_class  # type: ignore[import-untyped]
+
+        get_filesystem_class(_object_storage_path(str(path)).protocol)
+    except Exception as error:  # noqa: BLE001 - object storages raise exceptions of their own
+        return flat(str(error)) or type(error).__name__
+    return ""
 
 
 def render(report: Report, ending: str) -> bytes:

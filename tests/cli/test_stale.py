@@ -183,7 +183,7 @@ def test_what_goes_wrong_has_an_exit_code_and_a_reason(
         ("s3://bucket/stale.html", "Install s3fs to access S3", False),
         ("s3://aws_default@bucket/stale.html", "Install s3fs to access S3", False),
         ("foo://stale.html", "foo", False),
-        ("http://127.0.0.1:1/stale.html", "", True),
+        ("http://127.0.0.1:1/stale.html", "a web address", False),
         ("ftp://127.0.0.1:1/stale.html", "", True),
     ],
 )
