@@ -41,6 +41,11 @@ class Selection:
         """Return whether a name matches; only ``*`` and ``?`` are special, since names may begin with brackets."""
         return self.name_pattern is None or fnmatchcase(name, self.name_pattern.replace("[", "[[]"))
 
+    def may_name(self, project_id: str) -> bool:
+        """Return whether a project may be selected, as far as its id tells."""
+        is_listed = self.project_ids is None or project_id in self.project_ids
+        return is_listed and project_id not in self.exclude_project_ids
+
     def leaves_out(self, project: Project) -> str:
         """Return why a project is left out by id or name; empty: it is not."""
         if project.id in self.exclude_project_ids:

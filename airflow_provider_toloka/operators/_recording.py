@@ -17,7 +17,7 @@ from airflow_provider_toloka.client.models import ARCHIVED
 from airflow_provider_toloka.client.resources import PROJECT
 from airflow_provider_toloka.operators._reports import by_outcome
 from airflow_provider_toloka.operators._resuming import archived_since, finished_since
-from airflow_provider_toloka.operators._selecting import SelectingOperator
+from airflow_provider_toloka.operators._selecting import Arguments, SelectingOperator
 from airflow_provider_toloka.reporting import Outcome, ReportedProject
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RecordingOperator(LineageMixin, SelectingOperator):
         except Exception as error:  # noqa: BLE001 - whatever Airflow raises, the batch continues
             self.log.warning("Could not store the record of archived projects; trying again: %s", error)
 
-    def _take_over(self, context: Context, found: Search, results: Results) -> None:
+    def _take_over(self, context: Context, arguments: Arguments, found: Search, results: Results) -> None:
         """Add what earlier tries archived, including what finished after their end; forget their other outcomes."""
         earlier = _record.load(context)
         active = {id_ for id_, one in found.candidates.items() if one.project.status != ARCHIVED}
@@ -71,7 +71,7 @@ class RecordingOperator(LineageMixin, SelectingOperator):
                     client, started, lambda id_: replace(name, id=id_, url=self._web_page(id_))
                 )
             )
-            kept += [one for one in others if one.id not in active]
+            kept += [one for one in others if one.id not in active and arguments.selection.may_name(one.id)]
         for entry in kept:
             results.add(entry)
         _record.save(context, kept)

@@ -121,8 +121,8 @@ class TolokaArchiveStaleProjectsOperator(RecordingOperator, WaitOperator):
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Find and archive the projects.
 
-        :returns: ``{archived, already_archived, would_archive, skipped, in_use, postponed, failed}``, each a list of
-            ``{id, name, reason, ...}`` over all tries; it is pushed as XCom however the task ends.
+        :returns: ``{failed, submitted, postponed, archived, would_archive, already_archived, skipped, in_use}``, each a
+            list of ``{id, name, reason, ...}`` over all tries; it is pushed as XCom however the task ends.
         :raises AirflowFailException: an invalid argument, too many projects, or permanent errors only.
         :raises TolokaError: some projects could not be archived; the message says which, and why.
         """
@@ -140,7 +140,7 @@ class TolokaArchiveStaleProjectsOperator(RecordingOperator, WaitOperator):
                 for entry in report.of(Outcome.SKIPPED, Outcome.FAILED):
                     results.add(entry)
                 results.transient.update(id_ for id_, error in found.unreadable.items() if not error.is_permanent)
-                self._take_over(context, found, results)
+                self._take_over(context, arguments, found, results)
                 report, own = self._archive(context, arguments, found, deadline, results, {})
         return self._end(context, arguments, report, own, results)
 
