@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import threading
@@ -181,13 +182,23 @@ class Person:
         token = self._client.get("/auth/token").json()["access_token"]
         self._client.headers["Authorization"] = f"Bearer {token}"
         self._thread = threading.Thread(target=self._answer)
+        self._has_asked = threading.Event()
+        self._log = logging.getLogger("airflow.sdk.definitions.dag")
+
+    def _note(self, record: logging.LogRecord) -> bool:
+        """Note that dag.test() is done with the task that asks."""
+        if "end task task_id=ask " in record.getMessage():
+            self._has_asked.set()
+        return True
 
     def __enter__(self) -> Person:
+        self._log.addFilter(self._note)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.join()
+        self._log.removeFilter(self._note)
         self._client.close()
 
     def _answer(self) -> None:
@@ -200,7 +211,8 @@ class Person:
                 time.sleep(0.2)
                 found = self._client.get(f"{runs}/~/hitlDetails?response_received=false").json()
                 if found["hitl_details"]:
-                    time.sleep(2)  # dag.test() sets the task's state once more after it has asked
+                    # dag.test() sets the task's state once more after it has asked.
+                    assert self._has_asked.wait(60)
                 for self.asked in found["hitl_details"]:
                     ti = self.asked["task_instance"]
                     task = f"{runs}/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/{ti['map_index']}"

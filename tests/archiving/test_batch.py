@@ -208,6 +208,10 @@ async def test_one_that_may_not_be_changed_does_not_stop_the_others(toloka: Tolo
     assert {entry.id for entry in results.of(Outcome.ARCHIVED)} == {*ids} - {ids[1]}
 
 
+def looks_for_openings(toloka: TolokaEmulator) -> int:
+    return sum(request.query.get("type") == "POOL.OPEN" for request in toloka.requests)
+
+
 @pytest.mark.parametrize("how", ["opened", "opened and closed", "being opened", "made"])
 @pytest.mark.parametrize("when", ["before its turn", "amid its pools"])
 async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEmulator, how: str, when: str) -> None:
@@ -222,7 +226,10 @@ async def test_a_stale_project_that_is_used_again_is_left_alone(toloka: TolokaEm
             toloka._account.tables["pools"].update(pool_id, status="OPEN")
     elif how == "opened and closed":
         toloka.add_operation("POOL.OPEN", status="SUCCESS", parameters={"pool_id": pool_id})
-        await asyncio.sleep(1.5)  # what was opened is read every second
+        # What was opened is read every second, once the batch has begun.
+        reads = looks_for_openings(toloka)
+        while reads and looks_for_openings(toloka) < reads + 2:  # noqa: ASYNC110 - another thread adds to them
+            await asyncio.sleep(0.05)
     elif how == "made":
         toloka.add_pool(id_, created=time.time() + 1)
     else:

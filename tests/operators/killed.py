@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 
 from airflow.providers.common.compat.sdk import DAG
+from airflow.utils.session import create_session
+from sqlalchemy import text
 
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
 from tests.running import run
@@ -23,6 +25,13 @@ def cleanup(dag_id: str) -> DAG:
             task_id="task", project_ids=["985", "990"], poll_interval=0.2, deferrable=False
         )
     return dag
+
+
+def recorded(dag_id: str) -> str:
+    """Return what Airflow has stored for the tasks of a DAG."""
+    with create_session() as session:
+        rows = session.execute(text("SELECT value FROM task_state_store WHERE dag_id = :dag_id"), {"dag_id": dag_id})
+        return " ".join(str(row.value) for row in rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import re
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,6 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from airflow.providers.common.compat.standard.operators import PythonOperator
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 from airflow.utils.session import create_session
-from sqlalchemy import text
 
 from airflow_provider_toloka.archiving.scan import FEW_PROJECTS
 from airflow_provider_toloka.emulator import TolokaEmulator
@@ -32,7 +30,7 @@ from airflow_provider_toloka.operators.stale import (
     TolokaFindStaleProjectsOperator,
 )
 from tests.conftest import ROOT
-from tests.operators.killed import cleanup
+from tests.operators.killed import cleanup, recorded
 from tests.processes import Program, until
 from tests.running import Ended, Run, ended_tasks, new_dag, posts, run, run_logged, run_task, run_try, store
 
@@ -45,15 +43,6 @@ FULL = [str(986 + 5 * i) for i in range(7)]
 STALE = {*EMPTY, *FULL}
 
 both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["on the worker", "deferrable"])
-
-
-@pytest.fixture
-def stale(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
-    """Run a Toloka with the account "stale"; an operation takes 0.2 seconds, or as long as parametrized."""
-    with TolokaEmulator("stale", operation_seconds=getattr(request, "param", 0.2)) as emulator:
-        connection = emulator.connection | {"extra": {"retries": 1}}
-        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(connection))
-        yield emulator
 
 
 def find(**arguments: Any) -> Ended:
@@ -317,13 +306,6 @@ def test_a_killed_try_leaves_the_record_of_what_it_archived(stale: TolokaEmulato
     task = ended_tasks(dag, dag_run)["task"]
     told = {one["id"]: (one["operation_id"], one["try_number"]) for one in task.result["archived"]}
     assert (task.state, told) == ("success", {"985": (archived, 1), "990": (unfinished, 1)})
-
-
-def recorded(dag_id: str) -> str:
-    """Return what Airflow has stored for the tasks of a DAG."""
-    with create_session() as session:
-        rows = session.execute(text("SELECT value FROM task_state_store WHERE dag_id = :dag_id"), {"dag_id": dag_id})
-        return " ".join(str(row.value) for row in rows)
 
 
 @both_ways

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, A
 
 from airflow_provider_toloka.emulator import TolokaEmulator
 from airflow_provider_toloka.operators.stale import TolokaArchiveStaleProjectsOperator
+from tests.operators.killed import recorded
 from tests.processes import until
 from tests.running import Ended, clear, ended_tasks, new_dag, run, run_logged, run_try
 
@@ -23,15 +24,6 @@ pytestmark = pytest.mark.usefixtures("airflow_database")
 
 LISTED = ["985", "990"]
 needs_record = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the record is kept over tries from Airflow 3.3 on")
-
-
-@pytest.fixture
-def stale(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TolokaEmulator]:
-    """Run a Toloka with the account "stale"; an operation takes 0.2 seconds, or as long as parametrized."""
-    with TolokaEmulator("stale", operation_seconds=getattr(request, "param", 0.2)) as emulator:
-        connection = emulator.connection | {"extra": {"retries": 1}}
-        monkeypatch.setenv("AIRFLOW_CONN_TOLOKA_DEFAULT", json.dumps(connection))
-        yield emulator
 
 
 def told(ended: Ended) -> dict[str, set[str]]:
@@ -64,9 +56,12 @@ def test_what_is_under_way_when_a_token_is_refused_is_known_to_the_next_try(
         deferrable=deferrable, project_ids=project_ids, name_pattern="Finished*", inactive_for=timedelta(days=180)
     )
 
+    def submitted() -> dict[str, str]:
+        return {one["parameters"]["project_id"]: one["id"] for one in list(stale.operations.values())}
+
     def refuse() -> None:
-        until("all are submitted", lambda: len(stale.operations) >= len(LISTED))
-        threading.Event().wait(3)  # the deferral
+        until("all are submitted", lambda: len(submitted()) == (7 if project_ids == "all" else 2))
+        until("all are recorded", lambda: all(id_ in recorded(dag.dag_id) for id_ in submitted()), 60)
         stale.fault("GET /**", times=None, status=401)
 
     thread = threading.Thread(target=refuse)
@@ -74,13 +69,12 @@ def test_what_is_under_way_when_a_token_is_refused_is_known_to_the_next_try(
     ran = run(dag)
     thread.join()
     assert ran.tasks["task"].state == "failed"
-    submitted = {one["parameters"]["project_id"]: one["id"] for one in stale.operations.values()}
-    assert told(ran.tasks["task"]) == {"submitted": {*submitted}}
+    assert told(ran.tasks["task"]) == {"submitted": {*submitted()}}
     stale.clear_faults()
     for operation_id in list(stale.operations):
         stale.finish(operation_id)
     again = next_try(dag, ran.dag_run)
-    assert {one["id"]: one["operation_id"] for one in again.result["archived"]} == submitted
+    assert {one["id"]: one["operation_id"] for one in again.result["archived"]} == submitted()
 
 
 class Store(dict[str, Any]):
@@ -162,6 +156,30 @@ def test_an_archived_project_is_linked_and_a_failed_one_has_a_remedy(stale: Tolo
     assert "request id" not in task.error
     if AIRFLOW_V_3_0_PLUS:  # older ones log an error twice themselves
         assert ran.log.count("pool 2031 'Live' is OPEN") == task.error.count("pool 2031 'Live' is OPEN")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("https://reports.example.com/{{ ds }}.html", "a web address"), ("foo://bucket/{{ ds }}.html", "foo")],
+)
+def test_a_report_that_cannot_be_written_fails_the_task_before_anything_is_changed(
+    stale: TolokaEmulator, path: str, why: str
+) -> None:
+    task, _ = run_logged(TolokaArchiveStaleProjectsOperator, project_ids=LISTED, report_path=path, retries=1)
+    assert (task.state, task.tries) == ("failed", 1)
+    assert re.match(f"report_path is .*{why}.* report_url", task.error)
+    assert stale.requests == []
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="the record is kept over tries there")
+def test_without_a_record_what_others_archived_is_told_only_if_it_was_asked_for(stale: TolokaEmulator) -> None:
+    dag = cleanup(project_ids=["985", "990"])
+    stale.fail_next("PROJECT.ARCHIVE")
+    ran = run(dag)
+    stale.add_operation("PROJECT.ARCHIVE", status="SUCCESS", parameters={"project_id": "995"})
+    again = next_try(dag, ran.dag_run)
+    result = told(again)
+    assert result["archived"] | result["already_archived"] == {*LISTED}
 
 
 def test_the_report_is_linked_by_its_web_address(stale: TolokaEmulator, tmp_path: Path) -> None:
